@@ -1,0 +1,58 @@
+// Package limits holds every upper bound of the project, so that a reviewer
+// sees them in one place. A bound that is hit is an error that names it; it is
+// never silently cut.
+package limits
+
+import "time"
+
+// Bounds on what a registry sends.
+const (
+	ManifestBytes   = 4 << 20  // an image or signature manifest, an index
+	EnvelopeBytes   = 10 << 20 // a signature envelope
+	ReferrersBytes  = 8 << 20  // one page of a referrers answer
+	ReferrersPages  = 100      // pages of one referrers answer
+	Referrers       = 10_000   // signatures listed for one artifact
+	Signatures      = 100      // signatures verified for one artifact unless asked otherwise
+	FetchesInFlight = 32       // concurrent fetches for one artifact
+	ErrorBodyBytes  = 8 << 10  // of a registry's error answer
+)
+
+// Bounds on envelopes and certificates.
+const (
+	PayloadBytes       = 1 << 20
+	ChainLength        = 16       // certificates in one chain
+	CertificateBytes   = 64 << 10 // one DER certificate
+	TimestampBytes     = 1 << 20  // a timestamp token
+	ExtendedAttributes = 64
+	JSONDepth          = 32
+	CBORDepth          = 16
+)
+
+// Bounds on files.
+const (
+	PolicyBytes     = 1 << 20 // a trust policy document
+	ConfigBytes     = 4 << 20 // config.json, signingkeys.json
+	TrustStoreFile  = 1 << 20 // one certificate file
+	TrustStoreFiles = 1000    // files in one trust store
+	KeyFileBytes    = 1 << 20 // a private key or certificate file
+)
+
+// Bounds on revocation and timestamping.
+const (
+	CRLBytes       = 32 << 20
+	OCSPBytes      = 64 << 10
+	TSAResponse    = 1 << 20
+	OCSPTimeout    = 2 * time.Second  // per responder (REV-04)
+	CRLTimeout     = 5 * time.Second  // per distribution point (REV-02)
+	TSATimeout     = 15 * time.Second // per request
+	RevocationURLs = 8                // responders or distribution points tried per certificate
+	CRLCacheFile   = 96 << 20         // one cache file (base64 of base and delta)
+)
+
+// Bounds on plugins.
+const (
+	PluginOutput       = 64 << 20  // each of stdout and stderr (PLG-04)
+	PluginBinary       = 256 << 20 // one plugin package (PLG-02)
+	PluginMetadataTime = 10 * time.Second
+	PluginCommandTime  = 10 * time.Minute
+)
