@@ -1,0 +1,88 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"github.com/shuin/shuin"
+)
+
+// notationName is the name of the command line this one is a superset of.
+const notationName = "notation"
+
+// Environment variables of notation.
+const (
+	envUsername     = "NOTATION_USERNAME"
+	envPassword     = "NOTATION_PASSWORD"
+	envConfig       = "NOTATION_CONFIG"
+	envCache        = "NOTATION_CACHE"
+	envLibexec      = "NOTATION_LIBEXEC"
+	envExperimental = "NOTATION_EXPERIMENTAL"
+)
+
+// app is the process as the commands see it: the name it was invoked under,
+// its streams, environment and clock. One per process; used by one goroutine
+// except for log and stderr, which are safe for many.
+type app struct {
+	name   string
+	stdin  io.Reader
+	stdout io.Writer
+	stderr io.Writer
+	getenv func(string) string
+	now    func() time.Time
+
+	// username and password are the environment's; they were removed from it.
+	username, password string
+	// userConfig and userCache are notation's directories where no
+	// environment variable of notation's says otherwise.
+	userConfig, userCache string
+
+	// log is where -d writes; nil without it.
+	log *slog.Logger
+	// settingsRead is config.json once it was read.
+	settingsRead *settings
+}
+
+// asNotation reports whether the process was invoked as notation.
+func (a *app) asNotation() bool { return a.name == notationName }
+
+// warnf writes a warning line.
+func (a *app) warnf(format string, args ...any) {
+	fmt.Fprintf(a.stderr, "Warning: "+format+"\n", args...)
+}
+
+// debug is the logger; it drops everything without -d.
+func (a *app) debug() *slog.Logger {
+	if a.log == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return a.log
+}
+
+// Exit statuses. Under the name notation there are only 0 and 1.
+const (
+	exitOK        = 0
+	exitFailed    = 1
+	exitUndecided = 2
+)
+
+// exit is the exit status for a command's error, after a hint line where
+// there is one. The error itself was printed by cobra.
+func (a *app) exit(err error) int {
+	if err == nil {
+		return exitOK
+	}
+	if hint := shuin.HintOf(err); hint != "" {
+		fmt.Fprintln(a.stderr, "Hint: "+oneLine(hint))
+	}
+	if a.asNotation() {
+		return exitFailed
+	}
+	if se, ok := errors.AsType[*shuin.Error](err); ok && se.Code.Undecided() {
+		return exitUndecided
+	}
+	return exitFailed
+}

@@ -1,0 +1,31 @@
+package main
+
+import (
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// newRootCmd is the command tree.
+func newRootCmd(a *app) *cobra.Command {
+	root := &cobra.Command{
+		Use:          a.name,
+		Short:        a.title(),
+		SilenceUsage: true,
+	}
+	root.AddCommand(
+		newVersionCmd(a),
+	)
+	return root
+}
+
+// title is the one-line description.
+func (a *app) title() string {
+	if a.asNotation() {
+		return "Notation - a tool to sign and verify artifacts"
+	}
+	return "Shuin - sign and verify container images; a superset of notation"
+}
+
+// help fills the program's name into a help text: "{}" stands for it.
+func (a *app) help(text string) string { return strings.ReplaceAll(text, "{}", a.name) }
