@@ -1,0 +1,45 @@
+# Two commands set a fresh Debian machine with Go up: `make demo` and `make test`.
+# Nothing here needs an account, Docker or a network beyond the Go module proxy
+# (and apt, as root, for the tools that the tests name).
+
+GO       ?= go
+FUZZTIME ?= 30s
+AGREETIME ?= 60s
+VERSION_FLAGS = -trimpath -ldflags "-s -w"
+
+.PHONY: demo test test-e2e bench build lint tools-test tools-e2e
+
+build:
+	CGO_ENABLED=0 $(GO) build $(VERSION_FLAGS) -o bin/shuin ./cmd/shuin
+
+demo: build
+	$(GO) run ./test/demo --shuin bin/shuin
+
+test: tools-test
+	$(GO) vet ./...
+	$(GO) test ./...
+	cd conformance && $(GO) vet ./... && $(GO) test ./...
+
+# Real components and fuzzing: minutes, not seconds.
+test-e2e: tools-e2e build
+	$(GO) vet -tags e2e ./...
+	$(GO) test -count=1 -tags e2e ./test/...
+	./examples/01-local-trial/run.sh
+	FUZZTIME=$(FUZZTIME) AGREETIME=$(AGREETIME) ./test/fuzz.sh
+
+bench:
+	$(GO) test -run '^$$' -bench . -benchmem ./verify ./envelope
+	cd conformance && $(GO) test -run '^$$' -bench . -benchmem .
+	$(GO) test -run '^$$' -bench . -benchtime 1x ./test/many
+
+lint:
+	test -z "$$(gofmt -l $$(git ls-files '*.go'))"
+	$(GO) vet -tags e2e ./...
+	$(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2 -tags e2e ./...
+
+# What the tests run beside Go. As root they are installed with apt; else one
+# clear error names them.
+tools-test:
+	@./test/need.sh git
+tools-e2e:
+	@./test/need.sh openssl curl
