@@ -1,15 +1,28 @@
 package verify
 
 import (
+	"bytes"
 	"crypto/x509"
+	"encoding/asn1"
 	"errors"
+	"fmt"
+	"slices"
 	"time"
+
+	"github.com/shuin/shuin"
+	"github.com/shuin/shuin/internal/limits"
+	"golang.org/x/crypto/ocsp"
 )
 
 // ErrOCSPUnknown is the Err of a [Revocation] when the responder answered that
-// it does not know the certificate: the answer is final for OCSP, so other
+// it does not know the certificate. The answer is final for OCSP, so other
 // responders are not asked, but CRLs may be.
 var ErrOCSPUnknown = errors.New("ocsp responder does not know the certificate")
+
+var (
+	oidOCSPNoCheck    = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 48, 1, 5}
+	oidInvalidityDate = asn1.ObjectIdentifier{2, 5, 29, 24}
+)
 
 // OCSPAnswer is what an OCSP response says of one certificate.
 type OCSPAnswer struct {
@@ -18,12 +31,132 @@ type OCSPAnswer struct {
 	// by the certificate's own issuer; nil when the issuer signed itself.
 	Responder *x509.Certificate
 	// NoCheck: Responder carries id-pkix-ocsp-nocheck, so its own revocation
-	// need not be checked. Without it the specification wants the responder
-	// checked by CRL (REV-04).
+	// need not be checked.
 	NoCheck bool
 }
 
-// EvaluateOCSP says what a DER OCSP response tells about cert.
+// ResponderNeedsCheck reports whether the specification wants the responder's
+// own certificate checked by CRL (REV-04). Upstream notices the case and does
+// nothing about it; whoever fetches offers the check as a named option and
+// makes it with [EvaluateCRL] on Responder and the same issuer.
+func (a OCSPAnswer) ResponderNeedsCheck() bool { return a.Responder != nil && !a.NoCheck }
+
+// EvaluateOCSP says what a DER OCSP response (RFC 6960) tells about cert at
+// now: StatusGood, StatusRevoked or, with the cause in Err,
+// StatusUnavailable. at is the authenticated signing time, zero when there is
+// none: a certificate revoked with an invalidity date after it is good
+// (trust-store-trust-policy.md, "Revocation Checking with OCSP"; REV-04).
+//
+// The response must be signed by issuer, or by a certificate of issuer's that
+// has the OCSPSigning key usage and is valid at now.
 func EvaluateOCSP(response []byte, cert, issuer *x509.Certificate, now, at time.Time) OCSPAnswer {
-	return OCSPAnswer{Revocation: Revocation{Status: StatusUnavailable, Method: "ocsp", Err: errors.ErrUnsupported}}
+	resp, err := parseOCSP(response, cert, issuer)
+	if err != nil {
+		return OCSPAnswer{Revocation: unavailable("ocsp", err)}
+	}
+	a := OCSPAnswer{Responder: delegate(resp, issuer)}
+	if a.Responder != nil {
+		a.NoCheck = hasExtension(a.Responder, oidOCSPNoCheck)
+	}
+	a.Revocation = judgeOCSP(resp, a.Responder, now, at)
+	return a
 }
+
+// parseOCSP parses a response and checks its signature: the one place that
+// knows golang.org/x/crypto/ocsp's parser.
+func parseOCSP(response []byte, cert, issuer *x509.Certificate) (*ocsp.Response, error) {
+	if len(response) > limits.OCSPBytes {
+		return nil, &shuin.Error{Code: shuin.CodeLimit, Message: fmt.Sprintf("ocsp response is larger than %d bytes", limits.OCSPBytes)}
+	}
+	if cert == nil || issuer == nil {
+		return nil, errors.New("no certificate or no issuer to read the ocsp response for")
+	}
+	if !bytes.Equal(cert.RawIssuer, issuer.RawSubject) {
+		return nil, errors.New("the issuer given did not issue the certificate")
+	}
+	resp, err := ocsp.ParseResponseForCert(response, cert, issuer)
+	if err != nil {
+		return nil, fmt.Errorf("read ocsp response: %w", err)
+	}
+	return resp, nil
+}
+
+// delegate is the certificate the response was signed with, unless it is the issuer's.
+func delegate(resp *ocsp.Response, issuer *x509.Certificate) *x509.Certificate {
+	if resp.Certificate == nil || bytes.Equal(resp.Certificate.Raw, issuer.Raw) {
+		return nil
+	}
+	return resp.Certificate
+}
+
+func judgeOCSP(resp *ocsp.Response, responder *x509.Certificate, now, at time.Time) Revocation {
+	if responder != nil {
+		// RFC 6960, section 4.2.2.2. Without this every certificate of the
+		// issuer could speak for all others.
+		if !slices.Contains(responder.ExtKeyUsage, x509.ExtKeyUsageOCSPSigning) {
+			return unavailable("ocsp", fmt.Errorf("ocsp response is signed by %q, which may not sign ocsp responses", responder.Subject))
+		}
+		if now.Before(responder.NotBefore) || now.After(responder.NotAfter) {
+			return unavailable("ocsp", fmt.Errorf("ocsp responder certificate %q is not valid now", responder.Subject))
+		}
+	}
+	if now.After(resp.NextUpdate) { // a zero NextUpdate counts as past
+		return unavailable("ocsp", fmt.Errorf("ocsp response was good until %s", stamp(resp.NextUpdate)))
+	}
+	r := Revocation{Method: "ocsp", NextUpdate: resp.NextUpdate}
+	switch resp.Status {
+	case ocsp.Good:
+		r.Status = StatusGood
+	case ocsp.Revoked:
+		r.Status, r.RevokedAt, r.Reason = StatusRevoked, resp.RevokedAt, resp.RevocationReason
+		for _, ext := range resp.Extensions {
+			if !ext.Id.Equal(oidInvalidityDate) {
+				continue
+			}
+			// One that cannot be read is left out: the certificate stays revoked.
+			if date, err := parseInvalidityDate(ext.Value); err == nil {
+				r.judgeInvalidity(date, at)
+			}
+		}
+	default:
+		return unavailable("ocsp", ErrOCSPUnknown)
+	}
+	return r
+}
+
+// judgeInvalidity compares an invalidity date with the authenticated signing
+// time: what was signed before it is still good.
+func (r *Revocation) judgeInvalidity(date, at time.Time) {
+	r.RevokedAt = date
+	if !at.IsZero() && at.Before(date) {
+		r.Status = StatusGood
+	}
+}
+
+func parseInvalidityDate(value []byte) (time.Time, error) {
+	var date time.Time
+	rest, err := asn1.UnmarshalWithParams(value, &date, "generalized")
+	if err != nil {
+		return time.Time{}, fmt.Errorf("read invalidity date: %w", err)
+	}
+	if len(rest) > 0 {
+		return time.Time{}, errors.New("invalidity date has trailing bytes")
+	}
+	return date, nil
+}
+
+func hasExtension(cert *x509.Certificate, id asn1.ObjectIdentifier) bool {
+	for _, ext := range cert.Extensions {
+		if ext.Id.Equal(id) {
+			return true
+		}
+	}
+	return false
+}
+
+func unavailable(method string, err error) Revocation {
+	return Revocation{Status: StatusUnavailable, Method: method, Err: err}
+}
+
+// stamp is how times appear in reasons.
+func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }

@@ -1,0 +1,81 @@
+package verify
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/shuin/shuin"
+)
+
+// namesSource reports whether a certificate below the root says where its
+// revocation status can be learnt. The root's own is never asked (REV-01).
+func namesSource(chain []*x509.Certificate) bool {
+	for _, c := range chain[:max(len(chain)-1, 0)] {
+		if len(c.OCSPServer)+len(c.CRLDistributionPoints) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// judgeRevocation joins what is known of each certificate into one outcome: a
+// revoked certificate decides, then one whose status is not known (REV-01).
+// fresh is when the first of the answers grows stale; zero when none does.
+// what names the chain in reasons.
+func judgeRevocation(found []Revocation, chain []*x509.Certificate, what string) (outcome shuin.Outcome, fresh time.Time, err error) {
+	if len(found) != len(chain) {
+		return shuin.Unknown, time.Time{}, revocationUnavailable(what, errors.New("the answer does not cover the chain"))
+	}
+	outcome = shuin.Passed
+	for i := len(found) - 1; i >= 0; i-- {
+		r := found[i]
+		switch r.Status {
+		case StatusGood, StatusNoSource:
+			if !r.NextUpdate.IsZero() && (fresh.IsZero() || r.NextUpdate.Before(fresh)) {
+				fresh = r.NextUpdate
+			}
+		case StatusRevoked:
+			return shuin.Failed, time.Time{}, revoked(what, chain[i], r)
+		default:
+			cause := r.Err
+			if cause == nil {
+				cause = errors.New("no answer")
+			}
+			outcome, err = shuin.Unknown, revocationUnavailable(fmt.Sprintf("%s %q", what, chain[i].Subject), cause)
+		}
+	}
+	return outcome, fresh, err
+}
+
+func revoked(what string, cert *x509.Certificate, r Revocation) error {
+	msg := fmt.Sprintf("%s %q is revoked", what, cert.Subject)
+	if !r.RevokedAt.IsZero() {
+		msg += " since " + stamp(r.RevokedAt)
+	}
+	if s, ok := reasonNames[r.Reason]; ok {
+		msg += " (" + s + ")"
+	}
+	return &shuin.Error{Code: shuin.CodeRevoked, Message: msg, Hint: "ask the signer to sign again with a certificate that is not revoked"}
+}
+
+func revocationUnavailable(what string, cause error) error {
+	code := shuin.CodeRevocationUnavailable
+	if errors.Is(cause, context.DeadlineExceeded) || errors.Is(cause, context.Canceled) {
+		code = shuin.CodeDeadline
+	}
+	return &shuin.Error{
+		Code:    code,
+		Message: fmt.Sprintf("check revocation of %s", what),
+		Hint:    "make the OCSP responders and CRLs named in the certificates reachable, or override revocation in the trust policy",
+		Err:     cause,
+	}
+}
+
+
+var reasonNames = map[int]string{
+	1: "key compromise", 2: "CA compromise", 3: "affiliation changed", 4: "superseded",
+	5: "cessation of operation", 6: "certificate hold", 9: "privilege withdrawn", 10: "AA compromise",
+}
