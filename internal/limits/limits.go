@@ -17,6 +17,20 @@ const (
 	ErrorBodyBytes  = 8 << 10  // of a registry's error answer
 )
 
+// Bounds on talking to a registry.
+const (
+	RegistryRequestTime = time.Minute      // one request, its retries and its body
+	RegistryRetries     = 3                // of one request after 429, 5xx or a broken connection
+	RegistryRetryAfter  = 10 * time.Second // longest wait between two tries; a longer Retry-After is not waited for
+	RegistryRedirects   = 5
+	SignaturesBytes     = 64 << 20         // all envelopes fetched for one artifact
+	ReferrersIndexTime  = 30 * time.Second // until an entry in a fallback index has to be settled
+	LayoutManifests     = 10_000           // manifests read of one OCI layout
+	LayoutDepth         = 4                // indexes inside indexes of one OCI layout
+	HelperOutput        = 64 << 10         // of a credential helper
+	HelperTime          = 30 * time.Second // of a credential helper, which may ask the user
+)
+
 // Bounds on envelopes and certificates.
 const (
 	PayloadBytes       = 1 << 20
@@ -55,4 +69,12 @@ const (
 	PluginBinary       = 256 << 20 // one plugin package (PLG-02)
 	PluginMetadataTime = 10 * time.Second
 	PluginCommandTime  = 10 * time.Minute
+)
+
+// Bounds of the dev registry.
+const (
+	DevRegistryBlob    = 1 << 30 // one blob
+	DevRegistryUploads = 1000    // uploads begun and not finished
+	DevRegistryTokens  = 10_000  // bearer tokens handed out and not expired
+	DevRegistryLog     = 200_000 // requests in the log; the older half goes first
 )
