@@ -61,9 +61,10 @@ var rooms = map[string]room{
 
 	"cmd/shuin": {kind: join, outside: []string{"github.com/spf13/cobra", "github.com/spf13/pflag"}},
 
-	"test/demo":    {kind: trial},
-	"test/many":    {kind: trial},
-	"test/openssl": {kind: trial},
+	"test/demo":       {kind: trial},
+	"test/many":       {kind: trial},
+	"test/openssl":    {kind: trial},
+	"test/tensigners": {kind: trial},
 }
 
 // elsewhere are folders that other modules or no Go code live in.
