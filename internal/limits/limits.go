@@ -38,17 +38,21 @@ const (
 	CertificateBytes   = 64 << 10 // one DER certificate
 	TimestampBytes     = 1 << 20  // a timestamp token
 	ExtendedAttributes = 64
+	HeaderBytes        = 256 << 10 // a protected header; unprotected members nobody knows
+	RSABits            = 16384     // an RSA key in a chain: bounds the work of one signature check
 	JSONDepth          = 32
 	CBORDepth          = 16
+	ChainCacheEntries  = 4096 // verified chains and issuing paths remembered, unless asked otherwise
 )
 
 // Bounds on files.
 const (
-	PolicyBytes     = 1 << 20 // a trust policy document
-	ConfigBytes     = 4 << 20 // config.json, signingkeys.json
-	TrustStoreFile  = 1 << 20 // one certificate file
-	TrustStoreFiles = 1000    // files in one trust store
-	KeyFileBytes    = 1 << 20 // a private key or certificate file
+	PolicyBytes     = 1 << 20  // a trust policy document
+	ConfigBytes     = 4 << 20  // config.json, signingkeys.json
+	TrustStoreFile  = 1 << 20  // one certificate file
+	TrustStoreFiles = 1000     // files in one trust store
+	KeyFileBytes    = 1 << 20  // a private key or certificate file
+	SecretBytes     = 64 << 10 // a password or token from stdin or a file
 )
 
 // Bounds on revocation and timestamping.
@@ -61,6 +65,17 @@ const (
 	TSATimeout     = 15 * time.Second // per request
 	RevocationURLs = 8                // responders or distribution points tried per certificate
 	CRLCacheFile   = 96 << 20         // one cache file (base64 of base and delta)
+
+	FetchRedirects   = 3 // of one request
+	FetchHeaderBytes = 64 << 10
+	FetchDial        = 5 * time.Second // to connect, and again for TLS
+
+	CRLSoftRefresh  = 2 * time.Second  // to fetch anew a CRL that is still good
+	CRLSoftPause    = time.Minute      // after a failure of that, before trying again
+	CRLMemory       = 128 << 20        // DER bytes of CRLs kept in memory
+	OCSPMemory      = 1024             // OCSP responses kept in memory
+	OCSPMemoryLife  = time.Hour        // at most, and never beyond nextUpdate
+	RevocationGroup = 30 * time.Second // a fetch that several callers share
 )
 
 // Bounds on plugins.
