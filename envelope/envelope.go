@@ -9,10 +9,12 @@
 package envelope
 
 import (
-	"crypto/x509"
+	"crypto"
+	"crypto/rsa"
 	"time"
 
 	"github.com/shuin/shuin"
+	"github.com/shuin/shuin/internal/limits"
 )
 
 // Scheme is a signing scheme (signing-scheme.md).
@@ -64,111 +66,41 @@ func (e *Envelope) SignedBytes() []byte { return e.signed }
 
 // Parse reads an envelope of the given media type ([shuin.MediaTypeJWS] or
 // [shuin.MediaTypeCOSE]) and checks its form: every JWS-, COSE-, ATT- and SCH-
-// rule that needs no key. It verifies no signature. A failure is a [*Error].
-func Parse(mediaType string, data []byte) (*Envelope, error) { panic("unimplemented") }
-
-// Error says which rule an envelope, payload, chain or timestamp token broke.
-type Error struct {
-	// Row is the row of docs/conformance.md: "JWS-05".
-	Row string
-	// Code is CodeTampered unless the rule has a better one (CodeTooOld, CodeLimit …).
-	Code shuin.Code
-	Msg  string
-	Err  error
-}
-
-func (e *Error) Error() string {
-	s := e.Msg
-	if e.Err != nil {
-		s += ": " + e.Err.Error()
+// rule that needs no key. It verifies no signature and parses no certificate.
+// The Envelope keeps slices of data, which must not change afterwards.
+// A failure is a [*Error].
+func Parse(mediaType string, data []byte) (*Envelope, error) {
+	if len(data) > limits.EnvelopeBytes {
+		return nil, tooMuch("VER-01", "envelope is %d bytes, limit %d", len(data), limits.EnvelopeBytes)
 	}
-	return s
+	switch mediaType {
+	case shuin.MediaTypeJWS:
+		return parseJWS(data)
+	case shuin.MediaTypeCOSE:
+		return parseCOSE(data)
+	}
+	return nil, bad("VER-01", "signature envelope of media type %q is not supported", mediaType)
 }
 
-// Unwrap exposes the cause, and the shuin.Error that carries the code.
-func (e *Error) Unwrap() []error { panic("unimplemented") }
-
-// Payload is the signed payload of the Notary Project.
-type Payload struct {
-	TargetArtifact shuin.Descriptor `json:"targetArtifact"`
-}
-
-// ParsePayload reads a signed payload: JSON, case-sensitive, no duplicate
-// names (PAY-01, PAY-02).
-func ParsePayload(data []byte) (Payload, error) { panic("unimplemented") }
-
-// Marshal is the payload's JSON. It refuses an invalid descriptor.
-func (p Payload) Marshal() ([]byte, error) { panic("unimplemented") }
-
-// Draft is what is to be signed.
-type Draft struct {
-	MediaType            string
-	Algorithm            Algorithm
-	Payload              []byte
-	Scheme               Scheme
-	SigningTime          time.Time // whole seconds; only under SchemeX509
-	AuthenticSigningTime time.Time // whole seconds; only under SchemeSigningAuthority
-	Expiry               time.Time // zero: none
-	Extended             []Attribute
-	SigningAgent         string
-}
-
-// Unsigned is a draft made ready: its signed bytes are fixed.
-type Unsigned struct {
-	draft     Draft
-	protected []byte
-	signed    []byte
-}
-
-// Prepare fixes the bytes to be signed. It refuses a draft that Parse would refuse.
-func (d Draft) Prepare() (*Unsigned, error) { panic("unimplemented") }
-
-// SignedBytes are the bytes to sign.
-func (u *Unsigned) SignedBytes() []byte { return u.signed }
-
-// Seal puts the envelope together. signature is the primitive signature (for
-// ECDSA r||s, as JWS and COSE want it), chain DER leaf first, timestamp a DER
-// token or nil.
-func (u *Unsigned) Seal(signature []byte, chain [][]byte, timestamp []byte) ([]byte, error) {
-	panic("unimplemented")
-}
-
-// Purpose is what a chain is for.
-type Purpose uint8
-
-// The purposes; zero is invalid.
-const (
-	CodeSigning Purpose = iota + 1
-	Timestamping
-)
-
-// ParseChain parses DER certificates, leaf first, bounded in number and size.
-func ParseChain(der [][]byte) ([]*x509.Certificate, error) { panic("unimplemented") }
-
-// CheckChain checks the rules CERT-02 to CERT-13 that need no signature check
-// and no clock: order by name, basic constraints, key usages, key lengths,
-// algorithms, root at the end. Links are checked by [CheckLinks].
-func CheckChain(chain []*x509.Certificate, purpose Purpose) error { panic("unimplemented") }
-
-// CheckLinks checks that each certificate is signed by the next and the last
-// by itself is only compared by name, not by signature. It makes len(chain)-1
-// signature checks through check (nil: CheckSignatureFrom).
-func CheckLinks(chain []*x509.Certificate, check func(child, parent *x509.Certificate) error) error {
-	panic("unimplemented")
-}
-
-// Timestamp is a parsed RFC 3161 token whose signature and message imprint
-// were checked. Its chain is not trusted yet.
-type Timestamp struct {
-	// Chain is the TSA's chain, leaf first, root last.
-	Chain    []*x509.Certificate
-	Time     time.Time
-	Accuracy time.Duration // explicit; 1 s under the baseline policy; else 0 (TSA-04)
-}
-
-// ParseTimestamp reads a token and checks its CMS signature, message imprint
-// over signature, signing-certificate-v2 and the certificate rules of TSA
-// chains (TSA-03). roots complete the chain when the token omits the root.
-func ParseTimestamp(token, signature []byte, roots []*x509.Certificate) (*Timestamp, error) {
-	panic("unimplemented")
+// VerifySignature checks that e's algorithm is that of the signing key, the
+// public key of the first certificate, and makes one signature check
+// (JWS-02, JWS-09, COSE-02, COSE-08). A failure is a [*Error].
+func (e *Envelope) VerifySignature(pub crypto.PublicKey) error {
+	r, salt := &coseRows, rsa.PSSSaltLengthEqualsHash
+	if e.MediaType == shuin.MediaTypeJWS {
+		// RFC 7518 section 3.5 wants a salt as long as the hash; notation
+		// takes any in JWS, and signers with another one exist.
+		r, salt = &jwsRows, rsa.PSSSaltLengthAuto
+	}
+	key, err := AlgorithmOf(pub)
+	if err != nil {
+		return err
+	}
+	if key != e.Algorithm {
+		return bad(r.alg, "signature algorithm is %s, but the signing certificate's key needs %s", e.Algorithm, key)
+	}
+	if err := e.Algorithm.verify(pub, e.signed, e.Signature, salt); err != nil {
+		return &Error{Row: r.signature, Code: shuin.CodeTampered, Msg: "signature does not match the envelope's content", Err: err}
+	}
+	return nil
 }
