@@ -1,7 +1,6 @@
 package verify
 
 import (
-	"context"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -62,18 +61,13 @@ func revoked(what string, cert *x509.Certificate, r Revocation) error {
 }
 
 func revocationUnavailable(what string, cause error) error {
-	code := shuin.CodeRevocationUnavailable
-	if errors.Is(cause, context.DeadlineExceeded) || errors.Is(cause, context.Canceled) {
-		code = shuin.CodeDeadline
-	}
 	return &shuin.Error{
-		Code:    code,
+		Code:    shuin.CodeRevocationUnavailable,
 		Message: fmt.Sprintf("check revocation of %s", what),
 		Hint:    "make the OCSP responders and CRLs named in the certificates reachable, or override revocation in the trust policy",
 		Err:     cause,
 	}
 }
-
 
 var reasonNames = map[int]string{
 	1: "key compromise", 2: "CA compromise", 3: "affiliation changed", 4: "superseded",

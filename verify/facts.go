@@ -1,0 +1,267 @@
+package verify
+
+import (
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/shuin/shuin"
+	"github.com/shuin/shuin/envelope"
+	"github.com/shuin/shuin/trust"
+)
+
+// Facts is what is so about one signature, whatever any policy says of it. It
+// is made once, by [Examine], and may be judged many times. Not changed after.
+type Facts struct {
+	// Envelope is the parsed envelope; nil when it could not be read. Its
+	// fields are claims as long as Integrity is not nil.
+	Envelope *envelope.Envelope
+	// Chain is the parsed certificate chain, leaf first; nil when it breaks a
+	// rule. It may be shared between Facts.
+	Chain []*x509.Certificate
+	// Payload is the signed payload; zero when it could not be read.
+	Payload envelope.Payload
+	// Integrity is nil when the envelope is well formed, the certificates obey
+	// the rules of the specification, each is signed by the next, and the
+	// signature is the leaf's (VER-01, CERT-01).
+	Integrity error
+	// Artifact is nil when the payload names the artifact: same digest, media
+	// type and size (VER-02).
+	Artifact error
+
+	chain  *chainEntry // what Chain is of
+	plugin pluginAttributes
+}
+
+// interval is the time in which every certificate of a chain is valid.
+type interval struct{ from, to time.Time }
+
+func validityOf(chain []*x509.Certificate) interval {
+	v := interval{chain[0].NotBefore, chain[0].NotAfter}
+	for _, c := range chain[1:] {
+		v = v.and(interval{c.NotBefore, c.NotAfter})
+	}
+	return v
+}
+
+// and is the time in which both hold.
+func (v interval) and(o interval) interval {
+	if o.from.After(v.from) {
+		v.from = o.from
+	}
+	if o.to.Before(v.to) {
+		v.to = o.to
+	}
+	return v
+}
+
+// holds reports whether every certificate is valid throughout [from, to].
+func (v interval) holds(from, to time.Time) bool { return !from.Before(v.from) && !to.After(v.to) }
+
+// Examiner makes Facts. The zero value remembers nothing.
+type Examiner struct {
+	// Chains remembers verified chains; nil: each chain is verified anew.
+	Chains *ChainCache
+	// Anchors gives the trust stores the facts may be judged by, for a
+	// signing scheme. It only decides what may be remembered, never a fact;
+	// nil: nothing is remembered.
+	Anchors func(envelope.Scheme) []*trust.Store
+
+	// checks counts signature checks, for tests and benchmarks; nil: not counted.
+	checks *atomic.Int64
+}
+
+// Examine makes the facts of one signature: envelope bytes of the given media
+// type, said to be over a. Nothing is fetched.
+func (x *Examiner) Examine(mediaType string, data []byte, a shuin.Artifact) *Facts {
+	f := &Facts{}
+	if f.Envelope, f.Integrity = envelope.Parse(mediaType, data); f.Integrity != nil {
+		f.Envelope = nil
+		f.Integrity = tampered("read signature envelope", f.Integrity)
+		return f
+	}
+	var stores []*trust.Store
+	if x.Anchors != nil {
+		stores = x.Anchors(f.Envelope.Scheme)
+	}
+	f.plugin = readPluginAttributes(f.Envelope)
+	if f.Integrity = x.integrity(f, stores); f.Integrity != nil {
+		return f
+	}
+	f.Payload, f.Artifact = payloadOf(f.Envelope, a)
+	return f
+}
+
+// integrity checks the chain and the one payload signature.
+func (x *Examiner) integrity(f *Facts, stores []*trust.Store) error {
+	entry, err := x.chain(f.Envelope.Chain, envelope.CodeSigning, stores)
+	if err != nil {
+		return tampered("check certificate chain", err)
+	}
+	leaf := entry.certs[0]
+	// JWS-02, COSE-02: the algorithm follows from the key, or a weaker one
+	// could be put in its place.
+	want, err := envelope.AlgorithmOf(leaf.PublicKey)
+	if err != nil {
+		return tampered("check signing key", err)
+	}
+	if want != f.Envelope.Algorithm {
+		return tampered("check signature algorithm", fmt.Errorf("the signing certificate's key makes %s, the envelope says %s", want, f.Envelope.Algorithm))
+	}
+	f.Chain, f.chain = entry.certs, entry
+	x.count()
+	if err := want.VerifySignature(leaf.PublicKey, f.Envelope.SignedBytes(), f.Envelope.Signature); err != nil {
+		return tampered("check signature", err)
+	}
+	return nil
+}
+
+// payloadOf reads the payload and compares it with the artifact (PAY-01,
+// PAY-02, VER-02).
+func payloadOf(e *envelope.Envelope, a shuin.Artifact) (envelope.Payload, error) {
+	p, err := envelope.ParsePayload(e.Payload)
+	if err != nil {
+		return envelope.Payload{}, tampered("read signed payload", err)
+	}
+	got, want := p.TargetArtifact, a.Descriptor()
+	switch {
+	case got.SameContent(want):
+		return p, nil
+	case got.Digest != want.Digest:
+		err = fmt.Errorf("it signs %s, not %s", got.Digest, want.Digest)
+	case got.MediaType != want.MediaType:
+		err = fmt.Errorf("it signs media type %q, the artifact has %q", got.MediaType, want.MediaType)
+	default:
+		err = fmt.Errorf("it signs a size of %d bytes, the artifact has %d", got.Size, want.Size)
+	}
+	return p, &shuin.Error{
+		Code: shuin.CodeTampered, Message: "signature is of another artifact", Err: err,
+		Hint: "the signature was attached to an artifact it was not made for; sign this one",
+	}
+}
+
+// chain parses a chain and checks its rules and links, or recalls that it was
+// done. Up to len(der)-1 signature checks when the root is in one of the
+// stores, one more when it is not: the self-signature of a root that is
+// trusted by equality says nothing more about it.
+func (x *Examiner) chain(der [][]byte, purpose envelope.Purpose, stores []*trust.Store) (*chainEntry, error) {
+	cache := x.Chains
+	if len(stores) == 0 {
+		cache = nil
+	}
+	var whole, path chainKey
+	if cache != nil {
+		whole = keyOf(wholeChain, der, purpose, stores)
+		if e := cache.lookup(whole); e != nil {
+			return e, nil
+		}
+	}
+	certs, path, known, err := x.parse(der, purpose, stores, cache)
+	if err != nil {
+		return nil, err
+	}
+	if err := envelope.CheckChain(certs, purpose); err != nil {
+		return nil, err
+	}
+	if err := x.links(certs, known != nil, rootTrusted(der, stores)); err != nil {
+		return nil, err
+	}
+	e := newChainEntry(certs)
+	if cache == nil {
+		return e, nil
+	}
+	if anchoredAt(der, stores) < 0 {
+		return e, nil // a stranger's chain holds together too; it is not worth a place
+	}
+	if known == nil && anchoredAt(der[1:], stores) >= 0 {
+		cache.store(path, &chainEntry{certs: certs[1:]})
+	}
+	cache.store(whole, e)
+	return e, nil
+}
+
+// parse parses the certificates; those above the leaf are recalled where the
+// issuing path is known.
+func (x *Examiner) parse(der [][]byte, purpose envelope.Purpose, stores []*trust.Store, cache *ChainCache) (certs []*x509.Certificate, path chainKey, known *chainEntry, err error) {
+	if cache != nil && len(der) > 1 {
+		path = keyOf(issuingPath, der[1:], purpose, stores)
+		known = cache.lookup(path)
+	}
+	if known == nil {
+		certs, err = envelope.ParseChain(der)
+		return certs, path, nil, err
+	}
+	leaf, err := envelope.ParseChain(der[:1])
+	if err != nil {
+		return nil, path, nil, err
+	}
+	return append(leaf, known.certs...), path, known, nil
+}
+
+// links checks that each certificate is signed by the next. pathKnown: only
+// the leaf's link is not known to hold.
+func (x *Examiner) links(certs []*x509.Certificate, pathKnown, rootTrusted bool) error {
+	check := func(child, parent *x509.Certificate) error {
+		x.count()
+		return child.CheckSignatureFrom(parent)
+	}
+	if pathKnown {
+		if err := check(certs[0], certs[1]); err != nil {
+			return fmt.Errorf("certificate %q is not signed by %q: %w", certs[0].Subject, certs[1].Subject, err)
+		}
+		return nil
+	}
+	if err := envelope.CheckLinks(certs, check); err != nil {
+		return err
+	}
+	if rootTrusted {
+		return nil
+	}
+	root := certs[len(certs)-1]
+	x.count()
+	// Not CheckSignatureFrom: a chain of one is no CA (CERT-10).
+	if err := root.CheckSignature(root.SignatureAlgorithm, root.RawTBSCertificate, root.Signature); err != nil {
+		return fmt.Errorf("certificate %q ends the chain and is not self-signed: %w", root.Subject, err)
+	}
+	return nil
+}
+
+func (x *Examiner) count() {
+	if x.checks != nil {
+		x.checks.Add(1)
+	}
+}
+
+// anchoredAt is the lowest index of a certificate in chain that one of the
+// stores trusts; -1 when there is none.
+func anchoredAt(chain [][]byte, stores []*trust.Store) int {
+	at := -1
+	for _, s := range stores {
+		if i := s.Anchors(chain); i >= 0 && (at < 0 || i < at) {
+			at = i
+		}
+	}
+	return at
+}
+
+func rootTrusted(chain [][]byte, stores []*trust.Store) bool {
+	return len(chain) > 0 && anchoredAt(chain[len(chain)-1:], stores) >= 0
+}
+
+// tampered wraps what is wrong with a signature's own bytes. The code of the
+// cause, where it has one, stays: a hit limit or an unknown critical
+// attribute is not tampering.
+func tampered(doing string, err error) error {
+	code := shuin.CodeTampered
+	var known *shuin.Error
+	if errors.As(err, &known) && known.Code != "" {
+		code = known.Code
+	}
+	hint := "the signature cannot be used; have the artifact signed again"
+	if code == shuin.CodeTooOld {
+		hint = "update this verifier"
+	}
+	return &shuin.Error{Code: code, Message: doing, Hint: hint, Err: err}
+}
