@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/shuin/shuin"
+	"github.com/shuin/shuin/internal/notationdir"
 )
 
 // notationName is the name of the command line this one is a superset of.
@@ -42,8 +43,9 @@ type app struct {
 
 	// log is where -d writes; nil without it.
 	log *slog.Logger
-	// settingsRead is config.json once it was read.
-	settingsRead *settings
+	// notationDir and settingsRead are made on first use.
+	notationDir  *notationdir.Dir
+	settingsRead *notationdir.Config
 }
 
 // asNotation reports whether the process was invoked as notation.

@@ -14,7 +14,11 @@ func newRootCmd(a *app) *cobra.Command {
 		SilenceUsage: true,
 	}
 	root.AddCommand(
+		newCertCmd(a),
+		newPolicyCmd(a),
+		newKeyCmd(a),
 		newVersionCmd(a),
+		newDevRegistryCmd(a),
 	)
 	return root
 }

@@ -1,0 +1,163 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/shuin/shuin"
+)
+
+// registryFlags are how to reach a registry.
+type registryFlags struct {
+	username string
+	password string
+	insecure bool
+}
+
+// add declares the flags; the environment gives the defaults, which therefore
+// never show up in a help text.
+func (r *registryFlags) add(a *app, fs *pflag.FlagSet) {
+	fs.StringVarP(&r.username, "username", "u", "", "user name for the registry (default: $"+envUsername+")")
+	fs.StringVarP(&r.password, "password", "p", "", "password for the registry (default: $"+envPassword+")")
+	fs.BoolVar(&r.insecure, "insecure-registry", false, "speak plain HTTP to the registry; for tests only")
+	r.username, r.password = a.username, a.password
+}
+
+// debugFlag declares -d.
+func debugFlag(fs *pflag.FlagSet, debug *bool) {
+	fs.BoolVarP(debug, "debug", "d", false, "debug mode: log to stderr, HTTP requests included")
+}
+
+// maxSignaturesFlag declares --max-signatures.
+func maxSignaturesFlag(fs *pflag.FlagSet, n *int) {
+	fs.IntVar(n, "max-signatures", 100, "maximum number of signatures to evaluate or examine")
+}
+
+func checkMaxSignatures(n int) error {
+	if n <= 0 {
+		return invalidf("max-signatures value %d must be a positive number", n)
+	}
+	return nil
+}
+
+// metadataFlags are --user-metadata and --plugin-config.
+type metadataFlags struct {
+	userMetadata []string
+	pluginConfig []string
+}
+
+func (m *metadataFlags) add(fs *pflag.FlagSet, metadataUsage string) {
+	fs.StringArrayVarP(&m.userMetadata, "user-metadata", "m", nil, metadataUsage)
+	pluginConfigFlag(fs, &m.pluginConfig)
+}
+
+func pluginConfigFlag(fs *pflag.FlagSet, p *[]string) {
+	fs.StringArrayVar(p, "plugin-config", nil, "{key}={value} pairs handed to the plugin as they are; the plugin's documentation names them")
+}
+
+// parse reads both as maps, plugin configuration first.
+func (m *metadataFlags) parse() (metadata, pluginConfig map[string]string, err error) {
+	if pluginConfig, err = parsePairs("plugin-config", m.pluginConfig); err != nil {
+		return nil, nil, err
+	}
+	if metadata, err = parsePairs("user-metadata", m.userMetadata); err != nil {
+		return nil, nil, err
+	}
+	return metadata, pluginConfig, nil
+}
+
+// parsePairs reads key=value pairs. A later pair replaces an earlier one of
+// the same key, as in notation.
+func parsePairs(flag string, pairs []string) (map[string]string, error) {
+	m := make(map[string]string, len(pairs))
+	for _, pair := range pairs {
+		key, value, ok := strings.Cut(pair, "=")
+		if !ok || key == "" || value == "" {
+			return nil, invalidf("could not parse flag %s: key-value pair requires \"=\" as separator", flag)
+		}
+		m[key] = value
+	}
+	return m, nil
+}
+
+// outputFlag is --output with the values a command knows; the first is the default.
+type outputFlag struct {
+	value   string
+	allowed []string
+}
+
+func (o *outputFlag) add(fs *pflag.FlagSet, allowed ...string) {
+	o.allowed = allowed
+	quoted := make([]string, len(allowed))
+	for i, s := range allowed {
+		quoted[i] = "'" + s + "'"
+	}
+	fs.StringVarP(&o.value, "output", "o", allowed[0], "output format, options: "+strings.Join(quoted, ", "))
+}
+
+func (o *outputFlag) check() error {
+	for _, s := range o.allowed {
+		if s == o.value {
+			return nil
+		}
+	}
+	return invalidf("invalid format: %q", o.value)
+}
+
+// checkExperimental refuses experimental flags that were given under the name
+// notation without NOTATION_EXPERIMENTAL=1, and warns of those allowed. Under
+// the name shuin they are ordinary flags.
+func (a *app) checkExperimental(cmd *cobra.Command, flags ...string) error {
+	if !a.asNotation() {
+		return nil
+	}
+	var used []string
+	for _, f := range flags {
+		if cmd.Flags().Changed(f) {
+			used = append(used, "--"+f)
+		}
+	}
+	if len(used) == 0 {
+		return nil
+	}
+	if a.getenv(envExperimental) != "1" {
+		return invalidf("flag(s) %s in %q is experimental and not enabled by default. To use, please set %s=1 environment variable",
+			strings.Join(used, ","), cmd.CommandPath(), envExperimental)
+	}
+	a.warnf("This feature is experimental and may not be fully tested or completed and may be deprecated. Report any issues to \"https://github/notaryproject/notation\"")
+	return nil
+}
+
+// hideExperimental hides flags from the help where they would be refused.
+func (a *app) hideExperimental(cmd *cobra.Command, flags ...string) {
+	if !a.asNotation() || a.getenv(envExperimental) == "1" {
+		return
+	}
+	for _, f := range flags {
+		if flag := cmd.Flags().Lookup(f); flag != nil {
+			flag.Hidden = true
+		}
+	}
+}
+
+// oneReference is the Args rule of sign, verify, list and inspect: the first
+// argument is the reference, more are ignored as in notation.
+func (a *app) oneReference(ref *string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return invalid(fmt.Sprintf("missing reference to the artifact: use `%s --help` to see what parameters are required", cmd.CommandPath()))
+		}
+		*ref = args[0]
+		return nil
+	}
+}
+
+// invalid is an error of the one who typed: a flag, argument or file.
+func invalid(msg string) error {
+	return &shuin.Error{Code: shuin.CodeInvalidInput, Message: msg}
+}
+
+func invalidf(format string, args ...any) error { return invalid(fmt.Sprintf(format, args...)) }
