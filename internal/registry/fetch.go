@@ -1,0 +1,149 @@
+package registry
+
+import (
+	"context"
+	"net/http"
+	"sync"
+
+	"github.com/shuin/shuin"
+	"github.com/shuin/shuin/internal/limits"
+)
+
+// fetch gets the candidates in two waves, all manifests and then all
+// envelopes, limits.FetchesInFlight at a time. A candidate that cannot be had
+// stays in the result with its reason. The error is the caller's deadline only.
+func (r *Repository) fetch(ctx context.Context, a shuin.Artifact, descs []descriptor) ([]shuin.Signature, error) {
+	sigs := make([]shuin.Signature, len(descs))
+	layers := make([]descriptor, len(descs))
+	each(len(descs), func(i int) {
+		sigs[i] = shuin.Signature{Manifest: descs[i].plain(), Thumbprints: thumbprints(descs[i].Annotations)}
+		layers[i] = r.fetchManifest(ctx, a.Descriptor(), descs[i], &sigs[i])
+	})
+	boundTotal(sigs, layers)
+	var waiting []int
+	for i := range sigs {
+		if sigs[i].Err == nil && sigs[i].Envelope == nil {
+			waiting = append(waiting, i)
+		}
+	}
+	each(len(waiting), func(n int) {
+		i := waiting[n]
+		d := layers[i].plain()
+		sigs[i].Envelope, sigs[i].Err = r.content(ctx, "fetch signature envelope "+d.Digest.String(), "blobs/", d, "EnvelopeBytes")
+	})
+	if err := ctx.Err(); err != nil {
+		return nil, &shuin.Error{Code: shuin.CodeDeadline, Message: "fetch signatures of " + a.String(), Err: err}
+	}
+	return sigs, nil
+}
+
+// fetchManifest reads one signature manifest into sig and gives its layer.
+func (r *Repository) fetchManifest(ctx context.Context, a shuin.Descriptor, d descriptor, sig *shuin.Signature) descriptor {
+	op := "fetch signature manifest " + d.Digest.String()
+	if d.MediaType != mediaTypeImageManifest { // OCI-01
+		sig.Err = malformed(op, "its media type is %q, not %q", printable(d.MediaType), mediaTypeImageManifest)
+		return descriptor{}
+	}
+	if d.Size > limits.ManifestBytes {
+		sig.Err = exceeded(op, "ManifestBytes", "it has %d bytes, more than %d", d.Size, limits.ManifestBytes)
+		return descriptor{}
+	}
+	b, err := r.content(ctx, op, "manifests/", d.plain(), "ManifestBytes")
+	if err != nil {
+		sig.Err = err
+		return descriptor{}
+	}
+	return readManifest(op, b, a, sig)
+}
+
+// readManifest takes what a candidate needs of a signature manifest whose bytes
+// are already checked.
+func readManifest(op string, b []byte, a shuin.Descriptor, sig *shuin.Signature) descriptor {
+	m, _, err := parseManifest(b)
+	if err == nil {
+		sig.Manifest.Annotations = m.Annotations
+		sig.Thumbprints = thumbprints(m.Annotations)
+		err = m.check(a)
+	}
+	if len(m.Layers) == 1 {
+		sig.EnvelopeMediaType = printable(m.Layers[0].MediaType)
+	}
+	if err != nil {
+		code := shuin.CodeMalformed
+		if shuin.CodeOf(err) == shuin.CodeLimit {
+			code = shuin.CodeLimit
+		}
+		sig.Err = &shuin.Error{Code: code, Message: "malformed signature manifest " + sig.Manifest.Digest.String(), Err: err}
+		return descriptor{}
+	}
+	layer := m.Layers[0]
+	if content, ok := layer.inline(); ok {
+		sig.Envelope = content
+	}
+	return layer
+}
+
+// boundTotal refuses what would exceed limits.SignaturesBytes, so that many
+// large envelopes do not fill the memory.
+func boundTotal(sigs []shuin.Signature, layers []descriptor) {
+	var total int64
+	for i := range sigs {
+		if sigs[i].Err != nil {
+			continue
+		}
+		if total += layers[i].Size; total > limits.SignaturesBytes {
+			sigs[i].Envelope = nil
+			sigs[i].Err = exceeded("fetch signature envelope "+layers[i].Digest.String(), "SignaturesBytes",
+				"the envelopes of this artifact have more than %d bytes together", limits.SignaturesBytes)
+		}
+	}
+}
+
+// content gets what d names and checks that it is that, byte for byte.
+func (r *Repository) content(ctx context.Context, op, path string, d shuin.Descriptor, limit string) ([]byte, error) {
+	accept := ""
+	if path == "manifests/" {
+		accept = d.MediaType
+	}
+	a, err := r.do(ctx, request{
+		op: op, method: http.MethodGet, url: r.at(path + d.Digest.String()), accept: accept,
+		max: max(d.Size, 1), limit: limit,
+	})
+	switch {
+	case err != nil && shuin.CodeOf(err) == shuin.CodeLimit:
+		return nil, malformed(op, "the registry sends more than the %d bytes it has", d.Size)
+	case err != nil:
+		return nil, err
+	case a.status == http.StatusNotFound:
+		// Not "could not check": anybody who may push can list what is not there.
+		return nil, malformed(op, "the registry lists it and does not have it")
+	case a.status != http.StatusOK:
+		return nil, statusError(op, a)
+	}
+	return a.body, checkContent(op, a.body, d)
+}
+
+// checkContent checks size and digest.
+func checkContent(op string, b []byte, d shuin.Descriptor) error {
+	if int64(len(b)) != d.Size {
+		return malformed(op, "it has %d bytes, not %d", len(b), d.Size)
+	}
+	if got := d.Digest.Algorithm().FromBytes(b); got != d.Digest {
+		return malformed(op, "the content's digest is %s, not %s", got, d.Digest)
+	}
+	return nil
+}
+
+// each calls f for 0 to n-1, limits.FetchesInFlight at a time, and waits.
+func each(n int, f func(int)) {
+	slots := make(chan struct{}, limits.FetchesInFlight)
+	var wg sync.WaitGroup
+	for i := range n {
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			f(i)
+		})
+	}
+	wg.Wait()
+}
