@@ -1,0 +1,635 @@
+package main
+
+import (
+	"crypto"
+	"crypto/hmac"
+	"crypto/rsa"
+	"crypto/sha256"
+	"encoding/base64"
+	"strings"
+	"time"
+
+	"github.com/fxamacker/cbor/v2"
+)
+
+const tampered = "tampered"
+
+func payloadCases(b *book) {
+	good1 := good("jws")
+	b.accept("PAY-01/minimal-jws", "a payload with targetArtifact and nothing else", good1)
+	b.accept("PAY-01/minimal-cose", "a payload with targetArtifact and nothing else", good("cose"))
+	b.each(func(f string) {
+		s := good(f)
+		s.payload = `{"targetartifact":` + `{"mediaType":"` + artifact.MediaType + `","digest":"` + artifact.Digest + `","size":16724}}`
+		b.refuse("PAY-01/wrong-case-target-artifact-"+f, "the member is named targetartifact; JSON names are case-sensitive", "", tampered, s, "PAY-02", "VER-02")
+		s = good(f)
+		s.payload = `{"target":{}}`
+		b.refuse("PAY-01/no-target-artifact-"+f, "the payload has no targetArtifact", "", tampered, s, "PAY-02", "VER-02")
+	})
+	s := good("cose")
+	s.payload = `not json`
+	b.refuse("PAY-01/not-json", "the payload is not JSON", "", tampered, s)
+	s = good("jws")
+	s.payload = `{"targetArtifact":{"mediaType":"x/y","digest":"` + artifact.Digest + `","size":1},"targetArtifact":{"mediaType":"` + artifact.MediaType + `","digest":"` + artifact.Digest + `","size":16724}}`
+	b.refuse("PAY-01/two-target-artifacts", "targetArtifact stands twice: parsers would disagree on what is signed", "", tampered, s)
+
+	s = good("jws")
+	s.annotations = map[string]string{"org.example.build": "42"}
+	b.accept("PAY-02/annotations", "a descriptor with annotations", s)
+	target := func(t string) *scene { s := good("jws"); s.target = t; return s }
+	b.refuse("PAY-02/no-digest", "the descriptor has no digest", "", tampered, target(`{"mediaType":"`+artifact.MediaType+`","size":16724}`), "VER-02")
+	b.refuse("PAY-02/no-media-type", "the descriptor has no mediaType", "", tampered, target(`{"digest":"`+artifact.Digest+`","size":16724}`), "VER-02")
+	b.refuse("PAY-02/no-size", "the descriptor has no size", "", tampered, target(`{"mediaType":"`+artifact.MediaType+`","digest":"`+artifact.Digest+`"}`), "VER-02")
+	b.refuse("PAY-02/size-is-text", "the size is a JSON string", "", tampered, target(`{"mediaType":"`+artifact.MediaType+`","digest":"`+artifact.Digest+`","size":"16724"}`))
+	b.refuse("PAY-02/annotation-is-a-number", "an annotation's value is a number", "", tampered,
+		target(`{"mediaType":"`+artifact.MediaType+`","digest":"`+artifact.Digest+`","size":16724,"annotations":{"a":1}}`))
+}
+
+func attributeCases(b *book) {
+	b.each(func(f string) {
+		b.accept("ATT-01/attributes-are-signed-"+f, "scheme and time stand in the protected header", good(f))
+		b.refuse("ATT-01/scheme-outside-the-signature-"+f, "the signing scheme stands in the unprotected header only", "integrity", tampered,
+			both(f, func(d *jwsDraft) {
+				d.protected = drop(d.protected, attrBase+"signingScheme")
+				d.protected = set(d.protected, "crit", `[]`)
+				d.header = append(d.header, member{attrBase + "signingScheme", quote(x509Name)})
+			}, func(d *coseDraft) {
+				d.protected = dropItem(d.protected, attrBase+"signingScheme")
+				d.protected = putItem(d.protected, 2, []any{attrBase + "signingTime"})
+				d.unprotected = append(d.unprotected, item{attrBase + "signingScheme", x509Name})
+			}), "ATT-03", "SCH-02", "JWS-05", "COSE-03", "JWS-01", "ATT-02")
+
+		s := good(f)
+		s.expiry = date(2030, 1, 1)
+		b.accept("ATT-02/expiry-is-critical-"+f, "an expiry that is marked critical", s)
+		b.refuse("ATT-02/signing-time-is-critical-"+f, "the signing time, an informational claim, is marked critical", "integrity", tampered,
+			both(f, func(d *jwsDraft) {
+				d.protected = set(d.protected, "crit", strings_([]string{attrBase + "signingScheme", attrBase + "signingTime"}))
+			},
+				func(d *coseDraft) {
+					d.protected = putItem(d.protected, 2, []any{attrBase + "signingScheme", attrBase + "signingTime"})
+				}), "JWS-05", "COSE-03")
+
+		b.accept("ATT-03/x509-"+f, "scheme notary.x509", good(f))
+		b.accept("ATT-03/signing-authority-"+f, "scheme notary.x509.signingAuthority", good(f).authority())
+		b.refuse("ATT-03/missing-"+f, "no signing scheme", "integrity", tampered,
+			both(f, func(d *jwsDraft) {
+				d.protected = drop(d.protected, attrBase+"signingScheme")
+				d.protected = set(d.protected, "crit", `["cty"]`)
+				d.protected = drop(d.protected, "crit")
+			}, func(d *coseDraft) {
+				d.protected = dropItem(dropItem(d.protected, attrBase+"signingScheme"), 2)
+			}), "SCH-02", "JWS-05", "COSE-03")
+		b.refuse("ATT-03/not-critical-"+f, "the signing scheme is not marked critical", "integrity", tampered,
+			expiring(f, func(d *jwsDraft) { d.protected = set(d.protected, "crit", strings_([]string{attrBase + "expiry"})) },
+				func(d *coseDraft) { d.protected = putItem(d.protected, 2, []any{attrBase + "expiry"}) }), "SCH-02", "JWS-05", "COSE-03", "ATT-02")
+
+		b.accept("ATT-04/signing-time-"+f, "a signing time under notary.x509", good(f))
+		s = good(f).authority()
+		s.jws = func(d *jwsDraft) {
+			d.protected = append(d.protected, member{attrBase + "signingTime", rfc3339(signedAt)})
+		}
+		s.cose = func(d *coseDraft) { d.protected = append(d.protected, item{attrBase + "signingTime", epoch(signedAt)}) }
+		b.refuse("ATT-04/signing-time-of-an-authority-"+f, "a signing time under notary.x509.signingAuthority", "integrity", tampered, s, "SCH-01", "SCH-03", "ATT-05")
+
+		b.accept("ATT-05/authentic-signing-time-"+f, "an authentic signing time under signingAuthority", good(f).authority())
+		s = good(f).authority()
+		s.jws = func(d *jwsDraft) {
+			d.protected = set(drop(d.protected, attrBase+"authenticSigningTime"), "crit", strings_([]string{attrBase + "signingScheme"}))
+		}
+		s.cose = func(d *coseDraft) {
+			d.protected = putItem(dropItem(d.protected, attrBase+"authenticSigningTime"), 2, []any{attrBase + "signingScheme"})
+		}
+		b.refuse("ATT-05/missing-"+f, "no authentic signing time under signingAuthority", "integrity", tampered, s, "SCH-03", "JWS-05", "COSE-03")
+		s = good(f).authority()
+		s.jws = func(d *jwsDraft) {
+			d.protected = set(d.protected, "crit", strings_([]string{attrBase + "signingScheme"}))
+		}
+		s.cose = func(d *coseDraft) { d.protected = putItem(d.protected, 2, []any{attrBase + "signingScheme"}) }
+		b.refuse("ATT-05/not-critical-"+f, "the authentic signing time is not marked critical", "integrity", tampered, s, "JWS-05", "COSE-03", "ATT-02")
+		b.refuse("ATT-05/under-x509-"+f, "an authentic signing time under notary.x509", "integrity", tampered,
+			both(f, func(d *jwsDraft) {
+				d.protected = append(d.protected, member{attrBase + "authenticSigningTime", rfc3339(signedAt)})
+				d.protected = set(d.protected, "crit", strings_([]string{attrBase + "signingScheme", attrBase + "authenticSigningTime"}))
+			}, func(d *coseDraft) {
+				d.protected = append(d.protected, item{attrBase + "authenticSigningTime", epoch(signedAt)})
+				d.protected = putItem(d.protected, 2, []any{attrBase + "signingScheme", attrBase + "authenticSigningTime"})
+			}), "SCH-01", "SCH-03", "ATT-04")
+
+		s = good(f)
+		s.expiry = date(2030, 1, 1)
+		b.accept("ATT-06/expiry-"+f, "an expiry, marked critical", s)
+		b.accept("ATT-06/no-expiry-"+f, "no expiry", good(f))
+		b.refuse("ATT-06/not-critical-"+f, "an expiry that is not marked critical", "integrity", tampered,
+			expiring(f, func(d *jwsDraft) {
+				d.protected = set(d.protected, "crit", strings_([]string{attrBase + "signingScheme"}))
+			},
+				func(d *coseDraft) { d.protected = putItem(d.protected, 2, []any{attrBase + "signingScheme"}) }), "JWS-05", "COSE-03", "ATT-02")
+
+		b.accept("ATT-07/content-type-"+f, "the payload's content type", good(f))
+		b.refuse("ATT-07/other-content-type-"+f, "a content type other than the Notary Project's", "integrity", tampered,
+			both(f, func(d *jwsDraft) { d.protected = set(d.protected, "cty", quote("application/json")) },
+				func(d *coseDraft) { d.protected = putItem(d.protected, 3, "application/json") }), "JWS-04", "COSE-04", "PAY-01", "VER-01")
+
+		b.accept("ATT-08/unknown-attribute-"+f, "an unknown attribute that is not critical",
+			both(f, func(d *jwsDraft) { d.protected = append(d.protected, member{"com.example.note", quote("hello")}) },
+				func(d *coseDraft) { d.protected = append(d.protected, item{"com.example.note", "hello"}) }))
+		b.refuse("ATT-08/unknown-critical-attribute-"+f, "an unknown attribute that is critical, and no plugin to process it", "integrity|plugin", "verifier-too-old|tampered|plugin-failed",
+			both(f, func(d *jwsDraft) {
+				d.protected = append(d.protected, member{"com.example.rule", quote("hello")})
+				d.protected = set(d.protected, "crit", strings_([]string{attrBase + "signingScheme", "com.example.rule"}))
+			}, func(d *coseDraft) {
+				d.protected = append(d.protected, item{"com.example.rule", "hello"})
+				d.protected = putItem(d.protected, 2, []any{attrBase + "signingScheme", "com.example.rule"})
+			}), "ATT-15")
+
+		b.accept("ATT-10/whole-chain-"+f, "signing certificate, intermediate, root", good(f))
+		b.refuse("ATT-10/no-chain-"+f, "no certificate chain", "integrity", tampered,
+			both(f, func(d *jwsDraft) { d.header = drop(d.header, "x5c") }, func(d *coseDraft) { d.unprotected = dropItem(d.unprotected, 33) }), "JWS-07", "COSE-06")
+		b.refuse("ATT-10/root-left-out-"+f, "the chain ends with an intermediate", "", "tampered|untrusted",
+			both(f, func(d *jwsDraft) { d.header = set(d.header, "x5c", x5c(der(chainOf("p256")[:2]))) },
+				func(d *coseDraft) { d.unprotected = putItem(d.unprotected, 33, byteStrings(der(chainOf("p256")[:2]))) }), "CERT-10", "CERT-11")
+
+		s = good(f).trustTSA()
+		s.token = stamp(signedAt)
+		b.accept("ATT-11/timestamp-"+f, "a timestamp countersignature under notary.x509", s)
+		s = good(f).authority()
+		s.rawToken = []byte("no token")
+		b.accept("ATT-11/ignored-under-signing-authority-"+f, "timestamps count under notary.x509 only: a broken one beside an authentic signing time is not looked at", s)
+		s = good(f).trustTSA()
+		s.rawToken = []byte("no token")
+		b.refuse("ATT-11/no-token-"+f, "the countersignature is no RFC 3161 token", "authenticTimestamp|integrity", "tampered|untrusted|malformed-answer", s, "TSA-03", "JWS-08", "COSE-07")
+
+		s = good(f)
+		s.agent = ""
+		b.accept("ATT-12/no-agent-"+f, "no signing agent", s)
+		s = good(f)
+		s.agent = "<script>\u0000 " + strings.Repeat("long ", 200)
+		b.accept("ATT-12/odd-agent-"+f, "a signing agent that is anything but a product name", s)
+
+		s = good(f).trustTSA()
+		s.chain = []*cert{oldLeaf, issuing, rootCA}
+		s.token = stamp(signedAt)
+		b.accept("ATT-13/expired-with-trusted-timestamp-"+f, "the leaf expired after a trusted timestamp", s)
+		s = good(f)
+		s.chain = []*cert{oldLeaf, issuing, rootCA}
+		s.token = stamp(signedAt)
+		b.refuse("ATT-13/expired-with-untrusted-timestamp-"+f, "the leaf expired; there is a timestamp, but the policy names no tsa store: it proves nothing", "authenticTimestamp", "expired", s, "CERT-15", "VER-05", "TSA-02")
+
+		s = good(f)
+		s.expiry = now.Add(time.Second)
+		b.accept("ATT-14/one-second-left-"+f, "now is one second before the expiry", s)
+		s = good(f)
+		s.expiry = now
+		b.refuse("ATT-14/expires-now-"+f, "now equals the expiry: expired", "expiry", "expired", s, "VER-04")
+	})
+	pluginAttributeCases(b)
+}
+
+func expiring(f string, j func(*jwsDraft), c func(*coseDraft)) *scene {
+	s := both(f, j, c)
+	s.expiry = date(2030, 1, 1)
+	return s
+}
+
+// withPlugin names a verification plugin in the signed attributes.
+func withPlugin(f string, critical bool, attributes ...string) *scene {
+	names := []string{attrBase + "signingScheme"}
+	var pairs [][2]string
+	for i := 0; i+1 < len(attributes); i += 2 {
+		pairs = append(pairs, [2]string{attributes[i], attributes[i+1]})
+		if critical {
+			names = append(names, attributes[i])
+		}
+	}
+	return both(f, func(d *jwsDraft) {
+		for _, p := range pairs {
+			d.protected = append(d.protected, member{p[0], quote(p[1])})
+		}
+		d.protected = set(d.protected, "crit", strings_(names))
+	}, func(d *coseDraft) {
+		var crit []any
+		for _, n := range names {
+			crit = append(crit, n)
+		}
+		for _, p := range pairs {
+			d.protected = append(d.protected, item{p[0], p[1]})
+		}
+		d.protected = putItem(d.protected, 2, crit)
+	})
+}
+
+const (
+	pluginAttr  = attrBase + "verificationPlugin"
+	versionAttr = attrBase + "verificationPluginMinVersion"
+)
+
+func metadata(version string, capabilities ...string) []byte {
+	return []byte(`{"name":"example","description":"an example","version":` + quote(version) +
+		`,"url":"https://example.com","supportedContractVersions":["1.0"],"capabilities":` + strings_(capabilities) + `}`)
+}
+
+func results(processed []string, checks ...string) []byte {
+	var ms []member
+	for _, c := range checks {
+		n, bad := strings.CutSuffix(c, "!")
+		v := `{"success":true}`
+		if bad {
+			v = `{"success":false,"reason":"not this one"}`
+		}
+		ms = append(ms, member{n, v})
+	}
+	if processed == nil {
+		processed = []string{}
+	}
+	return []byte(`{"verificationResults":` + object(ms) + `,"processedAttributes":` + strings_(processed) + `}`)
+}
+
+const (
+	identityCheck   = "SIGNATURE_VERIFIER.TRUSTED_IDENTITY"
+	revocationCheck = "SIGNATURE_VERIFIER.REVOCATION_CHECK"
+)
+
+func example(meta, verify []byte) *pluginAnswers {
+	return &pluginAnswers{Name: "example", Metadata: meta, Verify: verify}
+}
+
+func pluginAttributeCases(b *book) {
+	for _, f := range []string{"jws", "cose"} {
+		s := withPlugin(f, true, pluginAttr, "example", versionAttr, "1.2.0")
+		s.in.Plugin = example(metadata("1.2.0", identityCheck), results(nil, identityCheck))
+		b.accept("ATT-09/same-version-"+f, "the plugin has the version asked for", s)
+		s = withPlugin(f, true, pluginAttr, "example", versionAttr, "1.2.0")
+		s.in.Plugin = example(metadata("1.10.0", identityCheck), results(nil, identityCheck))
+		b.accept("ATT-09/newer-version-"+f, "1.10.0 is newer than 1.2.0", s)
+		s = withPlugin(f, true, pluginAttr, "example", versionAttr, "1.2.0")
+		s.in.Plugin = example(metadata("1.1.9", identityCheck), results(nil, identityCheck))
+		b.refuse("ATT-09/older-version-"+f, "the plugin is older than the version asked for", "plugin", "plugin-failed", s, "PLG-09")
+		s = withPlugin(f, true, pluginAttr, "example", versionAttr, "1.2")
+		s.in.Plugin = example(metadata("1.2.0", identityCheck), results(nil, identityCheck))
+		b.refuse("ATT-09/not-semver-"+f, "the version asked for is no SemVer", "plugin|integrity", "plugin-failed|tampered", s, "PLG-09")
+
+		s = withPlugin(f, true, pluginAttr, "example")
+		s.in.Plugin = example(metadata("1.2.0", identityCheck, revocationCheck), results(nil, identityCheck, revocationCheck))
+		b.accept("ATT-15/plugin-processes-"+f, "the named plugin is asked, and agrees", s)
+		s = withPlugin(f, true, pluginAttr, "example")
+		b.refuse("ATT-15/no-such-plugin-"+f, "the signature names a plugin that is not there", "plugin", "plugin-failed", s, "PLG-09")
+		s = withPlugin(f, false, pluginAttr, "example")
+		s.in.Plugin = example(metadata("1.2.0", identityCheck), results(nil, identityCheck))
+		b.refuse("ATT-15/plugin-not-critical-"+f, "the plugin's name is not marked critical", "plugin|integrity", "plugin-failed|tampered", s, "ATT-02", "PLG-09", "ATT-09")
+	}
+}
+
+func algorithmCases(b *book) {
+	b.each(func(f string) {
+		for _, k := range []string{"p256", "p384", "p521", "rsa2048", "rsa3072", "rsa4096"} {
+			b.accept("ALG-01/"+k+"-"+f, "the algorithm of a "+k+" key", good(f).withKey(k))
+		}
+	})
+	pkcs1 := func(s *scene) func([]byte) []byte {
+		return func(signed []byte) []byte {
+			d := sha256.Sum256(signed)
+			return must(s.chain[0].key.Sign(nil, d[:], crypto.SHA256))
+		}
+	}
+	s := good("jws").withKey("rsa2048")
+	s.alg = "RS256"
+	s.jws = func(d *jwsDraft) { d.sign = pkcs1(s) }
+	b.refuse("ALG-01/pkcs1-jws", "RSASSA-PKCS1-v1_5 is no algorithm of the Notary Project", "integrity", tampered, s, "JWS-02", "JWS-03")
+	c := good("cose").withKey("rsa2048")
+	c.cose = func(d *coseDraft) { d.protected = putItem(d.protected, 1, -257); d.sign = pkcs1(c) }
+	b.refuse("ALG-01/pkcs1-cose", "RSASSA-PKCS1-v1_5 is no algorithm of the Notary Project", "integrity", tampered, c, "COSE-02")
+
+	b.each(func(f string) {
+		b.accept("ALG-02/rsa3072-ps384-"+f, "PS384 with RSA 3072", good(f).withKey("rsa3072"))
+		s := good(f).withKey("rsa3072")
+		s.alg, s.hash = "PS256", crypto.SHA256
+		b.refuse("ALG-02/rsa3072-ps256-"+f, "PS256 with RSA 3072, whose algorithm is PS384", "integrity", tampered, s, "JWS-02", "COSE-02")
+		s = good(f)
+		s.alg, s.hash = "ES384", crypto.SHA384
+		b.refuse("ALG-02/p256-es384-"+f, "ES384 with P-256", "integrity", tampered, s, "JWS-02", "COSE-02")
+		s = good(f)
+		s.alg = "PS256"
+		b.refuse("ALG-02/p256-ps256-"+f, "PS256 claimed for a P-256 key", "integrity", tampered, s, "JWS-02", "COSE-02")
+	})
+	shortSalt := good("jws").withKey("rsa2048")
+	shortSalt.jws = func(d *jwsDraft) {
+		d.sign = func(signed []byte) []byte {
+			digest := sha256.Sum256(signed)
+			return signPSS(shortSalt.chain[0].key.Signer.(*rsa.PrivateKey), crypto.SHA256, digest[:], 20)
+		}
+	}
+	b.refuse("ALG-01/pss-short-salt", "PS256 with a salt of 20 bytes: RFC 7518 section 3.5 wants one as long as the hash", "integrity", tampered, shortSalt, "JWS-09", "VER-01")
+}
+
+func jwsCases(b *book) {
+	ok := func(id, title string, f func(*jwsDraft)) { b.accept(id, title, both("jws", f, nil)) }
+	no := func(id, title string, f func(*jwsDraft), rows ...string) {
+		b.refuse(id, title, "integrity", tampered, both("jws", f, nil), rows...)
+	}
+	plain := func(*jwsDraft) {}
+	ok("JWS-01/flattened", "flattened JSON serialization", plain)
+	ok("JWS-01/white-space", "JSON may be indented", func(d *jwsDraft) {
+		d.text = func(t string) string { return strings.ReplaceAll(t, `,"protected"`, ",\n\t\"protected\"") }
+	})
+	no("JWS-01/general-serialization", "general JSON serialization, with a signatures array", func(d *jwsDraft) {
+		d.text = func(t string) string {
+			i, j := strings.Index(t, `"protected"`), len(t)-1
+			return t[:i] + `"signatures":[{` + t[i:j] + `}]}`
+		}
+	}, "JWS-07", "JWS-09", "JWS-02")
+	no("JWS-01/further-member", "a further top-level member", func(d *jwsDraft) { d.top = []member{{"comment", quote("hello")}} })
+	no("JWS-01/two-payloads", "the payload stands twice", func(d *jwsDraft) { d.top = []member{{"payload", quote(b64url([]byte(`{}`)))}} })
+	no("JWS-01/upper-case-member", "a top-level member is written PAYLOAD", func(d *jwsDraft) {
+		d.text = func(t string) string { return strings.Replace(t, `"payload"`, `"PAYLOAD"`, 1) }
+	}, "JWS-09")
+	no("JWS-01/trailing-data", "something follows the object", func(d *jwsDraft) { d.text = func(t string) string { return t + `{}` } })
+
+	ok("JWS-02/alg-of-the-key", "alg is that of the signing certificate's key", plain)
+	no("JWS-02/no-alg", "alg is missing", func(d *jwsDraft) { d.protected = drop(d.protected, "alg") }, "JWS-03")
+	no("JWS-02/other-alg", "alg names ES384; the key is P-256 and signed with ES256", func(d *jwsDraft) { d.protected = set(d.protected, "alg", quote("ES384")) }, "ALG-02")
+	no("JWS-02/two-algs", "alg stands twice", func(d *jwsDraft) { d.protected = append(d.protected, member{"alg", quote("ES256")}) }, "JWS-01", "JWS-05")
+
+	ok("JWS-03/es256", "an allowed algorithm", plain)
+	no("JWS-03/none", "alg is none, and the signature is empty", func(d *jwsDraft) {
+		d.protected = set(d.protected, "alg", quote("none"))
+		d.sign = func([]byte) []byte { return nil }
+	}, "JWS-02", "JWS-09", "ALG-02")
+	no("JWS-03/hmac", "alg is HS256, keyed with the certificate's public key", func(d *jwsDraft) {
+		d.protected = set(d.protected, "alg", quote("HS256"))
+		d.sign = func(signed []byte) []byte {
+			m := hmac.New(sha256.New, leaf.RawSubjectPublicKeyInfo)
+			m.Write(signed)
+			return m.Sum(nil)
+		}
+	}, "JWS-02", "ALG-02")
+	no("JWS-03/lower-case", "alg is es256", func(d *jwsDraft) { d.protected = set(d.protected, "alg", quote("es256")) }, "JWS-02")
+
+	ok("JWS-04/cty", "cty is the payload's media type", plain)
+	no("JWS-04/no-cty", "cty is missing", func(d *jwsDraft) { d.protected = drop(d.protected, "cty") }, "ATT-07", "PAY-01")
+	no("JWS-04/next-version", "cty is that of an unknown payload version", func(d *jwsDraft) {
+		d.protected = set(d.protected, "cty", quote("application/vnd.cncf.notary.payload.v2+json"))
+	}, "ATT-07", "PAY-01", "VER-01")
+
+	scheme := attrBase + "signingScheme"
+	ok("JWS-05/crit", "crit lists the signing scheme", plain)
+	ok("JWS-05/crit-order", "the order in crit is free", func(d *jwsDraft) {
+		d.protected = append(d.protected, member{attrBase + "expiry", rfc3339(date(2030, 1, 1))})
+		d.protected = set(d.protected, "crit", strings_([]string{attrBase + "expiry", scheme}))
+	})
+	no("JWS-05/no-crit", "crit is missing", func(d *jwsDraft) { d.protected = drop(d.protected, "crit") }, "ATT-03", "SCH-02")
+	no("JWS-05/empty-crit", "crit is empty", func(d *jwsDraft) { d.protected = set(d.protected, "crit", `[]`) }, "ATT-03", "SCH-02")
+	no("JWS-05/crit-lists-registered-header", "crit lists alg, a registered header", func(d *jwsDraft) {
+		d.protected = set(d.protected, "crit", strings_([]string{scheme, "alg"}))
+	}, "ATT-02")
+	no("JWS-05/crit-lists-absent-header", "crit lists a header that is not there", func(d *jwsDraft) {
+		d.protected = set(d.protected, "crit", strings_([]string{scheme, "com.example.absent"}))
+	}, "ATT-08")
+	no("JWS-05/crit-twice-the-same", "crit lists a header twice", func(d *jwsDraft) {
+		d.protected = set(d.protected, "crit", strings_([]string{scheme, scheme}))
+	})
+	no("JWS-05/crit-is-text", "crit is a string", func(d *jwsDraft) { d.protected = set(d.protected, "crit", quote(scheme)) })
+
+	ok("JWS-06/whole-seconds", "a time in whole seconds", plain)
+	ok("JWS-06/fraction", "fractional seconds: SHOULD NOT, so a verifier reads them", func(d *jwsDraft) {
+		d.protected = set(d.protected, attrBase+"signingTime", quote("2025-03-01T00:00:00.25Z"))
+	})
+	ok("JWS-06/offset", "a time with an offset", func(d *jwsDraft) {
+		d.protected = set(d.protected, attrBase+"signingTime", quote("2025-03-01T09:00:00+09:00"))
+	})
+	no("JWS-06/no-rfc3339", "a time that is no RFC 3339", func(d *jwsDraft) {
+		d.protected = set(d.protected, attrBase+"signingTime", quote("1 March 2025"))
+	}, "ATT-04")
+	no("JWS-06/number", "a time as a number of seconds", func(d *jwsDraft) { d.protected = set(d.protected, attrBase+"signingTime", "1740787200") }, "ATT-04")
+
+	ok("JWS-07/x5c", "x5c in the unprotected header, signing certificate first", plain)
+	no("JWS-07/x5c-is-base64url", "x5c in base64url", func(d *jwsDraft) {
+		// padding is taken off as base64url without padding does
+		d.header = set(d.header, "x5c", strings_([]string{b64url(leaf.Raw) + "!", b64url(issuing.Raw), b64url(rootCA.Raw)}))
+	}, "ATT-10")
+	no("JWS-07/x5c-reversed", "x5c with the root first", func(d *jwsDraft) {
+		d.header = set(d.header, "x5c", x5c([][]byte{rootCA.Raw, issuing.Raw, leaf.Raw}))
+	}, "ATT-10", "CERT-11", "JWS-09", "VER-01", "CERT-06", "CERT-04")
+	no("JWS-07/x5c-protected", "x5c in the protected header only", func(d *jwsDraft) {
+		d.protected = append(d.protected, member{"x5c", x5c(der(chainOf("p256")))})
+		d.header = drop(d.header, "x5c")
+	}, "ATT-10", "JWS-05")
+	no("JWS-07/x5c-is-no-certificate", "the intermediate in x5c is no certificate", func(d *jwsDraft) {
+		d.header = set(d.header, "x5c", x5c([][]byte{leaf.Raw, []byte("junk"), rootCA.Raw}))
+	}, "ATT-10", "CERT-11", "CERT-01")
+	no("JWS-07/empty-x5c", "x5c is empty", func(d *jwsDraft) { d.header = set(d.header, "x5c", `[]`) }, "ATT-10")
+
+	s := good("jws").trustTSA()
+	s.token = stamp(signedAt)
+	b.accept("JWS-08/timestamp-signature", "the token in io.cncf.notary.timestampSignature", s)
+	s = good("jws").trustTSA()
+	s.token = stamp(signedAt)
+	s.jws = func(d *jwsDraft) {
+		t := d.timestamp
+		d.timestamp = nil
+		d.sign = func(signed []byte) []byte {
+			sig := d.key.raw(d.hash, signed)
+			d.header = append(d.header, member{attrBase + "timestamp", quote(base64.StdEncoding.EncodeToString(t(sig)))})
+			return sig
+		}
+	}
+	b.refuse("JWS-08/io-cncf-notary-timestamp", "the token stands in io.cncf.notary.timestamp, as one example of the specification has it: not found there", "authenticTimestamp|integrity", "untrusted|tampered|expired", s, "TSA-02", "TSA-03", "JWS-01")
+	s = good("jws").trustTSA()
+	s.jws = func(d *jwsDraft) { d.header = append(d.header, member{attrBase + "timestampSignature", quote("***")}) }
+	b.refuse("JWS-08/not-base64", "the token is not base64", "integrity", tampered, s, "TSA-03", "ATT-11")
+
+	ok("JWS-09/signature", "signature over BASE64URL(protected).BASE64URL(payload)", plain)
+	no("JWS-09/payload-changed", "the payload was changed after signing", func(d *jwsDraft) {
+		d.parts = func(_, payload, _ *string) {
+			*payload = b64url([]byte(strings.Replace(string(d.payload), "16724", "16725", 1)))
+		}
+	}, "VER-01")
+	no("JWS-09/protected-changed", "the protected header was changed after signing", func(d *jwsDraft) {
+		d.parts = func(protected, _, _ *string) {
+			*protected = b64url([]byte(strings.Replace(object(d.protected), "2025-03-01", "2025-03-02", 1)))
+		}
+	}, "VER-01")
+	no("JWS-09/signature-changed", "one bit of the signature was changed", func(d *jwsDraft) {
+		d.sign = func(signed []byte) []byte { sig := d.key.raw(d.hash, signed); sig[40] ^= 1; return sig }
+	}, "VER-01")
+	no("JWS-09/asn1-signature", "an ECDSA signature in ASN.1, not r||s", func(d *jwsDraft) {
+		d.sign = func(signed []byte) []byte {
+			digest := sha256.Sum256(signed)
+			return must(d.key.Sign(nil, digest[:], crypto.SHA256))
+		}
+	}, "VER-01")
+	no("JWS-09/no-signature", "an empty signature", func(d *jwsDraft) { d.sign = func([]byte) []byte { return nil } }, "VER-01")
+	no("JWS-09/padding", "base64url with padding", func(d *jwsDraft) {
+		d.payload = []byte(d.payload)
+		for len(d.payload)%3 == 0 {
+			d.payload = append(d.payload, ' ')
+		}
+		d.parts = func(_, payload, _ *string) { *payload += strings.Repeat("=", 3-len(d.payload)%3) }
+	}, "VER-01")
+	no("JWS-09/raw-payload-signed", "the signature is over the payload itself", func(d *jwsDraft) {
+		d.sign = func([]byte) []byte { return d.key.raw(d.hash, d.payload) }
+	}, "VER-01")
+}
+
+func coseCases(b *book) {
+	ok := func(id, title string, f func(*coseDraft)) { b.accept(id, title, both("cose", nil, f)) }
+	no := func(id, title string, f func(*coseDraft), rows ...string) {
+		b.refuse(id, title, "integrity", tampered, both("cose", nil, f), rows...)
+	}
+	plain := func(*coseDraft) {}
+	scheme := attrBase + "signingScheme"
+	ok("COSE-01/tagged", "COSE_Sign1 with tag 18", plain)
+	no("COSE-01/untagged", "COSE_Sign1 without its tag", func(d *coseDraft) { d.tag = 0 })
+	no("COSE-01/other-tag", "tag 98, COSE_Sign", func(d *coseDraft) { d.tag = 98 })
+	no("COSE-01/five-elements", "an array of five", func(d *coseDraft) {
+		d.bytes = func(out []byte) []byte { out[1] = 0x85; return append(out, 0xf6) }
+	})
+	no("COSE-01/trailing-data", "something follows", func(d *coseDraft) { d.bytes = func(out []byte) []byte { return append(out, 0xf6) } })
+	no("COSE-01/detached-payload", "the payload is nil", func(d *coseDraft) {
+		d.bytes = func(out []byte) []byte {
+			return []byte(strings.Replace(string(out), string(cb(d.payload)), "\xf6", 1))
+		}
+	}, "PAY-01", "COSE-08")
+
+	ok("COSE-02/alg-of-the-key", "label 1 is the algorithm of the signing certificate's key", plain)
+	no("COSE-02/no-alg", "label 1 is missing", func(d *coseDraft) { d.protected = dropItem(d.protected, 1) })
+	no("COSE-02/other-alg", "label 1 says ES384; the key is P-256", func(d *coseDraft) { d.protected = putItem(d.protected, 1, -35) }, "ALG-02")
+	no("COSE-02/hmac", "label 1 says HMAC 256/256", func(d *coseDraft) { d.protected = putItem(d.protected, 1, 5) }, "ALG-02")
+	no("COSE-02/alg-unprotected", "label 1 is in the unprotected header only", func(d *coseDraft) {
+		d.protected = dropItem(d.protected, 1)
+		d.unprotected = append(d.unprotected, item{1, -7})
+	})
+	no("COSE-02/two-algs", "label 1 stands twice", func(d *coseDraft) { d.protected = append(d.protected, item{1, -7}) }, "COSE-01", "COSE-03")
+
+	ok("COSE-03/crit", "label 2 lists the signing scheme", plain)
+	no("COSE-03/no-crit", "label 2 is missing", func(d *coseDraft) { d.protected = dropItem(d.protected, 2) }, "ATT-03", "SCH-02")
+	no("COSE-03/empty-crit", "label 2 is an empty array", func(d *coseDraft) { d.protected = putItem(d.protected, 2, []any{}) }, "ATT-03", "SCH-02", "COSE-01")
+	no("COSE-03/crit-lists-alg", "crit lists label 1", func(d *coseDraft) { d.protected = putItem(d.protected, 2, []any{1, scheme}) }, "ATT-02")
+	no("COSE-03/crit-lists-content-type", "crit lists label 3", func(d *coseDraft) { d.protected = putItem(d.protected, 2, []any{scheme, 3}) }, "ATT-02")
+	no("COSE-03/crit-lists-absent-label", "crit lists a label that is not there", func(d *coseDraft) {
+		d.protected = putItem(d.protected, 2, []any{scheme, "com.example.absent"})
+	}, "ATT-08", "COSE-01")
+	no("COSE-03/crit-is-text", "crit is text", func(d *coseDraft) { d.protected = putItem(d.protected, 2, scheme) }, "COSE-01")
+	no("COSE-03/crit-unprotected", "crit is in the unprotected header", func(d *coseDraft) {
+		d.protected = dropItem(d.protected, 2)
+		d.unprotected = append(d.unprotected, item{2, []any{scheme}})
+	}, "COSE-01", "ATT-03", "SCH-02")
+
+	ok("COSE-04/content-type", "label 3 is the payload's media type", plain)
+	no("COSE-04/no-content-type", "label 3 is missing", func(d *coseDraft) { d.protected = dropItem(d.protected, 3) }, "ATT-07", "PAY-01")
+	no("COSE-04/number", "label 3 is a number (CoAP content format)", func(d *coseDraft) { d.protected = putItem(d.protected, 3, 50) }, "ATT-07", "PAY-01")
+	no("COSE-04/next-version", "label 3 is that of an unknown payload version", func(d *coseDraft) {
+		d.protected = putItem(d.protected, 3, "application/vnd.cncf.notary.payload.v2+json")
+	}, "ATT-07", "PAY-01", "VER-01")
+
+	ok("COSE-05/whole-seconds", "times as tag 1 with an integer", plain)
+	no("COSE-05/untagged", "a time without tag 1", func(d *coseDraft) { d.protected = putItem(d.protected, attrBase+"signingTime", signedAt.Unix()) }, "ATT-04")
+	no("COSE-05/text-time", "a time as tag 0, RFC 3339 text", func(d *coseDraft) {
+		d.protected = putItem(d.protected, attrBase+"signingTime", cbor.Tag{Number: 0, Content: "2025-03-01T00:00:00Z"})
+	}, "ATT-04")
+	no("COSE-05/not-a-number", "tag 1 with a NaN", func(d *coseDraft) {
+		d.protected = putItem(d.protected, attrBase+"signingTime", raw(0xc1, 0xf9, 0x7e, 0x00))
+	}, "ATT-04")
+	ok("COSE-05/fraction", "tag 1 with a fraction: SHOULD NOT, so a verifier reads it", func(d *coseDraft) {
+		d.protected = putItem(d.protected, attrBase+"signingTime", cbor.Tag{Number: 1, Content: 1740787200.5})
+	})
+
+	ok("COSE-06/x5chain", "label 33 in the unprotected header, signing certificate first", plain)
+	ok("COSE-06/x5chain-protected", "label 33 in the protected header: accepted too", func(d *coseDraft) {
+		d.protected = append(d.protected, item{33, byteStrings(der(chainOf("p256")))})
+		d.unprotected = dropItem(d.unprotected, 33)
+	})
+	no("COSE-06/single-byte-string", "label 33 is one byte string, and the chain has three certificates", func(d *coseDraft) {
+		d.unprotected = putItem(d.unprotected, 33, leaf.Raw)
+	}, "ATT-10", "CERT-10")
+	no("COSE-06/text", "label 33 holds text", func(d *coseDraft) {
+		d.unprotected = putItem(d.unprotected, 33, []any{base64.StdEncoding.EncodeToString(leaf.Raw), base64.StdEncoding.EncodeToString(rootCA.Raw)})
+	}, "ATT-10")
+	no("COSE-06/reversed", "label 33 with the root first", func(d *coseDraft) {
+		d.unprotected = putItem(d.unprotected, 33, byteStrings([][]byte{rootCA.Raw, issuing.Raw, leaf.Raw}))
+	}, "ATT-10", "CERT-11", "COSE-08", "VER-01", "CERT-04", "CERT-06")
+	no("COSE-06/two-different-chains", "one chain protected, another unprotected", func(d *coseDraft) {
+		d.protected = append(d.protected, item{33, byteStrings(der([]*cert{strangerLeaf, strangerRoot}))})
+	}, "ATT-10", "COSE-01", "COSE-08")
+
+	s := good("cose").trustTSA()
+	s.token = stamp(signedAt)
+	b.accept("COSE-07/byte-string", "the token as a byte string", s)
+	s = good("cose").trustTSA()
+	s.token = stamp(signedAt)
+	s.cose = func(d *coseDraft) {
+		t := d.timestamp
+		d.timestamp = nil
+		d.sign = func(signed []byte) []byte {
+			sig := d.key.raw(d.hash, signed)
+			d.unprotected = append(d.unprotected, item{attrBase + "timestampSignature", base64.StdEncoding.EncodeToString(t(sig))})
+			return sig
+		}
+	}
+	b.refuse("COSE-07/text", "the token as base64 text", "authenticTimestamp|integrity", "tampered|untrusted|expired", s, "TSA-02", "TSA-03", "ATT-11")
+
+	ok("COSE-08/signature1", "Sig_structure with context Signature1 and no external data", plain)
+	no("COSE-08/other-context", "context Signature", func(d *coseDraft) { d.context = "Signature" }, "VER-01")
+	no("COSE-08/external-aad", "external data that is not empty", func(d *coseDraft) { d.aad = []byte("x") }, "VER-01")
+	no("COSE-08/payload-changed", "the payload was changed after signing", func(d *coseDraft) {
+		d.change = func(_, payload, _ *[]byte) { *payload = []byte(strings.Replace(string(*payload), "16724", "16725", 1)) }
+	}, "VER-01")
+	no("COSE-08/signature-changed", "one bit of the signature was changed", func(d *coseDraft) {
+		d.change = func(_, _, sig *[]byte) { (*sig)[40] ^= 1 }
+	}, "VER-01")
+	no("COSE-08/no-signature", "an empty signature", func(d *coseDraft) { d.change = func(_, _, sig *[]byte) { *sig = []byte{} } }, "VER-01", "COSE-01")
+	no("COSE-01/indefinite-length", "the envelope is an array of indefinite length", func(d *coseDraft) {
+		d.bytes = func(out []byte) []byte { out[1] = 0x9f; return append(out, 0xff) }
+	})
+}
+
+func schemeCases(b *book) {
+	b.each(func(f string) {
+		b.accept("SCH-01/one-scheme-"+f, "one signing scheme", good(f))
+		b.refuse("SCH-01/two-schemes-"+f, "the signing scheme stands twice, with two values", "integrity", tampered,
+			both(f, func(d *jwsDraft) {
+				d.protected = append(d.protected, member{attrBase + "signingScheme", quote(saName)})
+			},
+				func(d *coseDraft) { d.protected = append(d.protected, item{attrBase + "signingScheme", saName}) }), "JWS-01", "JWS-05", "COSE-01", "COSE-03", "SCH-02", "ATT-03")
+
+		b.accept("SCH-02/known-scheme-"+f, "a known scheme", good(f))
+		b.refuse("SCH-02/unknown-scheme-"+f, "a scheme that is not known", "integrity", "tampered|verifier-too-old",
+			both(f, func(d *jwsDraft) { d.protected = set(d.protected, attrBase+"signingScheme", quote("notary.x509.v2")) },
+				func(d *coseDraft) { d.protected = putItem(d.protected, attrBase+"signingScheme", "notary.x509.v2") }), "ATT-03")
+		b.refuse("SCH-02/scheme-is-a-number-"+f, "a scheme that is a number", "integrity", tampered,
+			both(f, func(d *jwsDraft) { d.protected = set(d.protected, attrBase+"signingScheme", "1") },
+				func(d *coseDraft) { d.protected = putItem(d.protected, attrBase+"signingScheme", 1) }), "ATT-03")
+
+		b.accept("SCH-03/authentic-time-"+f, "a signing authority's time", good(f).authority())
+		s := good(f).authority()
+		s.jws = func(d *jwsDraft) {
+			d.protected = drop(d.protected, attrBase+"authenticSigningTime")
+			d.protected = append(d.protected, member{attrBase + "signingTime", rfc3339(signedAt)})
+			d.protected = set(d.protected, "crit", strings_([]string{attrBase + "signingScheme"}))
+		}
+		s.cose = func(d *coseDraft) {
+			d.protected = dropItem(d.protected, attrBase+"authenticSigningTime")
+			d.protected = append(d.protected, item{attrBase + "signingTime", epoch(signedAt)})
+			d.protected = putItem(d.protected, 2, []any{attrBase + "signingScheme"})
+		}
+		b.refuse("SCH-03/unauthenticated-time-"+f, "a signing authority with an ordinary signing time only", "integrity", tampered, s, "ATT-04", "ATT-05", "JWS-05", "COSE-03")
+
+		b.accept("SCH-04/root-in-ca-store-"+f, "notary.x509 with the root in a ca store", good(f))
+		s = good(f)
+		s.stores = map[string][]*cert{"signingAuthority:example": {rootCA}}
+		b.refuse("SCH-04/root-in-signing-authority-store-"+f, "notary.x509 with the root in a signingAuthority store only", "authenticity", "untrusted", s, "VER-03")
+		s = good(f)
+		s.stores = map[string][]*cert{"ca:example": {strangerRoot}, "tsa:example": {rootCA}}
+		s.token = stamp(signedAt)
+		b.refuse("SCH-04/root-in-tsa-store-"+f, "notary.x509 with the root in a tsa store only", "authenticity", "untrusted", s, "VER-03")
+
+		b.accept("SCH-05/root-in-signing-authority-store-"+f, "signingAuthority with the root in its own kind of store", good(f).authority())
+		s = good(f).authority()
+		s.stores = map[string][]*cert{"ca:example": {rootCA}}
+		b.refuse("SCH-05/root-in-ca-store-"+f, "signingAuthority with the root in a ca store only", "authenticity", "untrusted", s, "VER-03")
+		s = good(f).authority()
+		s.stores["ca:other"] = []*cert{strangerRoot}
+		s.named = []string{"ca:other"}
+		b.refuse("SCH-05/store-not-named-"+f, "the root is in a signingAuthority store that the policy does not name", "authenticity", "untrusted", s, "VER-03", "TS-01")
+	})
+}
