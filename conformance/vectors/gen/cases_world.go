@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/sha256"
 	"crypto/x509"
@@ -172,7 +173,7 @@ func revocationCases(b *book) {
 	b.revocation("REV-04/stale", "NextUpdate is over", "unavailable", chain(o), says(respond(o, ocsp.Good, func(r *ocsp.Response) { r.NextUpdate = date(2025, 6, 10) })), nil)
 	b.revocation("REV-04/other-serial", "an answer for another certificate", "unavailable", chain(o), says(respond(o, ocsp.Good, func(r *ocsp.Response) { r.SerialNumber = big.NewInt(9) })), nil)
 	b.revocation("REV-04/unavailable", "the responder is down and there is no CRL", "unavailable", chain(o), map[string]answer{ocspURL: {Status: 503}}, nil)
-	stranger := must(ocsp.CreateResponse(strangerRoot.Certificate, strangerRoot.Certificate, template(o, ocsp.Good), strangerRoot.key))
+	stranger := answerBy(strangerRoot, strangerRoot, template(o, ocsp.Good))
 	b.revocation("REV-04/stranger", "an answer signed by a stranger", "unavailable", chain(o), says(stranger), nil)
 	b.revocation("REV-04/invalid-after-signing", "revoked, invalid only after the authentic signing time", "good", chain(o),
 		says(respond(o, ocsp.Revoked, func(r *ocsp.Response) {
@@ -190,7 +191,7 @@ func revocationCases(b *book) {
 		r := s.issue(issuing)
 		t := template(o, ocsp.Good)
 		t.Certificate = r.Certificate
-		return must(ocsp.CreateResponse(issuing.Certificate, r.Certificate, t, r.key))
+		return answerBy(issuing, r, t)
 	}
 	b.revocation("REV-04/delegated", "a delegated responder with nocheck", "good", chain(o), says(delegated(true, true)), nil)
 	b.revocation("REV-04/delegated-without-eku", "a delegated responder without OCSPSigning", "unavailable", chain(o), says(delegated(true, false)), nil)
@@ -231,7 +232,38 @@ func respond(c *cert, status int, f func(*ocsp.Response)) []byte {
 	if f != nil {
 		f(&t)
 	}
-	return must(ocsp.CreateResponse(issuing.Certificate, issuing.Certificate, t, issuing.key))
+	return answerBy(issuing, issuing, t)
+}
+
+// answerBy signs an OCSP response. The library writes the current time into
+// producedAt; it is replaced, and the response signed again.
+func answerBy(issuer, responder *cert, t ocsp.Response) []byte {
+	type responseBytes struct {
+		Type     asn1.ObjectIdentifier
+		Response []byte
+	}
+	type response struct {
+		Status asn1.Enumerated
+		Bytes  responseBytes `asn1:"explicit,tag:0"`
+	}
+	type basic struct {
+		TBS          asn1.RawValue
+		Algorithm    pkix.AlgorithmIdentifier
+		Signature    asn1.BitString
+		Certificates []asn1.RawValue `asn1:"explicit,tag:0,optional"`
+	}
+	var r response
+	must(asn1.Unmarshal(must(ocsp.CreateResponse(issuer.Certificate, responder.Certificate, t, responder.key)), &r))
+	var b basic
+	must(asn1.Unmarshal(r.Bytes.Response, &b))
+	tbs := b.TBS.FullBytes
+	at := bytes.Index(tbs, []byte{asn1.TagGeneralizedTime, 15}) // producedAt is the first time in it
+	copy(tbs[at+2:], date(2025, 6, 1).Format("20060102150405Z"))
+	digest := sha256.Sum256(tbs)
+	sig := must(responder.key.Sign(nil, digest[:], crypto.SHA256))
+	b.Signature = asn1.BitString{Bytes: sig, BitLength: 8 * len(sig)}
+	r.Bytes.Response = must(asn1.Marshal(b))
+	return must(asn1.Marshal(r))
 }
 
 // manifestInput is a signature manifest as a registry serves it, for artifact.
