@@ -1,0 +1,136 @@
+package main
+
+import (
+	"context"
+	"crypto/x509/pkix"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/shuin/shuin/internal/notationdir"
+	"github.com/shuin/shuin/internal/shuintest"
+)
+
+// cmdUnprivileged runs a program as a user that file permissions stop:
+// unprivileged STATUS program args. As root it becomes nobody.
+func cmdUnprivileged(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: unprivileged STATUS program [args]")
+	}
+	want := 0
+	if args[0] != "0" {
+		want = 1
+	}
+	if os.Geteuid() != 0 {
+		runAs(ts, want, nil, args[1:])
+		return
+	}
+	const nobody = 65534
+	path, err := exec.LookPath(args[1])
+	check(ts, err)
+	path, err = filepath.Abs(path)
+	check(ts, err)
+	for _, p := range []string{path, ts.MkAbs(".")} {
+		for dir := p; len(dir) > len(os.TempDir()); dir = filepath.Dir(dir) {
+			if info, err := os.Stat(dir); err == nil {
+				check(ts, os.Chmod(dir, info.Mode().Perm()|0o055))
+			}
+		}
+	}
+	home := ts.Getenv("HOME")
+	check(ts, filepath.WalkDir(home, func(p string, _ fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		return os.Lchown(p, nobody, nobody)
+	}))
+	runAs(ts, want, func(cmd *exec.Cmd) {
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+	}, args[1:])
+}
+
+// chains of a script by name: the same keys each time, so that making them is cheap.
+func chainOptions(name string, args []string) shuintest.ChainOptions {
+	o := shuintest.ChainOptions{Length: 3, Key: shuintest.P256, CAKey: shuintest.P256}
+	for _, arg := range args {
+		key, value, _ := strings.Cut(arg, "=")
+		switch key {
+		case "length":
+			fmt.Sscan(value, &o.Length)
+		case "family":
+			fmt.Sscan(value, &o.Family)
+		case "expired":
+			o.NotBefore, o.NotAfter = time.Now().Add(-48*time.Hour), time.Now().Add(-24*time.Hour)
+		case "timestamping":
+			o.Timestamping = true
+		}
+	}
+	o.Subject = pkix.Name{Country: []string{"JP"}, Province: []string{"Tokyo"}, Organization: []string{"Example"}, CommonName: name}
+	return o
+}
+
+// cmdChain writes NAME.key, NAME.crt (the chain) and NAME.root.crt: chain NAME [option...].
+func cmdChain(ts *testscript.TestScript, _ bool, args []string) {
+	c, err := shuintest.NewChain(chainOptions(args[0], args[1:]))
+	check(ts, err)
+	for name, data := range map[string][]byte{
+		".key": c.KeyPEM(), ".crt": c.PEM(), ".root.crt": c.RootPEM(),
+		".leaf.crt": shuintest.CertsPEM(c.Leaf()), ".ca.crt": shuintest.CertsPEM(c.Certs[min(1, len(c.Certs)-1)]),
+	} {
+		check(ts, os.WriteFile(ts.MkAbs(args[0]+name), data, 0o600))
+	}
+}
+
+// cmdLocalKey puts NAME.key and NAME.crt on the key list: localkey NAME [default].
+func cmdLocalKey(ts *testscript.TestScript, _ bool, args []string) {
+	dir := notationdir.New(ts.Getenv("CONFIG"), ts.Getenv("CACHE"), "")
+	check(ts, dir.UpdateSigningKeys(context.Background(), func(keys *notationdir.SigningKeys) error {
+		return keys.Add(notationdir.SigningKey{
+			Name: args[0], KeyPath: ts.MkAbs(args[0] + ".key"), CertPath: ts.MkAbs(args[0] + ".crt"),
+		}, len(args) > 1)
+	}))
+}
+
+// cmdTSA starts a timestamping authority: $TSA is its address, tsa.root.crt its root.
+func cmdTSA(ts *testscript.TestScript, _ bool, _ []string) {
+	w := worldOf(ts)
+	c, err := shuintest.NewChain(chainOptions("tsa", []string{"timestamping", "family=7"}))
+	check(ts, err)
+	ts.Setenv("TSA", w.world.Handle("tsa", &shuintest.TSA{Chain: c, Accuracy: time.Second}))
+	check(ts, os.WriteFile(ts.MkAbs("tsa.root.crt"), c.RootPEM(), 0o600))
+	check(ts, os.WriteFile(ts.MkAbs("tsa.chain.crt"), c.PEM(), 0o600))
+	check(ts, os.WriteFile(ts.MkAbs("tsa.ca.crt"), shuintest.CertsPEM(c.Certs[1]), 0o600))
+}
+
+// cmdTamper stores a spoiled copy of a signature beside it: tamper repo digest.
+func cmdTamper(ts *testscript.TestScript, _ bool, args []string) {
+	reg := worldOf(ts).registry
+	repo := args[0]
+	mediaType, body, ok := reg.Manifest(repo, args[1])
+	if !ok {
+		ts.Fatalf("no manifest %s", args[1])
+	}
+	var m map[string]any
+	check(ts, json.Unmarshal(body, &m))
+	layer := m["layers"].([]any)[0].(map[string]any)
+	envelope := blob(ts, repo, layer["digest"].(string))
+	spoiled, err := shuintest.TamperPayload(layer["mediaType"].(string), envelope)
+	check(ts, err)
+	d, err := reg.PutBlob(repo, spoiled)
+	check(ts, err)
+	layer["digest"], layer["size"] = d.String(), len(spoiled)
+	body, err = json.Marshal(m)
+	check(ts, err)
+	_, err = reg.PutManifest(repo, mediaType, body)
+	check(ts, err)
+	ts.Setenv("TAMPERED", digest.FromBytes(body).String())
+}
