@@ -19,6 +19,7 @@ func newCertCmd(a *app) *cobra.Command {
 		newCertListCmd(a),
 		newCertShowCmd(a),
 		newCertDeleteCmd(a),
+		newCertGenerateTestCmd(a),
 		newCertCleanupTestCmd(a),
 	)
 	return cmd
