@@ -1,0 +1,126 @@
+package revocation
+
+import (
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/go-json-experiment/json"
+	"github.com/google/renameio/v2/maybe"
+	"github.com/shuin/shuin/internal/limits"
+	"github.com/shuin/shuin/verify"
+)
+
+// FileCache keeps CRLs in a directory as notation does (its "crl" cache
+// directory), so that both share it: one file per distribution point, named by
+// the hex SHA-256 of its address, with the JSON object
+//
+//	{"baseCRL": base64 DER, "deltaCRL": base64 DER or absent}
+//
+// Files are replaced in one step. What they hold is trusted no more than what
+// a server sends: signature and times are checked at each use.
+type FileCache struct {
+	// Dir is made on the first write.
+	Dir string
+}
+
+// errMiss: there is no file.
+var errMiss = errors.New("not in the crl cache")
+
+type cacheFile struct {
+	BaseCRL  []byte `json:"baseCRL"`
+	DeltaCRL []byte `json:"deltaCRL,omitempty"`
+}
+
+func (f *FileCache) path(address string) string {
+	sum := sha256.Sum256([]byte(address))
+	return filepath.Join(f.Dir, hex.EncodeToString(sum[:]))
+}
+
+func (f *FileCache) load(address string) (*bundle, error) {
+	data, err := readRegular(f.path(address), limits.CRLCacheFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, errMiss
+	}
+	if err != nil {
+		return nil, err
+	}
+	return parseCacheFile(data)
+}
+
+// readRegular reads a whole regular file; links and anything that could block
+// are refused.
+func readRegular(path string, maxBytes int64) ([]byte, error) {
+	info, err := os.Lstat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is not a regular file", filepath.Base(path))
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	data, err := io.ReadAll(io.LimitReader(file, maxBytes+1))
+	if err != nil {
+		return nil, err
+	}
+	if int64(len(data)) > maxBytes {
+		return nil, fmt.Errorf("%s is larger than %d bytes", filepath.Base(path), maxBytes)
+	}
+	return data, nil
+}
+
+func parseCacheFile(data []byte) (*bundle, error) {
+	var file cacheFile
+	if err := json.Unmarshal(data, &file, json.RejectUnknownMembers(true)); err != nil {
+		return nil, fmt.Errorf("read crl cache file: %w", err)
+	}
+	b := new(bundle)
+	var err error
+	if b.base, err = verify.ParseCRL(file.BaseCRL); err != nil {
+		return nil, fmt.Errorf("read crl cache file: base: %w", err)
+	}
+	if len(file.DeltaCRL) > 0 {
+		if b.delta, err = verify.ParseCRL(file.DeltaCRL); err != nil {
+			return nil, fmt.Errorf("read crl cache file: delta: %w", err)
+		}
+	}
+	return b, nil
+}
+
+func (b *bundle) marshal() ([]byte, error) {
+	return json.Marshal(cacheFile{BaseCRL: b.base.Raw, DeltaCRL: raw(b.delta)})
+}
+
+func raw(l *x509.RevocationList) []byte {
+	if l == nil {
+		return nil
+	}
+	return l.Raw
+}
+
+func (f *FileCache) store(address string, b *bundle) error {
+	data, err := b.marshal()
+	if err != nil {
+		return fmt.Errorf("write crl cache file: %w", err)
+	}
+	if len(data) > limits.CRLCacheFile {
+		return fmt.Errorf("crl cache file would be larger than %d bytes", limits.CRLCacheFile)
+	}
+	if err := os.MkdirAll(f.Dir, 0o700); err != nil {
+		return fmt.Errorf("make crl cache: %w", err)
+	}
+	if err := maybe.WriteFile(f.path(address), data, 0o600); err != nil {
+		return fmt.Errorf("write crl cache file: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,230 @@
+package revocation
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/shuin/shuin/internal/fetch"
+	"github.com/shuin/shuin/internal/limits"
+	"github.com/shuin/shuin/verify"
+)
+
+// bundle is a base CRL with its delta CRL, nil where there is none.
+type bundle struct {
+	base, delta *x509.RevocationList
+}
+
+func (b *bundle) size() int {
+	n := len(b.base.Raw)
+	if b.delta != nil {
+		n += len(b.delta.Raw)
+	}
+	return n
+}
+
+// checkCRLs asks the certificate's distribution points in order (REV-02): the
+// first that gives an answer for this certificate decides.
+func (c *Checker) checkCRLs(ctx context.Context, cert, issuer *x509.Certificate, at time.Time) verify.Revocation {
+	points, err := tooMany(cert.CRLDistributionPoints, "crl distribution points")
+	errs := []error{err}
+	last := ""
+	for _, point := range points {
+		r := c.checkPoint(ctx, point, cert, issuer, at)
+		r.Method, r.Server = "crl", fetch.Redact(point)
+		last = r.Server
+		if r.Status != verify.StatusUnavailable {
+			return r
+		}
+		errs = append(errs, r.Err)
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	return unavailable("crl", last, errors.Join(errs...))
+}
+
+// checkPoint takes the kept list while it is good, and fetches where it is not.
+func (c *Checker) checkPoint(ctx context.Context, point string, cert, issuer *x509.Certificate, at time.Time) verify.Revocation {
+	kept := c.kept(point)
+	if kept != nil {
+		r := c.judgeCRL(kept, cert, issuer, at)
+		if r.Status != verify.StatusUnavailable && !c.softDue(point, kept) {
+			return r
+		}
+		if r.Status != verify.StatusUnavailable {
+			return c.soften(ctx, point, kept, r, cert, issuer, at)
+		}
+	}
+	fresh, err := c.fetchPoint(ctx, point, kept, cert, issuer, limits.CRLTimeout)
+	if err != nil {
+		return unavailable("crl", point, err)
+	}
+	return c.judgeCRL(fresh, cert, issuer, at)
+}
+
+// soften tries to replace a list that is still good by a newer one. Where that
+// fails the old one counts, and there is no second try for a while.
+func (c *Checker) soften(ctx context.Context, point string, kept *bundle, old verify.Revocation, cert, issuer *x509.Certificate, at time.Time) verify.Revocation {
+	fresh, err := c.fetchPoint(ctx, point, kept, cert, issuer, limits.CRLSoftRefresh)
+	if err == nil {
+		if r := c.judgeCRL(fresh, cert, issuer, at); r.Status != verify.StatusUnavailable {
+			return r
+		}
+		err = errors.New("the new list is of no use")
+	}
+	c.pauses.put(point, c.Now().Add(limits.CRLSoftPause), 1)
+	c.warn("crl %s could not be renewed, the kept one is good until %s: %v", fetch.Redact(point), old.NextUpdate.UTC().Format(time.RFC3339), err)
+	return old
+}
+
+// softDue reports whether a list that is still good should be looked for
+// anew: in the last quarter of its life, or once its CA says that the next one
+// is out (Microsoft's Next CRL Publish, REV-03).
+func (c *Checker) softDue(point string, b *bundle) bool {
+	now := c.Now()
+	if until, ok := c.pauses.get(point); ok && now.Before(until) {
+		return false
+	}
+	for _, l := range []*x509.RevocationList{b.base, b.delta} {
+		if l == nil {
+			continue
+		}
+		due := l.ThisUpdate.Add(l.NextUpdate.Sub(l.ThisUpdate) / 4 * 3)
+		if now.After(due) {
+			return true
+		}
+		if next, ok := nextPublish(l.Extensions); ok && now.After(next) {
+			return true
+		}
+	}
+	return false
+}
+
+func (c *Checker) judgeCRL(b *bundle, cert, issuer *x509.Certificate, at time.Time) verify.Revocation {
+	partial, err := checkScope(b, cert)
+	if err != nil {
+		return unavailable("crl", "", err)
+	}
+	r := verify.EvaluateCRL(b.base, b.delta, cert, issuer, c.Now(), at)
+	if partial && r.Status == verify.StatusGood {
+		return unavailable("crl", "", errors.New("the crl holds only some reasons of revocation"))
+	}
+	return r
+}
+
+// kept is the list in memory or on disk, nil when there is none or it cannot
+// be read.
+func (c *Checker) kept(point string) *bundle {
+	if b, ok := c.lists.get(point); ok {
+		return b
+	}
+	if c.Cache == nil {
+		return nil
+	}
+	b, err := c.Cache.load(point)
+	if err != nil {
+		if !errors.Is(err, errMiss) {
+			c.warn("crl cache is not used for %s: %v", fetch.Redact(point), err)
+		}
+		return nil
+	}
+	c.lists.put(point, b, b.size())
+	return b
+}
+
+// fetchPoint gets a list and its delta, and keeps them once they are known to
+// be the issuer's: what somebody on the way put there must not stay.
+func (c *Checker) fetchPoint(ctx context.Context, point string, kept *bundle, cert, issuer *x509.Certificate, timeout time.Duration) (*bundle, error) {
+	named, err := freshestURLs(cert.Extensions)
+	if err != nil {
+		return nil, fmt.Errorf("freshest crl of the certificate: %w", err)
+	}
+	key := fmt.Sprintf("crl %s %q %s", fingerprint(issuer), named, point)
+	return shared(ctx, c, key, func(ctx context.Context) (*bundle, error) {
+		b, err := c.fetchBundle(ctx, point, kept, named, cert, issuer, timeout)
+		if err != nil {
+			return nil, err
+		}
+		c.lists.put(point, b, b.size())
+		if c.Cache != nil {
+			if err := c.Cache.store(point, b); err != nil {
+				c.warn("crl of %s could not be kept: %v", fetch.Redact(point), err)
+			}
+		}
+		return b, nil
+	})
+}
+
+func (c *Checker) fetchBundle(ctx context.Context, point string, kept *bundle, named []string, cert, issuer *x509.Certificate, timeout time.Duration) (*bundle, error) {
+	// Where only the delta is old the base, which may be large, can stay.
+	if kept != nil && kept.delta != nil && c.current(kept.base) && !c.current(kept.delta) && kept.base.CheckSignatureFrom(issuer) == nil {
+		delta, err := c.fetchDelta(ctx, kept.base, named, issuer, timeout)
+		if renewed := (&bundle{kept.base, delta}); err == nil && delta != nil && c.judgeCRL(renewed, cert, issuer, time.Time{}).Status != verify.StatusUnavailable {
+			return renewed, nil
+		}
+	}
+	base, err := c.fetchList(ctx, point, issuer, timeout)
+	if err != nil {
+		return nil, err
+	}
+	if kept != nil && older(base, kept.base) && c.current(kept.base) && kept.base.CheckSignatureFrom(issuer) == nil {
+		return nil, fmt.Errorf("the list fetched has number %s, an earlier one had %s", base.Number, kept.base.Number)
+	}
+	delta, err := c.fetchDelta(ctx, base, named, issuer, timeout)
+	if err != nil {
+		return nil, err
+	}
+	return &bundle{base, delta}, nil
+}
+
+// fetchDelta follows the Freshest CRL extension of the base, else that of the
+// certificate. Their addresses hold the same list: the first that answers is
+// taken. Without a delta CRL that is named there is no answer (REV-02).
+func (c *Checker) fetchDelta(ctx context.Context, base *x509.RevocationList, named []string, issuer *x509.Certificate, timeout time.Duration) (*x509.RevocationList, error) {
+	urls, err := freshestURLs(base.Extensions)
+	if err != nil {
+		return nil, fmt.Errorf("freshest crl of the base crl: %w", err)
+	}
+	if len(urls) == 0 {
+		urls = named
+	}
+	if len(urls) == 0 {
+		return nil, nil
+	}
+	urls, err = tooMany(urls, "delta crls")
+	errs := []error{err}
+	for _, u := range urls {
+		delta, err := c.fetchList(ctx, u, issuer, timeout)
+		if err == nil {
+			return delta, nil
+		}
+		errs = append(errs, err)
+	}
+	return nil, fmt.Errorf("delta crl: %w", errors.Join(errs...))
+}
+
+func (c *Checker) fetchList(ctx context.Context, address string, issuer *x509.Certificate, timeout time.Duration) (*x509.RevocationList, error) {
+	resp, err := c.HTTP.Do(ctx, fetch.Request{URL: address, Accept: "application/pkix-crl", MaxBytes: limits.CRLBytes, Timeout: timeout})
+	if err != nil {
+		return nil, err
+	}
+	list, err := verify.ParseCRL(resp.Body)
+	if err == nil {
+		err = list.CheckSignatureFrom(issuer)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("crl from %s: %w", fetch.Redact(address), err)
+	}
+	return list, nil
+}
+
+func (c *Checker) current(l *x509.RevocationList) bool {
+	return !l.NextUpdate.IsZero() && !c.Now().After(l.NextUpdate)
+}
+
+func older(a, b *x509.RevocationList) bool {
+	return a.Number != nil && b.Number != nil && a.Number.Cmp(b.Number) < 0
+}

@@ -1,0 +1,94 @@
+package revocation
+
+import (
+	"bytes"
+	"crypto/x509/pkix"
+	"encoding/base64"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/shuin/shuin/internal/shuintest"
+)
+
+func FuzzCRLCacheFile(f *testing.F) {
+	chain := shuintest.MustChain(shuintest.ChainOptions{})
+	der, err := (&shuintest.CRL{Issuer: chain.Certs[1], Key: chain.Keys[1], Freshest: []string{"http://a.example/d.crl"}}).Marshal()
+	if err != nil {
+		f.Fatal(err)
+	}
+	list, err := parseCacheFile(fmt.Appendf(nil, `{"baseCRL":%q}`, ""))
+	if err == nil {
+		f.Fatalf("an empty base was read: %v", list)
+	}
+	for _, delta := range []bool{false, true} {
+		file := cacheFile{BaseCRL: der}
+		if delta {
+			file.DeltaCRL = der
+		}
+		f.Add(marshalFile(f, file))
+	}
+	f.Add([]byte(`{"baseCRL":null,"deltaCRL":null}`))
+	f.Add([]byte(`{"baseCRL":"AA==","basecrl":"AA=="}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		b, err := parseCacheFile(data)
+		if err != nil {
+			return
+		}
+		_, _ = freshestURLs(b.base.Extensions)
+		_, _ = nextPublish(b.base.Extensions)
+		_, _ = checkScope(b, chain.Leaf())
+		again, err := b.marshal()
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := parseCacheFile(again)
+		if err != nil || !bytes.Equal(c.base.Raw, b.base.Raw) || !bytes.Equal(raw(c.delta), raw(b.delta)) {
+			t.Fatalf("what was written is not what was read: %v", err)
+		}
+	})
+}
+
+func marshalFile(f *testing.F, file cacheFile) []byte {
+	b := &bundle{}
+	var err error
+	if b, err = parseCacheFile(fmt.Appendf(nil, `{"baseCRL":%s}`, jsonBytes(file.BaseCRL))); err != nil {
+		f.Fatal(err)
+	}
+	if file.DeltaCRL != nil {
+		b.delta = b.base
+	}
+	out, err := b.marshal()
+	if err != nil {
+		f.Fatal(err)
+	}
+	return out
+}
+
+func jsonBytes(b []byte) string { return fmt.Sprintf("%q", base64.StdEncoding.EncodeToString(b)) }
+
+func TestLRUKeepsWithinItsWeight(t *testing.T) {
+	l := newLRU[int](10)
+	l.put("a", 1, 4)
+	l.put("b", 2, 4)
+	l.get("a")
+	l.put("c", 3, 4)
+	if _, ok := l.get("b"); ok {
+		t.Error("the least recently used stayed")
+	}
+	if v, ok := l.get("a"); !ok || v != 1 {
+		t.Error("a is gone")
+	}
+	l.put("a", 5, 11)
+	if _, ok := l.get("a"); ok || l.weight != 4 {
+		t.Errorf("kept more than it may: %d", l.weight)
+	}
+}
+
+func TestNextPublishIsRead(t *testing.T) {
+	at := time.Date(2031, 2, 3, 4, 5, 6, 0, time.UTC)
+	ext := pkix.Extension{Id: oidNextPublish, Value: shuintest.InvalidityDate(at).Value}
+	if got, ok := nextPublish([]pkix.Extension{ext}); !ok || !got.Equal(at) {
+		t.Errorf("got %v %v", got, ok)
+	}
+}

@@ -1,0 +1,106 @@
+package revocation
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/shuin/shuin/internal/fetch"
+	"github.com/shuin/shuin/internal/limits"
+	"github.com/shuin/shuin/verify"
+	"golang.org/x/crypto/ocsp"
+)
+
+// ocspEntry is a response kept in memory. Its signature, times and meaning are
+// judged at each use.
+type ocspEntry struct {
+	der   []byte
+	until time.Time
+}
+
+// checkOCSP asks the certificate's responders in order; the first that gives
+// an answer decides, "I do not know it" included (REV-04).
+func (c *Checker) checkOCSP(ctx context.Context, cert, issuer *x509.Certificate, at time.Time) verify.Revocation {
+	servers, err := tooMany(cert.OCSPServer, "ocsp responders")
+	errs := []error{err}
+	last := ""
+	for _, server := range servers {
+		r := c.askResponder(ctx, server, cert, issuer, at)
+		r.Method, r.Server = "ocsp", fetch.Redact(server)
+		last = r.Server
+		if r.Status != verify.StatusUnavailable {
+			return r
+		}
+		errs = append(errs, r.Err)
+		if errors.Is(r.Err, verify.ErrOCSPUnknown) || ctx.Err() != nil {
+			break
+		}
+	}
+	return unavailable("ocsp", last, errors.Join(errs...))
+}
+
+func (c *Checker) askResponder(ctx context.Context, server string, cert, issuer *x509.Certificate, at time.Time) verify.Revocation {
+	key := "ocsp " + fingerprint(cert) + fingerprint(issuer) + " " + server
+	if kept, ok := c.answers.get(key); ok && c.Now().Before(kept.until) {
+		if r := c.judgeOCSP(ctx, kept.der, cert, issuer, at); r.Status != verify.StatusUnavailable {
+			return r
+		}
+	}
+	der, err := shared(ctx, c, key, func(ctx context.Context) ([]byte, error) {
+		return c.fetchOCSP(ctx, server, cert, issuer)
+	})
+	if err != nil {
+		return unavailable("ocsp", server, err)
+	}
+	r := c.judgeOCSP(ctx, der, cert, issuer, at)
+	if r.Status != verify.StatusUnavailable {
+		c.answers.put(key, ocspEntry{der, c.Now().Add(limits.OCSPMemoryLife)}, 1)
+	}
+	return r
+}
+
+// fetchOCSP makes one request (RFC 6960, appendix A.1). It is a POST, which
+// every responder takes; certificates are named by SHA-1 hashes, since many
+// responders know no other (it names, it does not protect).
+func (c *Checker) fetchOCSP(ctx context.Context, server string, cert, issuer *x509.Certificate) ([]byte, error) {
+	req, err := ocsp.CreateRequest(cert, issuer, nil)
+	if err != nil {
+		return nil, fmt.Errorf("make ocsp request: %w", err)
+	}
+	resp, err := c.HTTP.Do(ctx, fetch.Request{
+		URL: server, Body: req, ContentType: "application/ocsp-request", Accept: "application/ocsp-response",
+		MaxBytes: limits.OCSPBytes, Timeout: limits.OCSPTimeout,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return resp.Body, nil
+}
+
+// judgeOCSP judges a response and, where its signer's certificate does not
+// say that it need not be checked, that certificate by its CRLs (REV-04). A
+// responder's certificate that names no CRL cannot be checked and is taken, as
+// REV-01 has it for every certificate.
+func (c *Checker) judgeOCSP(ctx context.Context, der []byte, cert, issuer *x509.Certificate, at time.Time) verify.Revocation {
+	a := verify.EvaluateOCSP(der, cert, issuer, c.Now(), at)
+	if a.Status == verify.StatusUnavailable || !a.ResponderNeedsCheck() || c.SkipOCSPResponderRevocation || len(a.Responder.CRLDistributionPoints) == 0 {
+		return a.Revocation
+	}
+	r := c.checkCRLs(ctx, a.Responder, issuer, time.Time{})
+	switch r.Status {
+	case verify.StatusGood:
+		return a.Revocation
+	case verify.StatusRevoked:
+		return unavailable("ocsp", "", fmt.Errorf("the certificate of ocsp responder %q is revoked", a.Responder.Subject))
+	}
+	return unavailable("ocsp", "", fmt.Errorf("revocation of ocsp responder %q: %w", a.Responder.Subject, r.Err))
+}
+
+func fingerprint(cert *x509.Certificate) string {
+	sum := sha256.Sum256(cert.Raw)
+	return hex.EncodeToString(sum[:])
+}
