@@ -193,8 +193,12 @@ func parseIdentities(values []string, add func(string, ...any)) []trust.Identity
 			continue
 		}
 		for _, o := range out { // TI-03: the whole policy is invalid
-			if id.Overlaps(o) {
-				add("has overlapping x509 trustedIdentities, %q overlaps with %q", o.String(), id.String())
+			wide, narrow := o, id
+			if !wide.Covers(narrow) {
+				wide, narrow = id, o
+			}
+			if wide.Covers(narrow) {
+				add("has overlapping x509 trustedIdentities, %q overlaps with %q", wide.String(), narrow.String())
 			}
 		}
 		out = append(out, id)

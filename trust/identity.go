@@ -102,10 +102,13 @@ func (i Identity) Any() bool { return i.prefix == PrefixAny }
 // (TI-03). Only two subjects can overlap here; "*" beside anything else is
 // refused by the policy, and other prefixes are the plugin's business.
 func (i Identity) Overlaps(o Identity) bool {
-	if i.prefix != PrefixX509Subject || o.prefix != PrefixX509Subject {
-		return false
-	}
-	return within(i.dn, o.dn) || within(o.dn, i.dn)
+	return i.Covers(o) || o.Covers(i)
+}
+
+// Covers reports whether the subject i matches every certificate that the
+// subject o matches: each attribute of i stands in o.
+func (i Identity) Covers(o Identity) bool {
+	return i.prefix == PrefixX509Subject && o.prefix == PrefixX509Subject && within(i.dn, o.dn)
 }
 
 // within reports whether every attribute of a stands in b.
