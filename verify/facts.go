@@ -143,9 +143,9 @@ func payloadOf(e *envelope.Envelope, a shuin.Artifact) (envelope.Payload, error)
 }
 
 // chain parses a chain and checks its rules and links, or recalls that it was
-// done. Up to len(der)-1 signature checks when the root is in one of the
-// stores, one more when it is not: the self-signature of a root that is
-// trusted by equality says nothing more about it.
+// done. It makes len(der)-1 signature checks when the root is in one of the
+// stores, one more when it is not: the signature by itself of a root that is
+// trusted by equality adds nothing. (A single certificate's is always checked.)
 func (x *Examiner) chain(der [][]byte, purpose envelope.Purpose, stores []*trust.Store) (*chainEntry, error) {
 	cache := x.Chains
 	if len(stores) == 0 {
@@ -208,24 +208,16 @@ func (x *Examiner) links(certs []*x509.Certificate, pathKnown, rootTrusted bool)
 		return child.CheckSignatureFrom(parent)
 	}
 	if pathKnown {
-		if err := check(certs[0], certs[1]); err != nil {
-			return fmt.Errorf("certificate %q is not signed by %q: %w", certs[0].Subject, certs[1].Subject, err)
-		}
-		return nil
+		return envelope.CheckLinks(certs[:2], check)
 	}
-	if err := envelope.CheckLinks(certs, check); err != nil {
+	if len(certs) == 1 {
+		x.count() // its own signature, made without check
+	}
+	if err := envelope.CheckLinks(certs, check); err != nil || rootTrusted || len(certs) == 1 {
 		return err
 	}
-	if rootTrusted {
-		return nil
-	}
-	root := certs[len(certs)-1]
 	x.count()
-	// Not CheckSignatureFrom: a chain of one is no CA (CERT-10).
-	if err := root.CheckSignature(root.SignatureAlgorithm, root.RawTBSCertificate, root.Signature); err != nil {
-		return fmt.Errorf("certificate %q ends the chain and is not self-signed: %w", root.Subject, err)
-	}
-	return nil
+	return envelope.CheckRoot(certs)
 }
 
 func (x *Examiner) count() {
