@@ -67,8 +67,8 @@ func (a *app) debug() *slog.Logger {
 // Exit statuses. Under the name notation there are only 0 and 1.
 const (
 	exitOK        = 0
-	exitFailed    = 1
-	exitUndecided = 2
+	exitFailed    = 1 // verify: not verified; any command: it failed
+	exitUndecided = 2 // verify: could not be checked
 )
 
 // exit is the exit status for a command's error, after a hint line where
@@ -83,7 +83,7 @@ func (a *app) exit(err error) int {
 	if a.asNotation() {
 		return exitFailed
 	}
-	if se, ok := errors.AsType[*shuin.Error](err); ok && se.Code.Undecided() {
+	if v, ok := errors.AsType[*verdictError](err); ok && v.undecided {
 		return exitUndecided
 	}
 	return exitFailed

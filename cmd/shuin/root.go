@@ -14,9 +14,15 @@ func newRootCmd(a *app) *cobra.Command {
 		SilenceUsage: true,
 	}
 	root.AddCommand(
+		newSignCmd(a),
+		newVerifyCmd(a),
+		newListCmd(a),
+		newInspectCmd(a),
 		newCertCmd(a),
 		newPolicyCmd(a),
 		newKeyCmd(a),
+		newLoginCmd(a),
+		newLogoutCmd(a),
 		newVersionCmd(a),
 		newDevRegistryCmd(a),
 	)

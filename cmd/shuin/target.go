@@ -16,6 +16,7 @@ type target interface {
 	Discover(ctx context.Context, ref shuin.Reference) (shuin.Artifact, verify.Signatures, error)
 	List(ctx context.Context, a shuin.Artifact, max int) (found []shuin.Descriptor, more bool, err error)
 	PushSignature(ctx context.Context, a shuin.Artifact, mediaType string, envelope []byte, annotations map[string]string) (shuin.Descriptor, error)
+	SignatureOf(ctx context.Context, a shuin.Artifact) (subject shuin.Descriptor, ok bool, err error)
 }
 
 // parseReference reads the argument of sign, verify, list and inspect. It has

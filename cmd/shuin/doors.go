@@ -1,0 +1,76 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/shuin/shuin"
+	"github.com/shuin/shuin/internal/registry"
+)
+
+// openTarget is the door to what ref names. Nothing is sent.
+func (a *app) openTarget(ref shuin.Reference, r *registryFlags, forceReferrersTag bool) (target, error) {
+	if ref.Layout != "" {
+		layout, err := registry.OpenLayout(ref.Layout)
+		if err != nil {
+			return nil, err
+		}
+		return layout, nil
+	}
+	client := a.registryClient(r)
+	client.ForceReferrersTag = forceReferrersTag
+	client.Credential = a.credentialStore().Credential
+	if cred := registry.NewCredential(r.username, r.password); !cred.IsZero() {
+		client.Credential = registry.StaticCredential(ref.Registry, cred)
+	}
+	repo, err := client.Repository(ref)
+	if err != nil {
+		return nil, err
+	}
+	return repo, nil
+}
+
+// registryClient talks to registries as the flags and config.json say.
+func (a *app) registryClient(r *registryFlags) *registry.Client {
+	client := &registry.Client{
+		PlainHTTP: func(host string) bool {
+			return registry.PlainHTTP(host, r.insecure, a.settings().InsecureRegistries)
+		},
+		UserAgent: a.userAgent(),
+		Warn:      func(message string) { a.warnf("%s", message) },
+	}
+	if a.log != nil {
+		client.Trace = func(text string) { a.log.Debug(text) }
+	}
+	return client
+}
+
+// credentialStore finds credentials where notation does.
+func (a *app) credentialStore() *registry.Store {
+	return &registry.Store{
+		NotationConfig: a.dir().ConfigPath(),
+		DockerConfig:   a.dockerConfig(),
+		NativeHelper:   registry.DefaultHelper(),
+	}
+}
+
+// dockerConfig is the path of Docker's config.json; empty without a home.
+func (a *app) dockerConfig() string {
+	if dir := a.getenv("DOCKER_CONFIG"); dir != "" {
+		return filepath.Join(dir, "config.json")
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return ""
+	}
+	return filepath.Join(home, ".docker", "config.json")
+}
+
+// experimental marks a flag's usage under the name notation.
+func (a *app) experimental(usage string) string {
+	if a.asNotation() {
+		return fmt.Sprintf("[Experimental] %s", usage)
+	}
+	return usage
+}

@@ -1,0 +1,110 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/shuin/shuin"
+)
+
+type listOptions struct {
+	registryFlags
+	debug         bool
+	reference     string
+	layout        bool
+	maxSignatures int
+	output        outputFlag
+}
+
+func newListCmd(a *app) *cobra.Command {
+	var o listOptions
+	cmd := &cobra.Command{
+		Use:     "list [flags] <reference>",
+		Aliases: []string{"ls"},
+		Short:   "List signatures of the signed artifact",
+		Long: a.help(`List the signatures of an artifact. Nothing is verified.
+
+Example - List the signatures of an artifact:
+  {} list <registry>/<repository>@<digest>
+
+Example - List the signatures of an artifact named by a tag, which is resolved to a digest:
+  {} list <registry>/<repository>:<tag>
+
+Example - The same as JSON:
+  {} list --output json <registry>/<repository>@<digest>
+`),
+		Args: a.oneReference(&o.reference),
+		PreRunE: func(cmd *cobra.Command, _ []string) error {
+			if err := o.output.check(); err != nil {
+				return err
+			}
+			return a.checkExperimental(cmd, "oci-layout")
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := checkMaxSignatures(o.maxSignatures); err != nil {
+				return err
+			}
+			return a.list(cmd.Context(), &o)
+		},
+	}
+	fs := cmd.Flags()
+	debugFlag(fs, &o.debug)
+	o.registryFlags.add(a, fs)
+	fs.BoolVar(&o.layout, "oci-layout", false, a.experimental("list signatures stored in an OCI image layout"))
+	maxSignaturesFlag(fs, &o.maxSignatures)
+	o.output.add(fs, "text", "json")
+	a.hideExperimental(cmd, "oci-layout")
+	return cmd
+}
+
+func (a *app) list(ctx context.Context, o *listOptions) error {
+	a.startDebug(o.debug)
+	ref, err := parseReference(o.reference, o.layout)
+	if err != nil {
+		return err
+	}
+	repo, err := a.openTarget(ref, &o.registryFlags, false)
+	if err != nil {
+		return err
+	}
+	artifact, err := repo.Resolve(ctx, ref)
+	if err != nil {
+		return resolveError(err)
+	}
+	a.warnTag("list", ref)
+	found, more, err := repo.List(ctx, artifact, o.maxSignatures)
+	if err != nil {
+		return err
+	}
+	if more {
+		a.warnf("exceeded configured limit of max signatures %d to examine", o.maxSignatures)
+	}
+	if o.output.value == "json" {
+		return writeJSON(a.stdout, listReport(artifact, found))
+	}
+	return a.printList(artifact, found)
+}
+
+// listReport is a listing as a Report: nothing in it was judged.
+func listReport(artifact shuin.Artifact, found []shuin.Descriptor) *shuin.Report {
+	report := &shuin.Report{Artifact: artifact, Result: shuin.Listed, VerifiedBy: -1}
+	for _, d := range found {
+		report.Signatures = append(report.Signatures, shuin.SignatureReport{Digest: d.Digest, Result: shuin.Listed})
+	}
+	return report
+}
+
+func (a *app) printList(artifact shuin.Artifact, found []shuin.Descriptor) error {
+	if len(found) == 0 {
+		_, err := fmt.Fprintf(a.stdout, "%s has no associated signatures\n", artifact)
+		return err
+	}
+	root := &node{text: artifact.String()}
+	signatures := root.add(shuin.ArtifactTypeSignature)
+	for _, d := range found {
+		signatures.add(d.Digest.String())
+	}
+	return root.write(a.stdout)
+}

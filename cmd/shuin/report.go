@@ -1,0 +1,97 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/shuin/shuin"
+)
+
+// printReport writes a verification's Report: the result on stdout, reasons
+// and warnings on stderr. The error, where it is not verified, carries the
+// exit status and the hint.
+func (a *app) printReport(ctx context.Context, format string, repo target, report *shuin.Report) error {
+	warned := a.warnTag("verify", report.Artifact.Written())
+	if accepted := report.Accepted(); accepted != nil {
+		warned = a.warnLogged(accepted) || warned
+	}
+	if format == "json" {
+		if err := writeJSON(a.stdout, report); err != nil {
+			return err
+		}
+	}
+	switch report.Result {
+	case shuin.Verified, shuin.PolicySkip:
+		if format == "json" {
+			return nil
+		}
+		return a.printVerified(report, warned)
+	}
+	a.printReasons(report)
+	return &verdictError{
+		err:       a.failure(ctx, repo, report),
+		undecided: report.Result == shuin.Undecided,
+	}
+}
+
+// warnLogged warns of checks that failed and were only to be logged.
+func (a *app) warnLogged(sig *shuin.SignatureReport) bool {
+	warnings := sig.Warnings()
+	for _, c := range warnings {
+		a.warnf("%s was set to %q and failed with error: %s", c.Name, "log", printable(errText(c.Err)))
+	}
+	return len(warnings) > 0
+}
+
+func (a *app) printVerified(report *shuin.Report, warned bool) error {
+	if warned {
+		fmt.Fprintln(a.stdout)
+	}
+	if report.Result == shuin.PolicySkip {
+		_, err := fmt.Fprintln(a.stdout, "Trust policy is configured to skip signature verification for", report.Artifact)
+		return err
+	}
+	if _, err := fmt.Fprintln(a.stdout, "Successfully verified signature for", report.Artifact); err != nil {
+		return err
+	}
+	accepted := report.Accepted()
+	if accepted == nil || len(accepted.Metadata) == 0 {
+		return nil
+	}
+	fmt.Fprintln(a.stdout, "\nThe artifact was signed with the following user metadata.")
+	table := newTable(a.stdout)
+	fmt.Fprintln(table, "\nKEY\tVALUE\t")
+	for _, key := range slices.Sorted(maps.Keys(accepted.Metadata)) {
+		fmt.Fprintf(table, "%s\t%s\t\n", printable(key), printable(accepted.Metadata[key]))
+	}
+	return table.Flush()
+}
+
+// printReasons says of each signature why it did not count.
+func (a *app) printReasons(report *shuin.Report) {
+	for _, sig := range report.Signatures {
+		if sig.Err == nil {
+			continue
+		}
+		fmt.Fprintf(a.stderr, "%s: %s: %s\n", sig.Digest, shuin.CodeOf(sig.Err), oneLine(signatureReason(sig)))
+	}
+}
+
+// signatureReason names the check that failed, as notation does, and why.
+func signatureReason(sig shuin.SignatureReport) string {
+	for _, c := range sig.Checks {
+		if c.Enforced && (c.Outcome == shuin.Failed || c.Outcome == shuin.Unknown) && c.Err != nil {
+			return fmt.Sprintf("%s validation failed. Failure reason: %v", c.Name, c.Err)
+		}
+	}
+	return sig.Err.Error()
+}
+
+func errText(err error) string {
+	if err == nil {
+		return "no reason given"
+	}
+	return err.Error()
+}

@@ -1,0 +1,171 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/shuin/shuin"
+	"github.com/shuin/shuin/sign"
+)
+
+type signOptions struct {
+	registryFlags
+	metadataFlags
+	signerFlags
+	timestampFlags
+	debug             bool
+	reference         string
+	expiry            time.Duration
+	forceReferrersTag bool
+	layout            bool
+}
+
+func newSignCmd(a *app) *cobra.Command {
+	var o signOptions
+	cmd := &cobra.Command{
+		Use:   "sign [flags] <reference>",
+		Short: "Sign artifacts",
+		Long: a.help(`Sign an artifact and store the signature beside it.
+
+The key is the default one, one of the key list (--key), or a plugin's (--plugin and --id).
+
+Example - Sign an artifact with the default key:
+  {} sign <registry>/<repository>@<digest>
+
+Example - Sign with a key of the key list, as COSE:
+  {} sign --key <key_name> --signature-format cose <registry>/<repository>@<digest>
+
+Example - Sign with a key that a plugin holds:
+  {} sign --plugin <plugin_name> --id <remote_key_id> <registry>/<repository>@<digest>
+
+Example - Sign an artifact named by a tag, which is resolved to a digest:
+  {} sign <registry>/<repository>:<tag>
+
+Example - Sign for 24 hours, with a timestamp:
+  {} sign --expiry 24h --timestamp-url <TSA_url> --timestamp-root-cert <TSA_root_certificate_filepath> <registry>/<repository>@<digest>
+`),
+		Args:    a.oneReference(&o.reference),
+		PreRunE: func(cmd *cobra.Command, _ []string) error { return a.checkExperimental(cmd, "oci-layout") },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := o.timestampFlags.check(cmd.Flags()); err != nil {
+				return err
+			}
+			return a.sign(cmd.Context(), &o)
+		},
+	}
+	fs := cmd.Flags()
+	debugFlag(fs, &o.debug)
+	o.signerFlags.add(a, cmd)
+	o.registryFlags.add(a, fs)
+	o.metadataFlags.add(fs, "{key}={value} pairs that are signed with the artifact")
+	o.timestampFlags.add(fs)
+	fs.DurationVarP(&o.expiry, "expiry", "e", 0, "how long the signature is good for, in hours, minutes and seconds: 12h, 30m, 3h20m; 0 for no end")
+	fs.BoolVar(&o.forceReferrersTag, "force-referrers-tag", false, "store the signature with the referrers tag schema even where the registry has the referrers API")
+	fs.BoolVar(&o.layout, "oci-layout", false, a.experimental("sign an artifact stored as an OCI image layout"))
+	cmd.MarkFlagsMutuallyExclusive("oci-layout", "force-referrers-tag")
+	cmd.MarkFlagsRequiredTogether("timestamp-url", "timestamp-root-cert")
+	a.hideExperimental(cmd, "oci-layout")
+	return cmd
+}
+
+// sign reads all files and checks all flags before it uses the network.
+func (a *app) sign(ctx context.Context, o *signOptions) error {
+	a.startDebug(o.debug)
+	signer, keyConfig, err := a.newSigner(ctx, &o.signerFlags)
+	if err != nil {
+		return err
+	}
+	ref, err := parseReference(o.reference, o.layout)
+	if err != nil {
+		return err
+	}
+	repo, err := a.openTarget(ref, &o.registryFlags, o.forceReferrersTag)
+	if err != nil {
+		return err
+	}
+	so, err := a.signingOptions(o, keyConfig)
+	if err != nil {
+		return err
+	}
+	artifact, err := repo.Resolve(ctx, ref)
+	if err != nil {
+		return resolveError(err)
+	}
+	a.warnTag("sign", ref)
+	so.Time = a.now()
+	signed, err := signer.Sign(ctx, artifact, so)
+	if err != nil {
+		return err
+	}
+	stored, err := repo.PushSignature(ctx, artifact, signed.MediaType, signed.Envelope, signed.Annotations)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(a.stdout, "Successfully signed %s\nPushed the signature to %s@%s\n", artifact, artifact.Name(), stored.Digest)
+	return err
+}
+
+// signingOptions checks what the flags say of the signature. The key's own
+// plugin configuration is overridden by the flags'.
+func (a *app) signingOptions(o *signOptions, keyConfig map[string]string) (sign.Options, error) {
+	mediaType, err := envelopeMediaType(o.signerFlags.format)
+	if err != nil {
+		return sign.Options{}, err
+	}
+	metadata, pluginConfig, err := o.metadataFlags.parse()
+	if err != nil {
+		return sign.Options{}, err
+	}
+	if o.expiry < 0 {
+		return sign.Options{}, invalid("expiry duration cannot be a negative value")
+	}
+	if o.expiry%time.Second != 0 {
+		return sign.Options{}, invalid("expiry duration supports minimum granularity of seconds")
+	}
+	config := make(map[string]string, len(keyConfig)+len(pluginConfig))
+	for _, m := range []map[string]string{keyConfig, pluginConfig} {
+		for k, v := range m {
+			config[k] = v
+		}
+	}
+	return sign.Options{MediaType: mediaType, Expiry: o.expiry, Metadata: metadata, PluginConfig: config}, nil
+}
+
+// envelopeMediaType reads --signature-format.
+func envelopeMediaType(format string) (string, error) {
+	switch format {
+	case "jws":
+		return shuin.MediaTypeJWS, nil
+	case "cose":
+		return shuin.MediaTypeCOSE, nil
+	}
+	return "", invalidf("signature format %q not supported\nSupported signature envelope formats are \"jws\" and \"cose\"", format)
+}
+
+// timestampFlags are --timestamp-url and --timestamp-root-cert.
+type timestampFlags struct {
+	url      string
+	rootCert string
+}
+
+func (t *timestampFlags) add(fs *pflag.FlagSet) {
+	fs.StringVar(&t.url, "timestamp-url", "", "address of an RFC 3161 timestamping authority (TSA)")
+	fs.StringVar(&t.rootCert, "timestamp-root-cert", "", "file with the root certificate of the timestamping authority")
+}
+
+func (t *timestampFlags) check(fs *pflag.FlagSet) error {
+	if !fs.Changed("timestamp-url") {
+		return nil
+	}
+	if t.url == "" {
+		return invalid("timestamping: tsa url cannot be empty")
+	}
+	if t.rootCert == "" {
+		return invalid("timestamping: tsa root certificate path cannot be empty")
+	}
+	return nil
+}

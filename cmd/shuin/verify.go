@@ -1,0 +1,113 @@
+package main
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"github.com/shuin/shuin"
+	"github.com/shuin/shuin/internal/notationdir"
+	"github.com/shuin/shuin/policy"
+	"github.com/shuin/shuin/verify"
+)
+
+type verifyOptions struct {
+	registryFlags
+	metadataFlags
+	debug         bool
+	reference     string
+	layout        bool
+	scope         string
+	maxSignatures int
+	output        outputFlag
+	revocation    revocationFlags
+}
+
+func newVerifyCmd(a *app) *cobra.Command {
+	var o verifyOptions
+	cmd := &cobra.Command{
+		Use:   "verify [reference]",
+		Short: "Verify OCI artifacts",
+		Long: a.help(`Verify the signatures of an artifact against the trust policy.
+
+Before: add a certificate to a trust store ("{} cert add") and import a trust policy ("{} policy import").
+
+Example - Verify an artifact:
+  {} verify <registry>/<repository>@<digest>
+
+Example - Verify an artifact named by a tag, which is resolved to a digest:
+  {} verify <registry>/<repository>:<tag>
+
+Example - Show every check of every signature as JSON:
+  {} verify --output json <registry>/<repository>@<digest>
+`),
+		Args: a.oneReference(&o.reference),
+		PreRunE: func(cmd *cobra.Command, _ []string) error {
+			if err := o.output.check(); err != nil {
+				return err
+			}
+			return a.checkExperimental(cmd, "oci-layout", "scope")
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := checkMaxSignatures(o.maxSignatures); err != nil {
+				return err
+			}
+			return a.verify(cmd.Context(), &o)
+		},
+	}
+	fs := cmd.Flags()
+	debugFlag(fs, &o.debug)
+	o.registryFlags.add(a, fs)
+	o.metadataFlags.add(fs, "user defined {key}={value} pairs that must be signed for the verification to succeed")
+	maxSignaturesFlag(fs, &o.maxSignatures)
+	fs.BoolVar(&o.layout, "oci-layout", false, a.experimental("verify an artifact stored as an OCI image layout"))
+	fs.StringVar(&o.scope, "scope", "", a.experimental("trust policy scope to verify with; required with \"--oci-layout\" and only used with it"))
+	o.output.add(fs, "text", "json")
+	o.revocation.add(a, fs)
+	cmd.MarkFlagsRequiredTogether("oci-layout", "scope")
+	a.hideExperimental(cmd, "oci-layout", "scope")
+	return cmd
+}
+
+// verify is the whole of the command. Files are read before the network is used.
+func (a *app) verify(ctx context.Context, o *verifyOptions) error {
+	a.startDebug(o.debug)
+	doc, err := a.dir().Policy(notationdir.OCIPolicy)
+	if err != nil {
+		return err
+	}
+	metadata, pluginConfig, err := o.metadataFlags.parse()
+	if err != nil {
+		return err
+	}
+	ref, err := parseReference(o.reference, o.layout)
+	if err != nil {
+		return err
+	}
+	repo, err := a.openTarget(ref, &o.registryFlags, false)
+	if err != nil {
+		return err
+	}
+	report, err := a.verifyReference(ctx, repo, ref, doc, o, verify.Options{
+		Now: a.now(), Scope: o.scope, Metadata: metadata, PluginConfig: pluginConfig,
+	})
+	if err != nil {
+		return a.reportUnresolved(o.output.value, ref, err)
+	}
+	return a.printReport(ctx, o.output.value, repo, report)
+}
+
+// verifyReference resolves, lists and judges. The error is for an artifact
+// that could not be resolved; all else is in the Report.
+func (a *app) verifyReference(ctx context.Context, repo target, ref shuin.Reference, doc *policy.Document, o *verifyOptions, vo verify.Options) (*shuin.Report, error) {
+	artifact, signatures, err := repo.Discover(ctx, ref)
+	if err != nil {
+		return nil, resolveError(err)
+	}
+	verifier := &verify.Verifier{
+		Stores:        a.dir(),
+		Revocation:    a.revocationChecker(&o.revocation),
+		MaxSignatures: o.maxSignatures,
+	}
+	return verifier.Verify(ctx, artifact, signatures, doc, vo), nil
+}
