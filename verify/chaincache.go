@@ -52,10 +52,10 @@ type chainEntry struct {
 func newChainEntry(certs []*x509.Certificate) *chainEntry {
 	print := sha256.Sum256(certs[0].Raw)
 	return &chainEntry{certs: certs, validity: validityOf(certs), signer: shuin.Signer{
-		Subject:     certs[0].Subject.String(),
-		Issuer:      certs[0].Issuer.String(),
+		Subject:     nameString(certs[0].Subject),
+		Issuer:      nameString(certs[0].Issuer),
 		Fingerprint: hex.EncodeToString(print[:]),
-		Root:        certs[len(certs)-1].Subject.String(),
+		Root:        nameString(certs[len(certs)-1].Subject),
 	}}
 }
 

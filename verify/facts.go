@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"bytes"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/shuin/shuin"
 	"github.com/shuin/shuin/envelope"
+	"github.com/shuin/shuin/internal/limits"
 	"github.com/shuin/shuin/trust"
 )
 
@@ -182,22 +184,39 @@ func (x *Examiner) chain(der [][]byte, purpose envelope.Purpose, stores []*trust
 	return e, nil
 }
 
-// parse parses the certificates; those above the leaf are recalled where the
-// issuing path is known.
+// parse parses the certificates. Those above the leaf are recalled where the
+// issuing path is known, and a root that equals one of a store's is the
+// store's, already parsed.
 func (x *Examiner) parse(der [][]byte, purpose envelope.Purpose, stores []*trust.Store, cache *ChainCache) (certs []*x509.Certificate, path chainKey, known *chainEntry, err error) {
 	if cache != nil && len(der) > 1 {
 		path = keyOf(issuingPath, der[1:], purpose, stores)
 		known = cache.lookup(path)
 	}
-	if known == nil {
-		certs, err = envelope.ParseChain(der)
-		return certs, path, nil, err
+	var tail []*x509.Certificate
+	switch {
+	case known != nil:
+		tail = known.certs
+	case len(der) > 1 && len(der) <= limits.ChainLength:
+		if root := storedCertificate(der[len(der)-1], stores); root != nil {
+			tail = []*x509.Certificate{root}
+		}
 	}
-	leaf, err := envelope.ParseChain(der[:1])
+	certs, err = envelope.ParseChain(der[:len(der)-len(tail)])
 	if err != nil {
 		return nil, path, nil, err
 	}
-	return append(leaf, known.certs...), path, known, nil
+	return append(certs, tail...), path, known, nil
+}
+
+func storedCertificate(der []byte, stores []*trust.Store) *x509.Certificate {
+	for _, s := range stores {
+		for _, c := range s.Certificates() {
+			if bytes.Equal(c.Raw, der) {
+				return c
+			}
+		}
+	}
+	return nil
 }
 
 // links checks that each certificate is signed by the next. pathKnown: only
