@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"strings"
+	"sync"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -18,12 +19,32 @@ import (
 // letter case, the last of duplicate names, and invalid UTF-8.
 type reader struct {
 	dec  *jsontext.Decoder
+	buf  bytes.Buffer
 	data []byte
 	row  string // of a syntax error
 }
 
+// readers keeps readers between envelopes: what a decoder needs to find
+// duplicate names is most of what Parse would allocate.
+var readers = sync.Pool{New: func() any {
+	r := new(reader)
+	r.dec = jsontext.NewDecoder(&r.buf)
+	return r
+}}
+
+// newReader starts a reader; call done after the last use.
 func newReader(data []byte, row string) *reader {
-	return &reader{jsontext.NewDecoder(bytes.NewBuffer(data)), data, row}
+	r := readers.Get().(*reader)
+	r.data, r.row = data, row
+	r.buf = *bytes.NewBuffer(data) // the decoder reads a Buffer in place
+	r.dec.Reset(&r.buf)
+	return r
+}
+
+func (r *reader) done() {
+	r.data, r.buf = nil, bytes.Buffer{}
+	r.dec.Reset(&r.buf)
+	readers.Put(r)
 }
 
 // document reads an object that is all there is. each is called after a name

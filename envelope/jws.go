@@ -87,6 +87,7 @@ func decodeChain(texts [][]byte) ([][]byte, error) {
 // "signatures" of the general serialization.
 func (p *jwsParts) read(data []byte) error {
 	r := newReader(data, "JWS-01")
+	defer r.done()
 	return r.document(func(name string) error {
 		switch name {
 		case "header":
@@ -188,6 +189,7 @@ func (c *claims) readJOSE(protected []byte) error {
 	}
 	var crit []byte
 	r := newReader(protected, "JWS-01")
+	defer r.done()
 	err := r.document(func(name string) error {
 		raw, err := r.value()
 		if err != nil {
@@ -277,7 +279,8 @@ func (c *claims) readScheme(raw []byte) error {
 }
 
 // readTime reads an RFC 3339 time with any offset and fraction (JWS-06 says
-// SHOULD NOT). The zero time reads as absent. Escapes are not taken, as upstream.
+// SHOULD NOT). The zero time reads as absent. Escapes are not taken, and the
+// standard library's small liberties are ("T1:00:00Z"), as upstream.
 func (c *claims) readTime(name string, raw []byte) error {
 	if len(raw) < 2 || raw[0] != '"' {
 		return badCause("JWS-06", errNotString, "%s", name)
@@ -306,6 +309,7 @@ func (c *claims) readCrit(raw []byte) error {
 		return bad("JWS-05", "crit is not an array of strings")
 	}
 	r := newReader(raw, "JWS-05")
+	defer r.done()
 	if _, err := r.dec.ReadToken(); err != nil {
 		return r.syntax(err)
 	}

@@ -28,6 +28,7 @@ func ParsePayload(data []byte) (Payload, error) {
 	var p Payload
 	found := false
 	r := newReader(data, "PAY-01")
+	defer r.done()
 	err := r.document(func(name string) error {
 		// Differs from upstream: it ignores other members, and takes
 		// targetArtifact in any letter case.
@@ -97,6 +98,7 @@ func readAnnotations(raw []byte) (map[string]string, error) {
 	}
 	m := map[string]string{}
 	r := newReader(raw, "PAY-02")
+	defer r.done()
 	err := r.document(func(name string) error {
 		v, err := r.value()
 		if err != nil {
