@@ -100,6 +100,6 @@ func writePlugin(t *testing.T, in pluginCase) string {
 }
 
 // withoutPaths takes the directories of one run out of a message.
-func withoutPaths(t *testing.T, s string) string {
+func withoutPaths(s string) string {
 	return strings.ReplaceAll(s, os.TempDir(), "TMP")
 }

@@ -21,10 +21,10 @@ func payloadCases(b *book) {
 	b.each(func(f string) {
 		s := good(f)
 		s.payload = `{"targetartifact":` + `{"mediaType":"` + artifact.MediaType + `","digest":"` + artifact.Digest + `","size":16724}}`
-		b.refuse("PAY-01/wrong-case-target-artifact-"+f, "the member is named targetartifact; JSON names are case-sensitive", "", tampered, s, "PAY-02", "VER-02")
+		b.refuse("PAY-01/wrong-case-target-artifact-"+f, "the member is named targetartifact; JSON names are case-sensitive", "", tampered, s, "PAY-02", "VER-02", "ATT-01")
 		s = good(f)
 		s.payload = `{"target":{}}`
-		b.refuse("PAY-01/no-target-artifact-"+f, "the payload has no targetArtifact", "", tampered, s, "PAY-02", "VER-02")
+		b.refuse("PAY-01/no-target-artifact-"+f, "the payload has no targetArtifact", "", tampered, s, "PAY-02", "VER-02", "ATT-01")
 	})
 	s := good("cose")
 	s.payload = `not json`

@@ -138,7 +138,9 @@ func revocationCases(b *book) {
 	b.revocation("REV-02/revoked-in-delta", "revoked in the delta CRL", "revoked", chain(l), bundle(base(), delta(revoked(l, 1, was))), nil)
 	b.revocation("REV-02/delta-unreachable", "the base names a delta CRL that is not there", "unavailable", chain(l), map[string]answer{crlURL: {Body: base().der()}, deltaURL: {Status: 404}}, nil)
 	two := revLeaf([]string{crlURL, crl2URL}, nil)
-	b.revocation("REV-02/second-point", "revoked in the second distribution point's CRL", "revoked", chain(two), map[string]answer{crlURL: {Body: crl().der()}, crl2URL: {Body: crl(revoked(two, 1, was)).der()}}, nil)
+	b.revocation("REV-02/second-point-good", "the first distribution point fails, the second answers", "good", chain(two), map[string]answer{crlURL: {Status: 404}, crl2URL: {Body: crl().der()}}, nil)
+	b.revocation("REV-02/second-point-revoked", "the first distribution point fails, the second says revoked", "revoked", chain(two), map[string]answer{crlURL: {Status: 404}, crl2URL: {Body: crl(revoked(two, 1, was)).der()}}, nil)
+	b.revocation("REV-02/no-point-answers", "no distribution point answers", "unavailable", chain(two), map[string]answer{crlURL: {Status: 404}, crl2URL: {Status: 500}}, nil)
 	wrongNumber := delta()
 	wrongNumber.number = 5
 	b.revocation("REV-02/delta-not-newer", "a delta CRL whose number is not above the base's", "unavailable", chain(l), bundle(base(), wrongNumber), nil, "REV-03")
@@ -154,7 +156,7 @@ func revocationCases(b *book) {
 	b.revocation("REV-03/on-hold", "on hold", "revoked", chain(l), crlOf(crl(revoked(l, 6, was))), nil)
 	hold := base()
 	hold.entries = []x509.RevocationListEntry{revoked(l, 6, was)}
-	b.revocation("REV-03/removed-in-delta", "on hold in the base, removed in the delta", "good", chain(l), bundle(hold, delta(revoked(l, 8, was))), nil)
+	b.revocation("REV-03/removed-in-delta", "on hold in the base, removed in the delta", "good", chain(l), bundle(hold, delta(revoked(l, 8, was.AddDate(0, 0, 14)))), nil)
 	b.revocation("REV-03/invalid-after-signing", "revoked, invalid only after the authentic signing time", "good", chain(l), crlOf(crl(invalid(revoked(l, 1, was), date(2025, 4, 1)))), at(signedAt))
 	b.revocation("REV-03/invalid-before-signing", "revoked, invalid before the authentic signing time", "revoked", chain(l), crlOf(crl(invalid(revoked(l, 1, was), date(2025, 2, 1)))), at(signedAt))
 	b.revocation("REV-03/invalid-without-time", "an invalidity date, and no authentic signing time", "revoked", chain(l), crlOf(crl(invalid(revoked(l, 1, was), date(2025, 4, 1)))), nil)
