@@ -61,12 +61,16 @@ func (c *call) upload() error {
 		}
 		return c.beginUpload()
 	}
+	unknown := refuse(http.StatusNotFound, "BLOB_UPLOAD_UNKNOWN", "no upload %q in %s", c.t.ref, c.t.repo)
 	u := c.store.uploadOf(c.t.repo, c.t.ref)
 	if u == nil {
-		return refuse(http.StatusNotFound, "BLOB_UPLOAD_UNKNOWN", "no upload %q in %s", c.t.ref, c.t.repo)
+		return unknown
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	if u.ended { // by another request, while this one waited
+		return unknown
+	}
 	switch c.req.Method {
 	case http.MethodGet:
 		c.progress(u, http.StatusNoContent)

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/opencontainers/go-digest"
+	"github.com/shuin/shuin/internal/limits"
 )
 
 func TestARegistryWithoutReferrersSaysSoInThreeWays(t *testing.T) {
@@ -329,4 +330,41 @@ func TestManyWritersLoseNothing(t *testing.T) {
 			t.Errorf("%d referrers", len(l.Manifests))
 		}
 	})
+}
+
+func TestAnUploadEndsOnceHoweverManyEndIt(t *testing.T) {
+	everywhere(t, Options{}, func(t *testing.T, w *world) {
+		data := []byte("finished by several at once")
+		loc := w.do("POST", "/v2/a/blobs/uploads/", nil).want(t, 202).Header.Get("Location")
+		var wg sync.WaitGroup
+		statuses := make([]int, 8)
+		for i := range statuses {
+			wg.Go(func() {
+				statuses[i] = w.do("PUT", loc+"?digest="+digest.FromBytes(data).String(), data).StatusCode
+			})
+		}
+		wg.Wait()
+		count := map[int]int{}
+		for _, s := range statuses {
+			count[s]++
+		}
+		if count[201] != 1 || count[404] != len(statuses)-1 {
+			t.Errorf("statuses %v, want one 201 and 404 otherwise", statuses)
+		}
+	})
+}
+
+func TestTheOldestUploadGoesWhenThereAreTooMany(t *testing.T) {
+	w := newWorld(t, Options{})
+	begin := func() string {
+		return w.do("POST", "/v2/a/blobs/uploads/", nil).want(t, 202).Header.Get("Location")
+	}
+	first := begin()
+	for range limits.DevRegistryUploads - 1 {
+		begin()
+	}
+	w.do("GET", first, nil).want(t, 204)
+	last := begin()
+	w.do("GET", first, nil).want(t, 404)
+	w.do("GET", last, nil).want(t, 204)
 }

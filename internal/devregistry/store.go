@@ -54,6 +54,7 @@ type upload struct {
 	id      string
 	repo    string
 	touched time.Time
+	ended   bool // stored, cancelled or pushed out: its bytes are gone
 	size    int64
 	buf     []byte   // in memory
 	file    *os.File // on disk
@@ -481,6 +482,7 @@ func (u *upload) is(d digest.Digest) (bool, error) {
 
 // discard drops the bytes.
 func (u *upload) discard() {
+	u.ended = true
 	u.buf = nil
 	if u.file != nil {
 		u.file.Close()

@@ -58,11 +58,10 @@ func (d *demo) goodDay(ctx context.Context) error {
 		}
 	}
 	d.title("Verify")
-	pinned := d.client.address + "/" + repoGood + "@" + d.image.Digest.String()
 	if err := d.verify(ctx, "signed image, by tag", "", statusVerified, d.ref(repoGood, "v1")); err != nil {
 		return err
 	}
-	if err := d.verify(ctx, "signed image, by digest", "", statusVerified, pinned); err != nil {
+	if err := d.verify(ctx, "signed image, by digest", "", statusVerified, d.pinned(repoGood)); err != nil {
 		return err
 	}
 	return d.verify(ctx, "signed two-platform index (COSE)", "", statusVerified, d.ref(repoGood, "v1-multi"))
@@ -73,9 +72,10 @@ type badDay struct {
 	name, title string
 	want        shuin.Code
 	status      int
-	// prepare makes the situation; refs are what is verified.
+	// prepare makes the situation; nil: it is there already.
 	prepare func(ctx context.Context) error
-	args    []string
+	// args are those of verify.
+	args []string
 }
 
 // badDays shows each failure with its own reason.
@@ -98,13 +98,13 @@ func (d *demo) failures() []badDay {
 	return []badDay{
 		{"unsigned image", "An image that nobody signed", shuin.CodeUnsigned, statusNotVerified,
 			func(ctx context.Context) error { return d.client.push(ctx, repoUnsigned, "v1", d.image) },
-			[]string{d.ref(repoUnsigned, "v1")}},
+			[]string{d.pinned(repoUnsigned)}},
 		{"signed by an untrusted key", "An image signed with a key of a CA that the policy does not trust", shuin.CodeUntrusted, statusNotVerified,
 			func(ctx context.Context) error { return d.pushAndSign(ctx, repoUntrusted, "--key", keyStranger) },
-			[]string{d.ref(repoUntrusted, "v1")}},
+			[]string{d.pinned(repoUntrusted)}},
 		{"no applicable trust policy", "A well signed image in a repository that no policy statement names", shuin.CodeNoPolicy, statusNotVerified,
 			func(ctx context.Context) error { return d.pushAndSign(ctx, repoNoPolicy) },
-			[]string{d.ref(repoNoPolicy, "v1")}},
+			[]string{d.pinned(repoNoPolicy)}},
 		{"expired signature", "A signature that was good for one second", shuin.CodeExpired, statusNotVerified,
 			func(ctx context.Context) error {
 				if err := d.pushAndSign(ctx, repoExpired, "--expiry", "1s"); err != nil {
@@ -112,9 +112,9 @@ func (d *demo) failures() []badDay {
 				}
 				return wait(ctx, 2*time.Second)
 			},
-			[]string{d.ref(repoExpired, "v1")}},
+			[]string{d.pinned(repoExpired)}},
 		{"revoked certificate", "A certificate that its CA revoked after signing (revocation list on loopback)", shuin.CodeRevoked, statusNotVerified,
-			d.revoke, []string{d.ref(repoRevoked, "v1")}},
+			d.revoke, []string{"--allow-private-revocation-addresses", d.pinned(repoRevoked)}},
 		{"tampered envelope", "A signature whose payload was changed afterwards", shuin.CodeTampered, statusNotVerified,
 			func(ctx context.Context) error {
 				if err := d.pushAndSign(ctx, repoTampered); err != nil {
@@ -122,11 +122,11 @@ func (d *demo) failures() []badDay {
 				}
 				return d.client.replaceSignature(ctx, repoTampered, d.image.Digest, shuintest.TamperPayload)
 			},
-			[]string{d.ref(repoTampered, "v1")}},
+			[]string{d.pinned(repoTampered)}},
 		{"tag moved after signing", "A tag that was moved to another, unsigned image between signing and verifying", shuin.CodeUnsigned, statusNotVerified,
 			d.moveTag, []string{d.ref(repoMoved, "v1")}},
 		{"the digest signed before the move", "What was signed under that tag is still good, by its digest", "", statusVerified,
-			nil, []string{d.client.address + "/" + repoMoved + "@" + d.image.Digest.String()}},
+			nil, []string{d.pinned(repoMoved)}},
 		{"registry answers 401", "A registry that asks who we are: nothing was checked, which is not the same as bad", shuin.CodeUnauthorized, statusUndecided,
 			nil, []string{d.closed + "/" + repoClosed + ":v1"}},
 	}
@@ -137,7 +137,7 @@ func (d *demo) pushAndSign(ctx context.Context, repo string, flags ...string) er
 	if err := d.client.push(ctx, repo, "v1", d.image); err != nil {
 		return err
 	}
-	return d.shell.must(ctx, append(append([]string{"sign"}, flags...), d.ref(repo, "v1"))...)
+	return d.shell.must(ctx, append(append([]string{"sign"}, flags...), d.pinned(repo))...)
 }
 
 // revoke signs, shows that the signature is good, and revokes its certificate.
@@ -153,7 +153,10 @@ func (d *demo) revoke(ctx context.Context) error {
 
 // moveTag signs v1 and then pushes something else as v1.
 func (d *demo) moveTag(ctx context.Context) error {
-	if err := d.pushAndSign(ctx, repoMoved); err != nil {
+	if err := d.client.push(ctx, repoMoved, "v1", d.image); err != nil {
+		return err
+	}
+	if err := d.shell.must(ctx, "sign", d.ref(repoMoved, "v1")); err != nil {
 		return err
 	}
 	other, err := packProgram(d.shell.program, "somebody else's build")

@@ -59,7 +59,9 @@ func (s *shell) run(ctx context.Context, args ...string) (result, error) {
 	fmt.Fprintf(s.out, "  $ shuin %s\n", strings.Join(args, " "))
 	for _, text := range []string{r.stdout, r.stderr} {
 		for line := range strings.Lines(text) {
-			fmt.Fprintf(s.out, "    %s\n", strings.TrimRight(line, "\n "))
+			if line = strings.TrimRight(line, "\r\n "); line != "" {
+				fmt.Fprintf(s.out, "    %s\n", line)
+			}
 		}
 	}
 	if r.status != 0 {

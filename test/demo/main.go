@@ -98,6 +98,11 @@ func (d *demo) title(format string, args ...any) {
 // ref is a tag in a repository of the registry.
 func (d *demo) ref(repo, tag string) string { return d.client.address + "/" + repo + ":" + tag }
 
+// pinned is the image in a repository, by digest.
+func (d *demo) pinned(repo string) string {
+	return d.client.address + "/" + repo + "@" + d.image.Digest.String()
+}
+
 // pack makes an image of the program for the platform it was built for, builds
 // the program for a second platform, and makes an index of the two.
 func (d *demo) pack(ctx context.Context) error {
