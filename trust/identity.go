@@ -68,6 +68,9 @@ func ParseIdentity(s string) (Identity, error) {
 	if !ok {
 		return Identity{}, &IdentityError{Identity: s, Reason: "missing separator"}
 	}
+	if prefix == PrefixAny { // "*:x" must not be taken for "*"
+		return Identity{}, &IdentityError{Identity: s, Reason: "has a wildcard with a value: write \"*\" alone"}
+	}
 	id := Identity{text: s, prefix: prefix}
 	if prefix != PrefixX509Subject {
 		return id, nil

@@ -12,6 +12,7 @@ import (
 func TestParseIdentity(t *testing.T) {
 	tests := []struct{ name, in, want string }{
 		{"TI-01 wildcard", "*", ""},
+		{"TI-01 wildcard with a value is no wildcard", "*:acme", `trusted identity "*:acme" has a wildcard with a value: write "*" alone`},
 		{"TI-01 full subject", "x509.subject: C=US, ST=WA, L=Seattle, O=acme, OU=org1, CN=a", ""},
 		{"TI-01 partial subject", "x509.subject:C=US,ST=WA,O=acme", ""},
 		{"TI-02 S for ST", "x509.subject: C=US, S=WA, O=acme", ""},
