@@ -71,7 +71,10 @@ func (b *benched) raw() func() {
 	}
 }
 
-func short(mediaType string) string { _, s, _ := strings.Cut(mediaType, "/"); return strings.TrimSuffix(s, "+json") }
+func short(mediaType string) string {
+	_, s, _ := strings.Cut(mediaType, "/")
+	return strings.TrimSuffix(s, "+json")
+}
 
 // kinds names the benchmark's parts: jws and cose.
 var kinds = map[string]string{"jws": shuin.MediaTypeJWS, "cose": shuin.MediaTypeCOSE}
