@@ -5,12 +5,9 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net/http"
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
-	"time"
 )
 
 // startDebug makes the logger that -d asks for.
@@ -71,65 +68,4 @@ func levelName(l slog.Level) string {
 		return "warning"
 	}
 	return strings.ToLower(l.String())
-}
-
-// httpClient is a client with the debug trace, where that is on, and the user
-// agent. Each caller gets its own, with timeout (zero: none).
-func (a *app) httpClient(timeout time.Duration) *http.Client {
-	var rt http.RoundTripper = http.DefaultTransport
-	if a.log != nil {
-		rt = &traceTransport{base: rt, log: a.log}
-	}
-	return &http.Client{Transport: &agentTransport{base: rt, agent: a.userAgent()}, Timeout: timeout}
-}
-
-// agentTransport names us to servers.
-type agentTransport struct {
-	base  http.RoundTripper
-	agent string
-}
-
-func (t *agentTransport) RoundTrip(req *http.Request) (*http.Response, error) {
-	if req.Header.Get("User-Agent") == "" {
-		req = req.Clone(req.Context())
-		req.Header.Set("User-Agent", t.agent)
-	}
-	return t.base.RoundTrip(req)
-}
-
-// traceTransport logs requests and responses without their secrets.
-type traceTransport struct {
-	base http.RoundTripper
-	log  *slog.Logger
-	n    atomic.Uint64
-}
-
-func (t *traceTransport) RoundTrip(req *http.Request) (*http.Response, error) {
-	id := t.n.Add(1) - 1
-	t.log.Debug(fmt.Sprintf("Request #%d\n> Request: %q %q\n> Request headers:\n%s\n\n\n", id, req.Method, req.URL.Redacted(), headerText(req.Header)))
-	resp, err := t.base.RoundTrip(req)
-	if err != nil {
-		t.log.Error(fmt.Sprintf("Error in getting response: %v", err))
-		return resp, err
-	}
-	t.log.Debug(fmt.Sprintf("Response #%d\n< Response status: %q\n< Response headers:\n%s\n\n\n", id, resp.Status, headerText(resp.Header)))
-	return resp, nil
-}
-
-// headerText is one header per line, sorted; secrets are masked.
-func headerText(header http.Header) string {
-	if len(header) == 0 {
-		return "   Empty header"
-	}
-	lines := make([]string, 0, len(header))
-	for name, values := range header {
-		value := strings.Join(values, ", ")
-		switch http.CanonicalHeaderKey(name) {
-		case "Authorization", "Proxy-Authorization", "Cookie", "Set-Cookie":
-			value = "*****"
-		}
-		lines = append(lines, fmt.Sprintf("   %q: %q", name, value))
-	}
-	slices.Sort(lines)
-	return strings.Join(lines, "\n")
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -20,7 +21,9 @@ func (a *app) openTarget(ref shuin.Reference, r *registryFlags, forceReferrersTa
 	}
 	client := a.registryClient(r)
 	client.ForceReferrersTag = forceReferrersTag
-	client.Credential = a.credentialStore().Credential
+	client.Credential = func(ctx context.Context, host string) (registry.Credential, error) {
+		return a.credentialStore().Credential(ctx, host) // looked for only when the registry asks
+	}
 	if cred := registry.NewCredential(r.username, r.password); !cred.IsZero() {
 		client.Credential = registry.StaticCredential(ref.Registry, cred)
 	}

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"github.com/shuin/shuin"
 	"github.com/shuin/shuin/sign"
@@ -62,7 +61,7 @@ Example - Sign for 24 hours, with a timestamp:
 	o.signerFlags.add(a, cmd)
 	o.registryFlags.add(a, fs)
 	o.metadataFlags.add(fs, "{key}={value} pairs that are signed with the artifact")
-	o.timestampFlags.add(fs)
+	o.timestampFlags.add(a, fs)
 	fs.DurationVarP(&o.expiry, "expiry", "e", 0, "how long the signature is good for, in hours, minutes and seconds: 12h, 30m, 3h20m; 0 for no end")
 	fs.BoolVar(&o.forceReferrersTag, "force-referrers-tag", false, "store the signature with the referrers tag schema even where the registry has the referrers API")
 	fs.BoolVar(&o.layout, "oci-layout", false, a.experimental("sign an artifact stored as an OCI image layout"))
@@ -89,6 +88,9 @@ func (a *app) sign(ctx context.Context, o *signOptions) error {
 	}
 	so, err := a.signingOptions(o, keyConfig)
 	if err != nil {
+		return err
+	}
+	if err := a.addTimestamper(signer, &o.timestampFlags); err != nil {
 		return err
 	}
 	artifact, err := repo.Resolve(ctx, ref)
@@ -144,28 +146,4 @@ func envelopeMediaType(format string) (string, error) {
 		return shuin.MediaTypeCOSE, nil
 	}
 	return "", invalidf("signature format %q not supported\nSupported signature envelope formats are \"jws\" and \"cose\"", format)
-}
-
-// timestampFlags are --timestamp-url and --timestamp-root-cert.
-type timestampFlags struct {
-	url      string
-	rootCert string
-}
-
-func (t *timestampFlags) add(fs *pflag.FlagSet) {
-	fs.StringVar(&t.url, "timestamp-url", "", "address of an RFC 3161 timestamping authority (TSA)")
-	fs.StringVar(&t.rootCert, "timestamp-root-cert", "", "file with the root certificate of the timestamping authority")
-}
-
-func (t *timestampFlags) check(fs *pflag.FlagSet) error {
-	if !fs.Changed("timestamp-url") {
-		return nil
-	}
-	if t.url == "" {
-		return invalid("timestamping: tsa url cannot be empty")
-	}
-	if t.rootCert == "" {
-		return invalid("timestamping: tsa root certificate path cannot be empty")
-	}
-	return nil
 }
