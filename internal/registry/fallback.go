@@ -39,7 +39,7 @@ type indexFile struct {
 	SchemaVersion int              `json:"schemaVersion"`
 	MediaType     string           `json:"mediaType,omitempty"`
 	Manifests     []jsontext.Value `json:"manifests"`
-	Rest          jsontext.Value   `json:",unknown"`
+	Rest          jsontext.Value   `json:",embed"`
 }
 
 // storedIndex is the index as read.

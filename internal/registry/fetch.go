@@ -120,7 +120,10 @@ func (r *Repository) content(ctx context.Context, op, path string, d shuin.Descr
 	case a.status != http.StatusOK:
 		return nil, statusError(op, a)
 	}
-	return a.body, checkContent(op, a.body, d)
+	if err := checkContent(op, a.body, d); err != nil {
+		return nil, err
+	}
+	return a.body, nil
 }
 
 // checkContent checks size and digest.

@@ -135,7 +135,7 @@ func (s *Store) run(ctx context.Context, helper, action string, in []byte) ([]by
 	case out.full:
 		return nil, exceeded(program+" "+action, "HelperOutput", "more than %d bytes of output", limits.HelperOutput)
 	case err == nil:
-		return out.Bytes(), nil
+		return out.b, nil
 	case ctx.Err() != nil:
 		return nil, fmt.Errorf("%s %s: %w", program, action, ctx.Err())
 	case limited.Err() != nil:
@@ -143,7 +143,7 @@ func (s *Store) run(ctx context.Context, helper, action string, in []byte) ([]by
 	}
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {
-		return nil, &helperError{program: program, action: action, text: printable(strings.TrimSpace(out.String())), err: err}
+		return nil, &helperError{program: program, action: action, text: printable(strings.TrimSpace(string(out.b))), err: err}
 	}
 	return nil, fmt.Errorf("%s %s: %w", program, action, err)
 }
@@ -163,19 +163,21 @@ func (s *Store) environment() []string {
 	return out
 }
 
-// boundedBuffer stops its writer when it is full.
+// boundedBuffer stops its writer when it is full. It embeds no bytes.Buffer,
+// whose ReadFrom io.Copy would use instead of Write.
 type boundedBuffer struct {
-	bytes.Buffer
+	b    []byte
 	max  int
 	full bool
 	stop func()
 }
 
 func (b *boundedBuffer) Write(p []byte) (int, error) {
-	if b.Len()+len(p) > b.max {
+	if len(b.b)+len(p) > b.max {
 		b.full = true
 		b.stop()
 		return 0, errors.New("output is too long")
 	}
-	return b.Buffer.Write(p)
+	b.b = append(b.b, p...)
+	return len(p), nil
 }

@@ -110,7 +110,10 @@ func (l *Layout) blob(op string, d shuin.Descriptor, max int64, limit string) ([
 	if err != nil {
 		return nil, &shuin.Error{Code: layoutCode(err), Message: op, Err: err}
 	}
-	return b, checkContent(op, b, d)
+	if err := checkContent(op, b, d); err != nil {
+		return nil, err
+	}
+	return b, nil
 }
 
 // layoutCode is the code of a failure to read a local file: nothing there, or

@@ -1,0 +1,529 @@
+package registry
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/shuin/shuin"
+	"github.com/shuin/shuin/internal/devregistry"
+)
+
+// world is a dev registry on a loopback port and a client for it.
+type world struct {
+	*devregistry.Registry
+	host   string
+	client *Client
+	gate   *gate
+}
+
+func newWorld(t *testing.T, o devregistry.Options) *world {
+	t.Helper()
+	reg, err := devregistry.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := &gate{next: reg}
+	srv := httptest.NewServer(g)
+	t.Cleanup(func() {
+		srv.Close()
+		_ = reg.Close()
+	})
+	return &world{Registry: reg, host: strings.TrimPrefix(srv.URL, "http://"), client: plainClient(), gate: g}
+}
+
+func plainClient() *Client { return &Client{PlainHTTP: func(string) bool { return true }} }
+
+func (w *world) repo(t *testing.T, name string) *Repository {
+	t.Helper()
+	return repository(t, w.client, w.host, name)
+}
+
+func repository(t *testing.T, c *Client, host, name string) *Repository {
+	t.Helper()
+	r, err := c.Repository(shuin.Reference{Registry: host, Repository: name})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// image stores an image under a tag and gives its artifact.
+func (w *world) image(t *testing.T, repo, tag string) shuin.Artifact {
+	t.Helper()
+	body := imageManifest(repo + tag)
+	if _, err := w.PutBlob(repo, []byte("{}")); err != nil {
+		t.Fatal(err)
+	}
+	d, err := w.PutManifest(repo, mediaTypeImageManifest, body, tag)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return artifact(t, shuin.Reference{Registry: w.host, Repository: repo, Digest: d}, d, body)
+}
+
+func imageManifest(salt string) []byte {
+	return fmt.Appendf(nil, `{"schemaVersion":2,"mediaType":%q,"config":{"mediaType":"application/vnd.oci.image.config.v1+json","digest":%q,"size":2},"layers":[],"annotations":{"salt":%q}}`,
+		mediaTypeImageManifest, digest.FromString("{}"), salt)
+}
+
+func artifact(t *testing.T, ref shuin.Reference, d digest.Digest, body []byte) shuin.Artifact {
+	t.Helper()
+	a, err := shuin.NewArtifact(ref, shuin.Descriptor{MediaType: mediaTypeImageManifest, Digest: d, Size: int64(len(body))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+// sign pushes n signatures; the envelopes are only bytes here.
+func sign(t *testing.T, r *Repository, a shuin.Artifact, n int) []shuin.Descriptor {
+	t.Helper()
+	var out []shuin.Descriptor
+	for i := range n {
+		d, err := r.PushSignature(t.Context(), a, shuin.MediaTypeJWS, envelopeOf(i), annotationsOf(i))
+		if err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, d)
+	}
+	return out
+}
+
+func envelopeOf(i int) []byte { return fmt.Appendf(nil, `{"envelope":%d}`, i) }
+
+func annotationsOf(i int) map[string]string {
+	return map[string]string{shuin.AnnotationThumbprints: `["` + strings.ToUpper(digest.FromBytes(envelopeOf(i)).Encoded()) + `"]`}
+}
+
+func ref(w *world, repo, tag string, d digest.Digest) shuin.Reference {
+	return shuin.Reference{Registry: w.host, Repository: repo, Tag: tag, Digest: d}
+}
+
+// gate proves which requests are in flight together, without timing: while
+// armed, a request is let through only when all requests of its group have
+// arrived. rounds counts the groups let through, one after the other.
+type gate struct {
+	next   http.Handler
+	mu     sync.Mutex
+	groups map[string]int // group -> requests it waits for; nil: everything passes
+	have   map[string]int
+	open   map[string]chan struct{}
+	rounds []string
+}
+
+func (g *gate) arm(groups map[string]int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.groups, g.have, g.open, g.rounds = groups, map[string]int{}, map[string]chan struct{}{}, nil
+}
+
+func groupOf(req *http.Request) string {
+	switch p := req.URL.Path; {
+	case req.Method == http.MethodHead && strings.Contains(p, "/manifests/sha256:"), strings.Contains(p, "/referrers/"):
+		return "discover"
+	case req.Method == http.MethodHead:
+		return "resolve"
+	case req.Method == http.MethodGet && strings.Contains(p, "/manifests/"):
+		return "manifests"
+	case req.Method == http.MethodGet && strings.Contains(p, "/blobs/"):
+		return "envelopes"
+	case req.Method == http.MethodPost:
+		return "upload"
+	case req.Method == http.MethodPut && strings.Contains(p, "/manifests/"):
+		return "put"
+	}
+	return "other"
+}
+
+func (g *gate) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	g.mu.Lock()
+	if g.groups == nil {
+		g.mu.Unlock()
+		g.next.ServeHTTP(w, req)
+		return
+	}
+	name := groupOf(req)
+	if g.open[name] == nil {
+		g.open[name] = make(chan struct{})
+	}
+	open := g.open[name]
+	g.have[name]++
+	if g.have[name] == g.groups[name] {
+		g.rounds = append(g.rounds, name)
+		close(open)
+	}
+	g.mu.Unlock()
+	select {
+	case <-open:
+		g.next.ServeHTTP(w, req)
+	case <-time.After(20 * time.Second):
+		http.Error(w, "not all requests of the group "+name+" came together", http.StatusTeapot)
+	}
+}
+
+// TestVerifyRoundTrips holds the numbers of performance.md section 4 for each
+// count of signatures, whichever of them is the good one: all are fetched in
+// one wave.
+func TestVerifyRoundTrips(t *testing.T) {
+	for _, n := range []int{1, 5, 20} {
+		for _, by := range []string{"digest", "tag"} {
+			t.Run(fmt.Sprintf("%d signatures by %s", n, by), func(t *testing.T) {
+				t.Parallel()
+				w := newWorld(t, devregistry.Options{})
+				a := w.image(t, "app", "v1")
+				r := w.repo(t, "app")
+				sign(t, r, a, n)
+
+				groups := map[string]int{"discover": 2, "manifests": n, "envelopes": n}
+				want := "[discover manifests envelopes]"
+				asked := ref(w, "app", "", a.Digest())
+				if by == "tag" {
+					groups["resolve"], groups["discover"] = 1, 1
+					want = "[resolve discover manifests envelopes]"
+					asked = ref(w, "app", "v1", "")
+				}
+				w.ResetLog()
+				w.gate.arm(groups)
+				got, sigs, err := r.Discover(t.Context(), asked)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if !got.Descriptor().SameContent(a.Descriptor()) {
+					t.Fatalf("resolved to %v, want %v", got.Descriptor(), a.Descriptor())
+				}
+				found, more, err := sigs.Signatures(t.Context(), got, 100)
+				if err != nil || more || len(found) != n {
+					t.Fatalf("%d signatures, more %v, error %v", len(found), more, err)
+				}
+				for i, s := range found {
+					if s.Err != nil || string(s.Envelope) != string(envelopeOf(i)) || len(s.Thumbprints) != 1 {
+						t.Errorf("signature %d: %+v", i, s)
+					}
+				}
+				if got := fmt.Sprint(w.gate.rounds); got != want {
+					t.Errorf("rounds %s, want %s", got, want)
+				}
+				if reqs := len(w.Log()); reqs != 2+2*n {
+					t.Errorf("%d requests, want %d", reqs, 2+2*n)
+				}
+			})
+		}
+	}
+}
+
+func TestSignTakesThreeRoundTripsWithResolving(t *testing.T) {
+	w := newWorld(t, devregistry.Options{})
+	a := w.image(t, "app", "v1")
+	r := w.repo(t, "app")
+	w.ResetLog()
+	w.gate.arm(map[string]int{"resolve": 1, "upload": 2, "put": 1})
+	got, err := r.Resolve(t.Context(), ref(w, "app", "v1", ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.PushSignature(t.Context(), got, shuin.MediaTypeCOSE, []byte("x"), nil); err != nil {
+		t.Fatal(err)
+	}
+	if rounds := fmt.Sprint(w.gate.rounds); rounds != "[resolve upload put]" {
+		t.Errorf("rounds %s", rounds)
+	}
+	if n := len(w.Log()); n != 4 {
+		t.Errorf("%d requests, want 4", n)
+	}
+	_ = a
+}
+
+func TestUploadGoesOnWithPutWhereSinglePostIsUnknown(t *testing.T) {
+	w := newWorld(t, devregistry.Options{NoSinglePost: true})
+	a := w.image(t, "app", "v1")
+	r := w.repo(t, "app")
+	for range 2 {
+		sign(t, r, a, 2)
+	}
+	sigs, _, err := r.Signatures(t.Context(), a, 0)
+	if err != nil || len(sigs) != 2 || sigs[0].Err != nil || sigs[1].Err != nil {
+		t.Fatalf("%+v %v", sigs, err)
+	}
+}
+
+// TestReferrersAPI covers OCI-08: pages, and filtering at either side.
+func TestReferrersAPI(t *testing.T) {
+	for name, o := range map[string]devregistry.Options{
+		"OCI-08 all in one page":             {},
+		"OCI-08 pages of three":              {PageSize: 3},
+		"OCI-08 client filters":              {NoFilter: true},
+		"OCI-08 client filters pages of two": {NoFilter: true, PageSize: 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, o)
+			a := w.image(t, "app", "v1")
+			r := w.repo(t, "app")
+			for i := range 3 {
+				other := fmt.Appendf(nil, `{"schemaVersion":2,"mediaType":%q,"artifactType":"application/spdx+json","config":{"mediaType":%q,"digest":%q,"size":2},"layers":[],"subject":{"mediaType":%q,"digest":%q,"size":%d},"annotations":{"n":"%d"}}`,
+					mediaTypeImageManifest, mediaTypeEmpty, digest.FromString("{}"), mediaTypeImageManifest, a.Digest(), a.Descriptor().Size, i)
+				if _, err := w.PutManifest("app", mediaTypeImageManifest, other); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want := sign(t, r, a, 7)
+			got, more, err := r.List(t.Context(), a, 0)
+			if err != nil || more || len(got) != len(want) {
+				t.Fatalf("%d of %d signatures, more %v, %v", len(got), len(want), more, err)
+			}
+			got, more, err = r.List(t.Context(), a, 4)
+			if err != nil || !more || len(got) != 4 {
+				t.Errorf("with max 4: %d signatures, more %v, %v", len(got), more, err)
+			}
+			got, more, err = r.List(t.Context(), a, 7)
+			if err != nil || more || len(got) != 7 {
+				t.Errorf("with max 7: %d signatures, more %v, %v", len(got), more, err)
+			}
+		})
+	}
+}
+
+func TestUnsignedIsToldByOneAnswerWhereTheFilterWasApplied(t *testing.T) {
+	w := newWorld(t, devregistry.Options{})
+	a := w.image(t, "app", "v1")
+	w.ResetLog()
+	if got, _, err := w.repo(t, "app").List(t.Context(), a, 0); err != nil || len(got) != 0 {
+		t.Fatal(got, err)
+	}
+	if n := len(w.Log()); n != 1 {
+		t.Errorf("%d requests, want 1: %+v", n, w.Log())
+	}
+}
+
+// withoutReferrers are the ways registries say that they have no referrers API.
+var withoutReferrers = map[string]devregistry.Options{
+	"404":                           {NoReferrers: true},
+	"405":                           {Referrers405: true},
+	"empty answer without header":   {ReferrersEmpty: true},
+	"404 without conditional PUT":   {NoReferrers: true, NoConditionalPut: true},
+	"empty without conditional PUT": {ReferrersEmpty: true, NoConditionalPut: true},
+}
+
+func TestFallbackTagBothWays(t *testing.T) {
+	for name, o := range withoutReferrers {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, o)
+			a := w.image(t, "app", "v1")
+			r := w.repo(t, "app")
+			if got, _, err := r.List(t.Context(), a, 0); err != nil || len(got) != 0 {
+				t.Fatalf("unsigned: %v %v", got, err)
+			}
+			want := sign(t, r, a, 3)
+			_, sigs, err := repository(t, plainClient(), w.host, "app").Discover(t.Context(), ref(w, "app", "v1", ""))
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, more, err := sigs.Signatures(t.Context(), a, 10)
+			if err != nil || more || len(got) != 3 {
+				t.Fatalf("%d signatures, %v, %v", len(got), more, err)
+			}
+			for i := range got {
+				if got[i].Err != nil || got[i].Manifest.Digest != want[i].Digest {
+					t.Errorf("signature %d: %+v", i, got[i])
+				}
+			}
+		})
+	}
+}
+
+func TestKnownLackOfReferrersCostsNoRoundTrip(t *testing.T) {
+	w := newWorld(t, devregistry.Options{NoReferrers: true})
+	a := w.image(t, "app", "v1")
+	r := w.repo(t, "app")
+	sign(t, r, a, 1)
+	if _, _, err := r.List(t.Context(), a, 0); err != nil {
+		t.Fatal(err)
+	}
+	// groups: HEAD and referrers, and now the tag at once with them.
+	w.gate.arm(map[string]int{"discover": 2, "manifests": 1})
+	w.gate.mu.Lock()
+	w.gate.open["discover"] = make(chan struct{})
+	w.gate.mu.Unlock()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if _, _, err := r.Discover(ctx, ref(w, "app", "", a.Digest())); err != nil {
+		t.Fatal(err)
+	}
+	if got := len(w.gate.rounds); got != 2 {
+		t.Errorf("%v", w.gate.rounds)
+	}
+}
+
+func TestForceReferrersTagWritesTheIndexAlsoWhereTheAPIExists(t *testing.T) {
+	w := newWorld(t, devregistry.Options{})
+	a := w.image(t, "app", "v1")
+	w.client.ForceReferrersTag = true
+	d := sign(t, w.repo(t, "app"), a, 1)[0]
+	_, body, ok := w.Manifest("app", fallbackTag(a.Digest()))
+	if !ok || !strings.Contains(string(body), d.Digest.String()) {
+		t.Fatalf("the index under the tag is %s", body)
+	}
+	if got, _, err := w.repo(t, "app").List(t.Context(), a, 0); err != nil || len(got) != 1 {
+		t.Errorf("listed %v %v", got, err)
+	}
+}
+
+func TestAnIndexOfOthersIsMergedAndKeptAsItIs(t *testing.T) {
+	w := newWorld(t, devregistry.Options{NoReferrers: true, Sparse: true})
+	a := w.image(t, "app", "v1")
+	foreign := `{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"` + digest.FromString("x").String() + `","size":1,"artifactType":"application/spdx+json","platform":{"os":"linux","architecture":"mips"},"x-more":[1,2]}`
+	body := `{"schemaVersion":2,"mediaType":"` + mediaTypeImageIndex + `","manifests":[` + foreign + `],"annotations":{"kept":"yes"}}`
+	if _, err := w.PutManifest("app", mediaTypeImageIndex, []byte(body), fallbackTag(a.Digest())); err != nil {
+		t.Fatal(err)
+	}
+	sign(t, w.repo(t, "app"), a, 1)
+	_, got, _ := w.Manifest("app", fallbackTag(a.Digest()))
+	for _, want := range []string{foreign, `"annotations":{"kept":"yes"}`} {
+		if !strings.Contains(string(got), want) {
+			t.Errorf("the index lost %s:\n%s", want, got)
+		}
+	}
+}
+
+func TestWhatIsNoIndexUnderTheReferrersTagIsNotOverwritten(t *testing.T) {
+	w := newWorld(t, devregistry.Options{NoReferrers: true})
+	a := w.image(t, "app", "v1")
+	w.image(t, "app", fallbackTag(a.Digest()))
+	_, before, _ := w.Manifest("app", fallbackTag(a.Digest()))
+	_, err := w.repo(t, "app").PushSignature(t.Context(), a, shuin.MediaTypeJWS, []byte("{}"), nil)
+	if shuin.CodeOf(err) != shuin.CodeMalformed || !strings.Contains(err.Error(), "was pushed, but it is not listed") {
+		t.Errorf("error %v", err)
+	}
+	if _, after, _ := w.Manifest("app", fallbackTag(a.Digest())); string(after) != string(before) {
+		t.Error("it was overwritten")
+	}
+}
+
+// TestTenConcurrentSigners: ten clients that share nothing sign one image in a
+// registry without referrers; all ten have to be in the index.
+func TestTenConcurrentSigners(t *testing.T) {
+	for name, o := range map[string]devregistry.Options{
+		"with conditional PUT":    {NoReferrers: true},
+		"without conditional PUT": {NoReferrers: true, NoConditionalPut: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, o)
+			a := w.image(t, "app", "v1")
+			var wg sync.WaitGroup
+			errs := make([]error, 10)
+			for i := range errs {
+				r := repository(t, plainClient(), w.host, "app")
+				wg.Go(func() {
+					_, errs[i] = r.PushSignature(t.Context(), a, shuin.MediaTypeJWS, envelopeOf(i), annotationsOf(i))
+				})
+			}
+			wg.Wait()
+			for i, err := range errs {
+				if err != nil {
+					t.Errorf("signer %d: %v", i, err)
+				}
+			}
+			sigs, _, err := w.repo(t, "app").Signatures(t.Context(), a, 100)
+			if err != nil || len(sigs) != 10 {
+				t.Fatalf("%d of 10 signatures in the index, %v", len(sigs), err)
+			}
+		})
+	}
+}
+
+func TestALostEntryIsToldToItsSigner(t *testing.T) {
+	// A registry whose referrers index never keeps our entry.
+	w := newWorld(t, devregistry.Options{NoReferrers: true, NoConditionalPut: true})
+	a := w.image(t, "app", "v1")
+	forget := http.HandlerFunc(func(rw http.ResponseWriter, req *http.Request) {
+		if req.Method == http.MethodPut && strings.HasSuffix(req.URL.Path, fallbackTag(a.Digest())) {
+			rw.WriteHeader(http.StatusCreated)
+			return
+		}
+		w.ServeHTTP(rw, req)
+	})
+	srv := httptest.NewServer(forget)
+	defer srv.Close()
+	r := repository(t, plainClient(), strings.TrimPrefix(srv.URL, "http://"), "app")
+	ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
+	defer cancel()
+	_, err := r.PushSignature(ctx, a, shuin.MediaTypeJWS, []byte("{}"), nil)
+	if shuin.CodeOf(err) != shuin.CodeDeadline || !strings.Contains(err.Error(), "was pushed, but it is not listed") {
+		t.Errorf("error %v (%s)", err, shuin.CodeOf(err))
+	}
+}
+
+func TestASignatureIsRecognised(t *testing.T) {
+	w := newWorld(t, devregistry.Options{})
+	a := w.image(t, "app", "v1")
+	r := w.repo(t, "app")
+	sig := sign(t, r, a, 1)[0]
+	got, err := r.Resolve(t.Context(), ref(w, "app", "", sig.Digest))
+	if err != nil {
+		t.Fatal(err)
+	}
+	subject, ok, err := r.SignatureOf(t.Context(), got)
+	if err != nil || !ok || !subject.SameContent(a.Descriptor()) {
+		t.Errorf("subject %v, ok %v, error %v", subject, ok, err)
+	}
+	if _, ok, err := r.SignatureOf(t.Context(), a); ok || err != nil {
+		t.Errorf("an image was taken for a signature: %v", err)
+	}
+}
+
+func TestInterruptedSignLeavesNoSignature(t *testing.T) {
+	for _, at := range []string{"upload", "put"} {
+		t.Run("interrupted at "+at, func(t *testing.T) {
+			w := newWorld(t, devregistry.Options{})
+			a := w.image(t, "app", "v1")
+			ctx, cancel := context.WithCancel(t.Context())
+			srv := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, req *http.Request) {
+				if groupOf(req) == at {
+					cancel()
+					return
+				}
+				w.ServeHTTP(rw, req)
+			}))
+			defer srv.Close()
+			r := repository(t, plainClient(), strings.TrimPrefix(srv.URL, "http://"), "app")
+			if _, err := r.PushSignature(ctx, a, shuin.MediaTypeJWS, []byte("{}"), nil); shuin.CodeOf(err) != shuin.CodeDeadline {
+				t.Errorf("error %v", err)
+			}
+			if got, _, err := w.repo(t, "app").List(t.Context(), a, 0); err != nil || len(got) != 0 {
+				t.Errorf("left %v %v", got, err)
+			}
+		})
+	}
+}
+
+func TestNextPageReadsLinkHeaders(t *testing.T) {
+	base, _ := url.Parse("http://h:1/v2/a/referrers/x?artifactType=t")
+	for link, want := range map[string]string{
+		`<http://h:1/v2/a/referrers/x?n=2>; rel="next"`: "http://h:1/v2/a/referrers/x?n=2",
+		`</v2/a/referrers/x?n=2>; rel=next`:             "http://h:1/v2/a/referrers/x?n=2",
+		`<?n=2>; title="a"; Rel="NEXT"`:                 "http://h:1/v2/a/referrers/x?n=2",
+		`</x>; rel="prev", </y>; rel="next"`:            "http://h:1/y",
+		`</x>; rel="prev"`:                              "",
+		`nonsense`:                                      "",
+		`<unclosed; rel="next"`:                         "",
+	} {
+		got, err := nextPage(&answer{header: http.Header{"Link": {link}}, url: base})
+		text := ""
+		if got != nil {
+			text = got.String()
+		}
+		if err != nil || text != want {
+			t.Errorf("%s: %q %v, want %q", link, text, err, want)
+		}
+	}
+}
