@@ -2,7 +2,6 @@ package envelope_test
 
 import (
 	"bytes"
-	"crypto/x509"
 	"errors"
 	"testing"
 	"time"
@@ -139,19 +138,26 @@ func FuzzPayload(f *testing.F) {
 	})
 }
 
+// FuzzTimestamp takes the root from the token: the seeds of one process are
+// mutated in another, which has other keys.
 func FuzzTimestamp(f *testing.F) {
 	tsa := newTSA(shuintest.ChainOptions{})
-	roots := []*x509.Certificate{tsa.Chain.Root()}
 	f.Add(token(f, tsa))
-	tsa.OmitRoot = true
+	tsa.Accuracy = time.Second
 	f.Add(token(f, tsa))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		ts, err := envelope.ParseTimestamp(data, stampedSignature, roots)
+		ts, err := envelope.ParseTimestamp(data, stampedSignature, nil)
 		if (ts == nil) == (err == nil) {
 			t.Fatalf("got %v and %v", ts, err)
 		}
-		if ts != nil && !ts.Chain[len(ts.Chain)-1].Equal(roots[0]) {
-			t.Fatal("the chain does not end in a root")
+		if ts != nil && (len(ts.Chain) == 0 || ts.Time.IsZero() || ts.Accuracy < 0) {
+			t.Fatalf("accepted without something: %+v", ts)
+		}
+		if err != nil {
+			var e *envelope.Error
+			if !errors.As(err, &e) {
+				t.Fatalf("error without row: %v", err)
+			}
 		}
 	})
 }

@@ -50,7 +50,10 @@ func parseJWS(data []byte) (*Envelope, error) {
 	}
 	e.signed = make([]byte, 0, len(p.protected)+1+len(p.payload))
 	e.signed = append(append(append(e.signed, p.protected...), '.'), p.payload...)
-	return e, c.checkUnprotected()
+	if err := c.checkUnprotected(); err != nil {
+		return nil, err
+	}
+	return e, nil
 }
 
 // decodeURL decodes base64url without padding (JWS-09). Line breaks that JSON
