@@ -152,7 +152,9 @@ func (j *judging) run() {
 	if j.dead || j.out.Wants != 0 {
 		return
 	}
-	j.plugin()
+	if j.plugin(); j.dead {
+		return
+	}
 	if !j.Plugin.can(CapabilityTrustedIdentity) {
 		j.identity()
 	}

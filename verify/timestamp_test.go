@@ -60,7 +60,9 @@ func TestTimestampsDecide(t *testing.T) {
 			s.stamped(signed, func(c *shuintest.TSA) { c.Mutate = func(k *shuintest.Token) { k.BadSignature = true } })
 		}, shuin.NotVerified, shuin.CodeTampered, ""},
 		{"TSA-03 token over another signature", func(s *scene) {
-			s.stamped(signed, func(c *shuintest.TSA) { c.Mutate = func(k *shuintest.Token) { k.Imprint = bytes.Repeat([]byte{1}, len(k.Imprint)) } })
+			s.stamped(signed, func(c *shuintest.TSA) {
+				c.Mutate = func(k *shuintest.Token) { k.Imprint = bytes.Repeat([]byte{1}, len(k.Imprint)) }
+			})
 		}, shuin.NotVerified, shuin.CodeTampered, ""},
 		{"TSA-03 no signing-certificate-v2", func(s *scene) {
 			s.stamped(signed, func(c *shuintest.TSA) {
