@@ -5,6 +5,7 @@ package openssl
 import (
 	"context"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -92,14 +93,25 @@ func (p *pki) verifiedBy(t *testing.T, l listed, level, trustStores string, now 
 		t.Fatal(err)
 	}
 	root := []*x509.Certificate{p.cert("ca")}
-	v := &verify.Verifier{
+	var r *shuin.Report
+	for range 3 {
+		r = p.newVerifier(t, root).Verify(t.Context(), artifact(t), l, doc, verify.Options{Now: now})
+		// A process on a busy machine may miss the two seconds of REV-04.
+		if len(r.Signatures) == 0 || !errors.Is(check(r.Signatures[0], shuin.CheckRevocation).Err, context.DeadlineExceeded) {
+			break
+		}
+	}
+	return r
+}
+
+func (p *pki) newVerifier(t *testing.T, root []*x509.Certificate) *verify.Verifier {
+	return &verify.Verifier{
 		Stores: stores{"ca:openssl": root, "tsa:openssl": root},
 		Revocation: &revocation.Checker{
 			HTTP:  &fetch.Client{AllowPrivateAddresses: true},
 			Cache: &revocation.FileCache{Dir: t.TempDir()},
 		},
 	}
-	return v.Verify(t.Context(), artifact(t), l, doc, verify.Options{Now: now})
 }
 
 // expect compares the result and, for a failure, the only signature's reason.
