@@ -1,0 +1,218 @@
+package verify_test
+
+import (
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"math/big"
+	"testing"
+	"time"
+
+	"github.com/shuin/shuin"
+	"github.com/shuin/shuin/internal/limits"
+	"github.com/shuin/shuin/internal/shuintest"
+	"github.com/shuin/shuin/verify"
+)
+
+func newCRL(number int64) *shuintest.CRL {
+	return &shuintest.CRL{Issuer: signingChain.Certs[1], Key: signingChain.Keys[1], Now: clock, Number: big.NewInt(number)}
+}
+
+func newDelta(number, base int64) *shuintest.CRL {
+	c := newCRL(number)
+	c.Base = big.NewInt(base)
+	return c
+}
+
+func parsed(tb testing.TB, c *shuintest.CRL) *x509.RevocationList {
+	tb.Helper()
+	if c == nil {
+		return nil
+	}
+	der, err := c.Marshal()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	crl, err := verify.ParseCRL(der)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return crl
+}
+
+func TestCRLsAreJudged(t *testing.T) {
+	leaf := signingChain.Leaf().SerialNumber
+	none := time.Time{}
+	extension := func(critical bool) func(*x509.RevocationList) {
+		return func(l *x509.RevocationList) {
+			l.ExtraExtensions = append(l.ExtraExtensions, pkix.Extension{Id: []int{1, 3, 6, 1, 4, 1, 32473, 9}, Critical: critical, Value: []byte{5, 0}})
+		}
+	}
+	entryExtension := func(critical bool) func(*x509.RevocationList) {
+		return func(l *x509.RevocationList) {
+			for i := range l.RevokedCertificateEntries {
+				l.RevokedCertificateEntries[i].ExtraExtensions = []pkix.Extension{{Id: []int{2, 5, 29, 29}, Critical: critical, Value: []byte{0x30, 0}}}
+			}
+		}
+	}
+	tests := []struct {
+		name   string
+		make   func() (base, delta *shuintest.CRL)
+		at     time.Time
+		status verify.Status
+	}{
+		{"REV-03 not listed", func() (*shuintest.CRL, *shuintest.CRL) {
+			c := newCRL(1)
+			c.Revoke(shuintest.NextSerial(), begin, 1, none)
+			return c, nil
+		}, none, verify.StatusGood},
+		{"REV-03 listed", base(func(c *shuintest.CRL) { c.Revoke(leaf, begin, 1, none) }), none, verify.StatusRevoked},
+		{"REV-03 listed without a reason", base(func(c *shuintest.CRL) { c.Revoke(leaf, begin, 0, none) }), none, verify.StatusRevoked},
+		{"REV-03 without invalidity date the time does not help", base(func(c *shuintest.CRL) { c.Revoke(leaf, now, 1, none) }), begin, verify.StatusRevoked},
+		{"REV-03 invalid since after the authenticated time", base(func(c *shuintest.CRL) { c.Revoke(leaf, now, 1, now) }), now.Add(-time.Second), verify.StatusGood},
+		{"REV-03 invalid since that time", base(func(c *shuintest.CRL) { c.Revoke(leaf, now, 1, now) }), now, verify.StatusRevoked},
+		{"REV-03 invalidity date without an authenticated time", base(func(c *shuintest.CRL) { c.Revoke(leaf, now, 1, now) }), none, verify.StatusRevoked},
+		{"REV-03 on hold", base(func(c *shuintest.CRL) { c.Revoke(leaf, begin, shuintest.CertificateHold, none) }), none, verify.StatusRevoked},
+		{"REV-03 on hold, removed by the delta", func() (*shuintest.CRL, *shuintest.CRL) {
+			b, d := newCRL(1), newDelta(2, 1)
+			b.Revoke(leaf, begin, shuintest.CertificateHold, none)
+			d.Revoke(leaf, begin.Add(time.Hour), shuintest.RemoveFromCRL, none)
+			return b, d
+		}, none, verify.StatusGood},
+		{"REV-03 removed and put on hold again", func() (*shuintest.CRL, *shuintest.CRL) {
+			b, d := newCRL(1), newDelta(2, 1)
+			b.Revoke(leaf, begin, shuintest.CertificateHold, none)
+			d.Revoke(leaf, begin.Add(time.Hour), shuintest.RemoveFromCRL, none)
+			d.Revoke(leaf, begin.Add(2*time.Hour), shuintest.CertificateHold, none)
+			return b, d
+		}, none, verify.StatusRevoked},
+		{"REV-03 on hold, then revoked for good by the delta", func() (*shuintest.CRL, *shuintest.CRL) {
+			b, d := newCRL(1), newDelta(2, 1)
+			b.Revoke(leaf, begin, shuintest.CertificateHold, none)
+			d.Revoke(leaf, begin.Add(time.Hour), 1, none)
+			return b, d
+		}, none, verify.StatusRevoked},
+		{"REV-03 an entry that came too late does not hide one that did not", func() (*shuintest.CRL, *shuintest.CRL) {
+			b, d := newCRL(1), newDelta(2, 1)
+			b.Revoke(leaf, now, shuintest.CertificateHold, now)
+			d.Revoke(leaf, now, 1, begin)
+			return b, d
+		}, begin.Add(time.Hour), verify.StatusRevoked},
+		{"REV-02 listed in the delta alone", func() (*shuintest.CRL, *shuintest.CRL) {
+			d := newDelta(2, 1)
+			d.Revoke(leaf, begin, 1, none)
+			return newCRL(1), d
+		}, none, verify.StatusRevoked},
+		{"REV-02 a delta that continues an older base", func() (*shuintest.CRL, *shuintest.CRL) { return newCRL(5), newDelta(7, 3) }, none, verify.StatusGood},
+		{"REV-02 a delta that needs a newer base", func() (*shuintest.CRL, *shuintest.CRL) { return newCRL(5), newDelta(7, 6) }, none, verify.StatusUnavailable},
+		{"REV-02 a delta no newer than the base", func() (*shuintest.CRL, *shuintest.CRL) { return newCRL(5), newDelta(5, 3) }, none, verify.StatusUnavailable},
+		{"REV-02 a delta without its indicator", func() (*shuintest.CRL, *shuintest.CRL) { return newCRL(1), newCRL(2) }, none, verify.StatusUnavailable},
+		{"REV-02 a delta of another CA", func() (*shuintest.CRL, *shuintest.CRL) {
+			d := newDelta(2, 1)
+			d.Key, d.Issuer = otherChain.Keys[1], otherChain.Certs[1]
+			return newCRL(1), d
+		}, none, verify.StatusUnavailable},
+		{"REV-03 over", base(func(c *shuintest.CRL) { c.Life = -time.Second }), none, verify.StatusUnavailable},
+		{"REV-03 over, on hold", base(func(c *shuintest.CRL) {
+			c.Life = -time.Second
+			c.Revoke(leaf, begin, shuintest.CertificateHold, none)
+		}), none, verify.StatusUnavailable},
+		{"REV-03 over, but what it revoked for good stays revoked", base(func(c *shuintest.CRL) {
+			c.Life = -time.Second
+			c.Revoke(leaf, begin, 1, none)
+		}), none, verify.StatusRevoked},
+		{"REV-03 the delta is over", func() (*shuintest.CRL, *shuintest.CRL) {
+			d := newDelta(2, 1)
+			d.Life = -time.Second
+			return newCRL(1), d
+		}, none, verify.StatusUnavailable},
+		{"REV-03 signed by another CA", base(func(c *shuintest.CRL) { c.Issuer, c.Key = otherChain.Certs[1], otherChain.Keys[1] }), none, verify.StatusUnavailable},
+		{"REV-03 bytes changed", base(func(c *shuintest.CRL) { c.Rewrite = func(b []byte) []byte { b[len(b)-1] ^= 1; return b } }), none, verify.StatusUnavailable},
+		{"REV-03 a critical extension nobody knows", base(func(c *shuintest.CRL) { c.Mutate = extension(true) }), none, verify.StatusUnavailable},
+		{"REV-03 an extension that is not critical", base(func(c *shuintest.CRL) { c.Mutate = extension(false) }), none, verify.StatusGood},
+		{"REV-03 a partial list", base(func(c *shuintest.CRL) {
+			c.Mutate = func(l *x509.RevocationList) {
+				l.ExtraExtensions = append(l.ExtraExtensions, shuintest.IssuingPoint(true, false))
+			}
+		}), none, verify.StatusGood},
+		{"REV-02 an entry of an indirect list", base(func(c *shuintest.CRL) {
+			c.Revoke(leaf, begin, 1, none)
+			c.Mutate = entryExtension(true)
+		}), none, verify.StatusUnavailable},
+		{"REV-03 an entry with an extension that is not critical", base(func(c *shuintest.CRL) {
+			c.Revoke(leaf, begin, 1, none)
+			c.Mutate = entryExtension(false)
+		}), none, verify.StatusRevoked},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			base, delta := tt.make()
+			r := verify.EvaluateCRL(parsed(t, base), parsed(t, delta), signingChain.Certs[0], signingChain.Certs[1], now, tt.at)
+			if r.Status != tt.status || (r.Err != nil) != (tt.status == verify.StatusUnavailable) {
+				t.Errorf("status %d (%v), want %d", r.Status, r.Err, tt.status)
+			}
+		})
+	}
+}
+
+func base(change func(*shuintest.CRL)) func() (*shuintest.CRL, *shuintest.CRL) {
+	return func() (*shuintest.CRL, *shuintest.CRL) {
+		c := newCRL(1)
+		change(c)
+		return c, nil
+	}
+}
+
+func TestACRLIsReadOnlyForItsIssuersCertificates(t *testing.T) {
+	list := parsed(t, newCRL(1))
+	delta := shuintest.MustChain(shuintest.ChainOptions{NotBefore: begin, NotAfter: end, FreshestCRL: []string{"http://crl.example/delta"}})
+	for name, r := range map[string]verify.Revocation{
+		"another issuer": verify.EvaluateCRL(list, nil, otherChain.Certs[0], signingChain.Certs[1], now, now),
+		"no certificate": verify.EvaluateCRL(list, nil, nil, signingChain.Certs[1], now, now),
+		"no issuer":      verify.EvaluateCRL(list, nil, signingChain.Certs[0], nil, now, now),
+		"no list":        verify.EvaluateCRL(nil, nil, signingChain.Certs[0], signingChain.Certs[1], now, now),
+		"the certificate names a delta, none got": verify.EvaluateCRL(list, nil, delta.Certs[0], delta.Certs[1], now, now),
+	} {
+		if r.Status != verify.StatusUnavailable || r.Err == nil {
+			t.Errorf("%s: status %d, %v", name, r.Status, r.Err)
+		}
+	}
+	if _, err := verify.ParseCRL(make([]byte, limits.CRLBytes+1)); shuin.CodeOf(err) != shuin.CodeLimit {
+		t.Errorf("too large: %v", err)
+	}
+}
+
+func TestACRLTellsWhenItGrowsStale(t *testing.T) {
+	b, d := newCRL(1), newDelta(2, 1)
+	b.Life, d.Life = 2*time.Hour, time.Hour
+	r := verify.EvaluateCRL(parsed(t, b), parsed(t, d), signingChain.Certs[0], signingChain.Certs[1], now, now)
+	if !r.NextUpdate.Equal(now.Add(time.Hour)) {
+		t.Errorf("next update %s, want the delta's", r.NextUpdate)
+	}
+}
+
+func FuzzCRL(f *testing.F) {
+	b, d := newCRL(1), newDelta(2, 1)
+	b.Revoke(signingChain.Leaf().SerialNumber, begin, shuintest.CertificateHold, now)
+	d.Revoke(signingChain.Leaf().SerialNumber, begin, shuintest.RemoveFromCRL, time.Time{})
+	for _, c := range []*shuintest.CRL{b, d, newCRL(3)} {
+		der, err := c.Marshal()
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(der, der)
+	}
+	f.Fuzz(func(t *testing.T, first, second []byte) {
+		base, err := verify.ParseCRL(first)
+		if err != nil {
+			return
+		}
+		delta, err := verify.ParseCRL(second)
+		if err != nil {
+			delta = nil
+		}
+		r := verify.EvaluateCRL(base, delta, signingChain.Certs[0], signingChain.Certs[1], now, now)
+		if r.Status == 0 || (r.Status == verify.StatusUnavailable) != (r.Err != nil) {
+			t.Errorf("status %d, %v", r.Status, r.Err)
+		}
+	})
+}
