@@ -47,6 +47,8 @@ func hintOfCode(c shuin.Code) string {
 		return hintLogin
 	case shuin.CodeForbidden:
 		return "the credential is known to the registry but may not do this; use one that may"
+	case shuin.CodeNotFound:
+		return "check the registry, the repository and the tag or digest"
 	case shuin.CodeThrottled:
 		return "the registry limits requests; wait, or log in if it allows more to known users"
 	}

@@ -29,6 +29,10 @@ import (
 // settleMin is the shortest wait between writing the index and looking again.
 const settleMin = 250 * time.Millisecond
 
+// settleMax is the longest: a registry that made us wait (429) says little
+// about how long others take.
+const settleMax = 3 * time.Second
+
 // settleFactor multiplies the time our own read and write took: others on the
 // same registry are about as slow.
 const settleFactor = 6
@@ -112,7 +116,7 @@ func (r *Repository) settleIndex(ctx context.Context, subject digest.Digest, des
 // that had read before us may be slow. took is how long our reading and writing
 // took. Where the registry is known to honour conditions one look is enough.
 func (r *Repository) watchIndex(ctx context.Context, subject, sig digest.Digest, took time.Duration) (lost bool, err error) {
-	looks, wait := 2, max(settleMin, settleFactor*took)/2
+	looks, wait := 2, min(max(settleMin, settleFactor*took), settleMax)/2
 	if r.facts.get(&r.facts.conditional) {
 		looks, wait = 1, 0
 	}

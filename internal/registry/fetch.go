@@ -7,6 +7,12 @@ import (
 
 	"github.com/shuin/shuin"
 	"github.com/shuin/shuin/internal/limits"
+	"github.com/shuin/shuin/verify"
+)
+
+var (
+	_ verify.Signatures = (*Repository)(nil)
+	_ verify.Signatures = (*Layout)(nil)
 )
 
 // fetch gets the candidates in two waves, all manifests and then all

@@ -149,7 +149,11 @@ func (l *Layout) readIndexFile(op string) (index, []byte, error) {
 // and checked.
 func (l *Layout) Resolve(ctx context.Context, ref shuin.Reference) (shuin.Artifact, error) {
 	op := "resolve " + ref.String()
-	if _, err := target(ref); err != nil {
+	_, err := target(ref)
+	if err == nil && ref.Layout != l.path {
+		err = fmt.Errorf("%q is not in the layout %s", ref.String(), l.path)
+	}
+	if err != nil {
 		return shuin.Artifact{}, &shuin.Error{Code: shuin.CodeInvalidInput, Message: op, Err: err}
 	}
 	var hit *descriptor

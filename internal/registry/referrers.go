@@ -70,6 +70,8 @@ func (l *listing) begin(ctx context.Context) error {
 	if l.begun {
 		return nil
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	first := l.repo.at("referrers/" + l.subject.String())
 	first.RawQuery = url.Values{"artifactType": {shuin.ArtifactTypeSignature}}.Encode()
 	// A registry known to have no referrers API is asked for both at once: it

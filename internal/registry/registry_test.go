@@ -527,3 +527,26 @@ func TestNextPageReadsLinkHeaders(t *testing.T) {
 		}
 	}
 }
+
+func TestAReferenceToAnotherRepositoryIsRefused(t *testing.T) {
+	w := newWorld(t, devregistry.Options{})
+	a := w.image(t, "app", "v1")
+	r := w.repo(t, "app")
+	dir, b := newLayout(t)
+	for _, asked := range []shuin.Reference{ref(w, "other", "v1", ""), ref(w, "other", "", a.Digest()), {Layout: dir, Tag: "v1"}, ref(w, "app", "", "")} {
+		if _, err := r.Resolve(t.Context(), asked); shuin.CodeOf(err) != shuin.CodeInvalidInput {
+			t.Errorf("resolve %s: %v", asked, err)
+		}
+		if _, _, err := r.Discover(t.Context(), asked); shuin.CodeOf(err) != shuin.CodeInvalidInput {
+			t.Errorf("discover %s: %v", asked, err)
+		}
+	}
+	for _, asked := range []shuin.Reference{ref(w, "app", "v1", ""), {Layout: dir + "x", Digest: b.Digest()}} {
+		if _, err := open(t, dir).Resolve(t.Context(), asked); shuin.CodeOf(err) != shuin.CodeInvalidInput {
+			t.Errorf("layout, %s: %v", asked, err)
+		}
+	}
+	if len(w.Log()) != 0 {
+		t.Errorf("asked the registry: %+v", w.Log())
+	}
+}

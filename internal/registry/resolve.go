@@ -40,12 +40,21 @@ func target(ref shuin.Reference) (string, error) {
 	return "", fmt.Errorf("%q has no tag or digest", ref.String())
 }
 
+// target refuses a reference to another repository: an artifact carries the
+// name of its reference, and policies go by that name.
+func (r *Repository) target(ref shuin.Reference) (string, error) {
+	if ref.Layout != "" || ref.Name() != r.ref.Name() {
+		return "", fmt.Errorf("%q is not in the repository %s", ref.String(), r.ref.Name())
+	}
+	return target(ref)
+}
+
 // Resolve asks what ref is (OCI distribution specification, "Checking if
 // content exists in the registry"): one HEAD, and a GET only where the answer
 // to it lacks the digest, the media type or the size.
 func (r *Repository) Resolve(ctx context.Context, ref shuin.Reference) (shuin.Artifact, error) {
 	op := "resolve " + ref.String()
-	name, err := target(ref)
+	name, err := r.target(ref)
 	if err != nil {
 		return shuin.Artifact{}, &shuin.Error{Code: shuin.CodeInvalidInput, Message: op, Err: err}
 	}
@@ -170,7 +179,7 @@ func (r *Repository) Discover(ctx context.Context, ref shuin.Reference) (shuin.A
 		}
 		return a, &found{repo: r, list: r.referrers(a.Digest())}, nil
 	}
-	if err := ref.Digest.Validate(); err != nil {
+	if _, err := r.target(ref); err != nil {
 		return shuin.Artifact{}, nil, &shuin.Error{Code: shuin.CodeInvalidInput, Message: "resolve " + ref.String(), Err: err}
 	}
 	lctx, cancel := context.WithCancel(ctx)
