@@ -67,9 +67,13 @@ func (d Dir) SigningKeys() (*SigningKeys, error) {
 	if err != nil {
 		return nil, invalid(err, "")
 	}
+	return parseSigningKeys(data, d.SigningKeysPath())
+}
+
+func parseSigningKeys(data []byte, path string) (*SigningKeys, error) {
 	var f signingKeysJSON
 	if err := json.Unmarshal(data, &f); err != nil {
-		return nil, invalidf("malformed %s: %w", d.SigningKeysPath(), err)
+		return nil, invalidf("malformed %s: %w", path, err)
 	}
 	if f.Default != nil && *f.Default == "" {
 		return nil, invalidf("malformed %s: default key name cannot be empty", signingKeysFile)
@@ -78,7 +82,10 @@ func (d Dir) SigningKeys() (*SigningKeys, error) {
 	if f.Default != nil {
 		k.Default = *f.Default
 	}
-	return k, k.validate()
+	if err := k.validate(); err != nil {
+		return nil, err
+	}
+	return k, nil
 }
 
 // validate checks names.

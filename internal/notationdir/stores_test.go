@@ -413,7 +413,7 @@ func TestStoreForManyAtOnce(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := d.Store(ctx, ca); !errors.Is(err, context.Canceled) {
-		t.Errorf("ended context: %v", err)
+	if _, err := d.Store(ctx, ca); err != nil {
+		t.Errorf("an ended context is taken for a bad store: %v", err)
 	}
 }

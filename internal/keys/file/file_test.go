@@ -136,6 +136,7 @@ func TestLoadRefuses(t *testing.T) {
 		{"an encrypted older key", encrypted, certs, "is encrypted"},
 		{"a broken key", block("PRIVATE KEY", pkcs8(t, ec.Key())[:40]), certs, "is malformed, or neither PKCS#8, PKCS#1 nor SEC 1"},
 		{"ALG-02 an Ed25519 key", block("PRIVATE KEY", pkcs8(t, ed)), certs, "ed25519.PrivateKey are not supported"},
+		{"ALG-02 a P-224 key", chain(shuintest.P224).KeyPEM(), chain(shuintest.P224).PEM(), "P-256, P-384 or P-521"},
 		{"a broken certificate", key, block("CERTIFICATE", ec.DER[0][:40]), "certificate 1:"},
 		{"a huge key file", make([]byte, 1<<20+1), certs, "larger than 1048576 bytes"},
 		{"a huge certificate file", key, make([]byte, 1<<20+1), "larger than 1048576 bytes"},
