@@ -56,7 +56,7 @@ var rooms = map[string]room{
 	"internal/revocation":  {kind: touch, rooms: []string{"verify", "envelope", "internal/fetch"}, outside: []string{"golang.org/x/crypto/ocsp"}},
 	"internal/timestamp":   {kind: touch, rooms: []string{"sign", "envelope", "internal/fetch"}, outside: []string{"github.com/notaryproject/tspclient-go"}},
 	"internal/plugin":      {kind: touch, rooms: []string{"sign", "verify", "envelope"}, outside: []string{"github.com/notaryproject/notation-plugin-framework-go"}},
-	"internal/devregistry": {kind: touch},
+	"internal/devregistry": {kind: touch, outside: []string{"github.com/gofrs/flock"}},
 	"internal/shuintest":   {kind: trial},
 
 	"cmd/shuin": {kind: join, outside: []string{"github.com/spf13/cobra", "github.com/spf13/pflag"}},
