@@ -77,11 +77,11 @@ func (a *app) exit(err error) int {
 	if err == nil {
 		return exitOK
 	}
+	if a.asNotation() {
+		return exitFailed // and no hint: notation's errors are compared byte for byte
+	}
 	if hint := shuin.HintOf(err); hint != "" {
 		fmt.Fprintln(a.stderr, "Hint: "+oneLine(hint))
-	}
-	if a.asNotation() {
-		return exitFailed
 	}
 	if v, ok := errors.AsType[*verdictError](err); ok && v.undecided {
 		return exitUndecided

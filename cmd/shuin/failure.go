@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/shuin/shuin"
+	"github.com/shuin/shuin/policy"
 )
 
 // verdictError is a verification that did not succeed.
@@ -18,8 +19,8 @@ func (e *verdictError) Error() string { return e.err.Error() }
 func (e *verdictError) Unwrap() error { return e.err }
 
 // failure is the one line that says why a Report is not Verified, and the one
-// hint that goes with it.
-func (a *app) failure(ctx context.Context, repo target, report *shuin.Report) error {
+// hint that goes with it. scope is the repository the policy was asked for.
+func (a *app) failure(ctx context.Context, repo target, scope string, report *shuin.Report) error {
 	code := shuin.CodeOf(report.Err)
 	e := &shuin.Error{Code: code, Err: report.Err, Message: "signature verification failed", Hint: a.hint(code, report.Err)}
 	switch code {
@@ -31,6 +32,10 @@ func (a *app) failure(ctx context.Context, repo target, report *shuin.Report) er
 				Hint:    fmt.Sprintf("this is a signature of %s, verify that: %s verify %s", of, a.name, of)}
 		}
 		e.Message += fmt.Sprintf(": no signature is associated with %q, make sure the artifact was signed successfully", report.Artifact)
+		e.Err = nil
+	case shuin.CodeNoPolicy:
+		e.Message += fmt.Sprintf(": artifact %q has no applicable oci trust policy statement. Trust policy applicability for a given artifact is determined by registryScopes. To create a trust policy, see: %s",
+			scope+"@"+report.Artifact.Digest().String(), policy.Help)
 		e.Err = nil
 	default:
 		if judged(report) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -12,26 +13,26 @@ import (
 // printReport writes a verification's Report: the result on stdout, reasons
 // and warnings on stderr. The error, where it is not verified, carries the
 // exit status and the hint.
-func (a *app) printReport(ctx context.Context, format string, repo target, report *shuin.Report) error {
+func (a *app) printReport(ctx context.Context, o *verifyOptions, repo target, report *shuin.Report) error {
 	warned := a.warnTag("verify", report.Artifact.Written())
 	if accepted := report.Accepted(); accepted != nil {
 		warned = a.warnLogged(accepted) || warned
 	}
-	if format == "json" {
+	if o.output.value == "json" {
 		if err := writeJSON(a.stdout, report); err != nil {
 			return err
 		}
 	}
 	switch report.Result {
 	case shuin.Verified, shuin.PolicySkip:
-		if format == "json" {
+		if o.output.value == "json" {
 			return nil
 		}
 		return a.printVerified(report, warned)
 	}
 	a.printReasons(report)
 	return &verdictError{
-		err:       a.failure(ctx, repo, report),
+		err:       a.failure(ctx, repo, cmp.Or(o.scope, report.Artifact.Name()), report),
 		undecided: report.Result == shuin.Undecided,
 	}
 }

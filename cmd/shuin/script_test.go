@@ -54,6 +54,7 @@ func TestScripts(t *testing.T) {
 					"subst":        cmdSubst,
 					"tamper":       cmdTamper,
 					"capture":      cmdCapture,
+					"layout":       cmdLayout,
 				},
 			})
 		})

@@ -94,7 +94,7 @@ func (a *app) verify(ctx context.Context, o *verifyOptions) error {
 	if err != nil {
 		return a.reportUnresolved(o.output.value, ref, err)
 	}
-	return a.printReport(ctx, o.output.value, repo, report)
+	return a.printReport(ctx, o, repo, report)
 }
 
 // verifyReference resolves, lists and judges. The error is for an artifact

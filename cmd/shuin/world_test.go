@@ -134,3 +134,22 @@ func cmdTamper(ts *testscript.TestScript, _ bool, args []string) {
 	check(ts, err)
 	ts.Setenv("TAMPERED", digest.FromBytes(body).String())
 }
+
+// cmdLayout makes an OCI image layout with one tagged image and sets a
+// variable to its digest: layout VAR dir tag.
+func cmdLayout(ts *testscript.TestScript, _ bool, args []string) {
+	root := ts.MkAbs(args[1])
+	put := func(b []byte) string {
+		d := digest.FromBytes(b)
+		check(ts, os.MkdirAll(filepath.Join(root, "blobs", "sha256"), 0o755))
+		check(ts, os.WriteFile(filepath.Join(root, "blobs", "sha256", d.Encoded()), b, 0o644))
+		return d.String()
+	}
+	config := []byte(`{"architecture":"amd64","os":"linux"}`)
+	manifest := fmt.Appendf(nil, `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"%s","size":%d},"layers":[]}`, put(config), len(config))
+	d := put(manifest)
+	index := fmt.Appendf(nil, `{"schemaVersion":2,"manifests":[{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"%s","size":%d,"annotations":{"org.opencontainers.image.ref.name":"%s"}}]}`, d, len(manifest), args[2])
+	check(ts, os.WriteFile(filepath.Join(root, "index.json"), index, 0o644))
+	check(ts, os.WriteFile(filepath.Join(root, "oci-layout"), []byte(`{"imageLayoutVersion":"1.0.0"}`), 0o644))
+	ts.Setenv(args[0], d)
+}
