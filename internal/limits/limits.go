@@ -72,7 +72,7 @@ const (
 
 	CRLSoftRefresh  = 2 * time.Second  // to fetch anew a CRL that is still good
 	CRLSoftPause    = time.Minute      // after a failure of that, before trying again
-	CRLMemory       = 128 << 20        // DER bytes of CRLs kept in memory
+	CRLMemory       = 48 << 20         // DER bytes of CRLs kept in memory; parsed they take several times that
 	OCSPMemory      = 1024             // OCSP responses kept in memory
 	OCSPMemoryLife  = time.Hour        // at most, and never beyond nextUpdate
 	RevocationGroup = 30 * time.Second // a fetch that several callers share

@@ -215,8 +215,7 @@ func TestREV04ResponderWithoutNocheckIsLookedUpInItsCRL(t *testing.T) {
 
 func TestREV04RespondersAreAskedInOrder(t *testing.T) {
 	w := shuintest.NewWorld(t)
-	var p *shuintest.PKI
-	p = w.MustPKI("a", 0, shuintest.ChainOptions{Mutate: func(level int, t *x509.Certificate) {
+	p := w.MustPKI("a", 0, shuintest.ChainOptions{Mutate: func(level int, t *x509.Certificate) {
 		if level == 0 {
 			t.OCSPServer = []string{"ldap://x/", w.Address("none"), w.Address("a0-ocsp"), w.Address("a1-ocsp")}
 		}

@@ -124,13 +124,15 @@ func (c *Checker) kept(point string) *bundle {
 	if c.Cache == nil {
 		return nil
 	}
-	b, err := c.Cache.load(point)
+	// One reader at a time: a file may be large, and callers many.
+	v, err, _ := c.flights.Do("disk "+point, func() (any, error) { return c.Cache.load(point) })
 	if err != nil {
 		if !errors.Is(err, errMiss) {
 			c.warn("crl cache is not used for %s: %v", fetch.Redact(point), err)
 		}
 		return nil
 	}
+	b := v.(*bundle)
 	c.lists.put(point, b, b.size())
 	return b
 }
@@ -144,6 +146,10 @@ func (c *Checker) fetchPoint(ctx context.Context, point string, kept *bundle, ce
 	}
 	key := fmt.Sprintf("crl %s %q %s", fingerprint(issuer), named, point)
 	return shared(ctx, c, key, func(ctx context.Context) (*bundle, error) {
+		// Somebody may have fetched it since kept was taken.
+		if b, ok := c.lists.get(point); ok && b != kept && c.judgeCRL(b, cert, issuer, time.Time{}).Status != verify.StatusUnavailable {
+			return b, nil
+		}
 		b, err := c.fetchBundle(ctx, point, kept, named, cert, issuer, timeout)
 		if err != nil {
 			return nil, err

@@ -1,6 +1,7 @@
 package revocation
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"crypto/x509"
@@ -45,22 +46,27 @@ func (c *Checker) checkOCSP(ctx context.Context, cert, issuer *x509.Certificate,
 
 func (c *Checker) askResponder(ctx context.Context, server string, cert, issuer *x509.Certificate, at time.Time) verify.Revocation {
 	key := "ocsp " + fingerprint(cert) + fingerprint(issuer) + " " + server
-	if kept, ok := c.answers.get(key); ok && c.Now().Before(kept.until) {
+	kept, ok := c.answers.get(key)
+	if ok && c.Now().Before(kept.until) {
 		if r := c.judgeOCSP(ctx, kept.der, cert, issuer, at); r.Status != verify.StatusUnavailable {
 			return r
 		}
 	}
 	der, err := shared(ctx, c, key, func(ctx context.Context) ([]byte, error) {
-		return c.fetchOCSP(ctx, server, cert, issuer)
+		// Somebody may have fetched it since the look above.
+		if again, ok := c.answers.get(key); ok && !bytes.Equal(again.der, kept.der) {
+			return again.der, nil
+		}
+		der, err := c.fetchOCSP(ctx, server, cert, issuer)
+		if err == nil && verify.EvaluateOCSP(der, cert, issuer, c.Now(), at).Status != verify.StatusUnavailable {
+			c.answers.put(key, ocspEntry{der, c.Now().Add(limits.OCSPMemoryLife)}, 1)
+		}
+		return der, err
 	})
 	if err != nil {
 		return unavailable("ocsp", server, err)
 	}
-	r := c.judgeOCSP(ctx, der, cert, issuer, at)
-	if r.Status != verify.StatusUnavailable {
-		c.answers.put(key, ocspEntry{der, c.Now().Add(limits.OCSPMemoryLife)}, 1)
-	}
-	return r
+	return c.judgeOCSP(ctx, der, cert, issuer, at)
 }
 
 // fetchOCSP makes one request (RFC 6960, appendix A.1). It is a POST, which
