@@ -1,12 +1,9 @@
 package notationdir
 
 import (
-	"errors"
-	"os"
 	"strings"
 	"testing"
 
-	"github.com/go-json-experiment/json/jsontext"
 	"github.com/google/go-cmp/cmp"
 	"github.com/shuin/shuin"
 )
@@ -19,7 +16,7 @@ func TestConfig(t *testing.T) {
 	}{
 		{"everything", `{"insecureRegistries": ["a:5000"], "credsStore": "pass", "credHelpers": {"b": "x"}, "signatureFormat": "cose",
 			"auths": {"z": {"auth": "c2VjcmV0"}, "y": {}}, "HttpHeaders": {"X": "y"}}`,
-			Config{[]string{"a:5000"}, "pass", map[string]string{"b": "x"}, "cose", authNames{"y", "z"}}, ""},
+			Config{[]string{"a:5000"}, "pass", map[string]string{"b": "x"}, "cose"}, ""},
 		{"an empty object", `{}`, Config{}, ""},
 		{"an empty file", " \n", Config{}, ""},
 		{"names are case-sensitive", `{"SignatureFormat": "cose"}`, Config{}, ""},
@@ -47,7 +44,7 @@ func TestConfig(t *testing.T) {
 	}
 	t.Run("none", func(t *testing.T) {
 		d, _ := newDir(t)
-		if c, err := d.Config(); err != nil || c.CredentialsConfigured() {
+		if c, err := d.Config(); err != nil || !cmp.Equal(*c, Config{}) {
 			t.Errorf("%+v, %v", c, err)
 		}
 	})
@@ -58,81 +55,4 @@ func TestConfig(t *testing.T) {
 		_, err := d.Config()
 		wantError(t, err, "is not a regular file (symlinks are not supported)")
 	})
-}
-
-func TestCredentialsConfigured(t *testing.T) {
-	for data, want := range map[string]bool{
-		`{"insecureRegistries": ["a"]}`: false, `{"credsStore": "x"}`: true, `{"credHelpers": {"a": "b"}}`: true,
-		`{"auths": {"a": {}}}`: true, `{"auths": {}, "credHelpers": {}, "credsStore": ""}`: false,
-	} {
-		d, _ := newDir(t)
-		put(t, d.ConfigPath(), []byte(data))
-		c, err := d.Config()
-		if err != nil || c.CredentialsConfigured() != want {
-			t.Errorf("%s: %v, %v", data, c.CredentialsConfigured(), err)
-		}
-	}
-}
-
-func TestEditConfigKeepsEveryOtherMember(t *testing.T) {
-	d, _ := newDir(t)
-	put(t, d.ConfigPath(), []byte(`{"HttpHeaders":{"X":["y"]},"auths":{"a":{"auth":"c2VjcmV0","email":"e"}},"insecureRegistries":["b"],"zzz":1.50,"credsStore":"old"}`))
-	err := d.EditConfig(t.Context(), func(m map[string]jsontext.Value) error {
-		m["credsStore"] = jsontext.Value(`"new"`)
-		m["auths"] = jsontext.Value(`{"a":{"auth":"c2VjcmV0","email":"e"},"b":{}}`)
-		m["credHelpers"] = jsontext.Value(`{"h":"x"}`)
-		delete(m, "insecureRegistries")
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	data, err := os.ReadFile(d.ConfigPath())
-	if err != nil {
-		t.Fatal(err)
-	}
-	var v jsontext.Value = data
-	if err := v.Compact(); err != nil {
-		t.Fatal(err)
-	}
-	want := `{"HttpHeaders":{"X":["y"]},"auths":{"a":{"auth":"c2VjcmV0","email":"e"},"b":{}},"zzz":1.50,"credsStore":"new","credHelpers":{"h":"x"}}`
-	if diff := cmp.Diff(want, string(v)); diff != "" {
-		t.Error(diff)
-	}
-	wantPerm(t, d.ConfigPath(), 0o600)
-	wantOnly(t, d.Root(), "config.json")
-}
-
-func TestEditConfigWritesOnlyWhatChanged(t *testing.T) {
-	d, _ := newDir(t)
-	text := `{ "credsStore":"x"}`
-	put(t, d.ConfigPath(), []byte(text))
-	boom := errors.New("boom")
-	for name, fn := range map[string]func(map[string]jsontext.Value) error{
-		"no change": func(map[string]jsontext.Value) error { return nil },
-		"failure":   func(m map[string]jsontext.Value) error { clear(m); return boom },
-		"no JSON":   func(m map[string]jsontext.Value) error { m["a"] = jsontext.Value("{"); return nil },
-	} {
-		err := d.EditConfig(t.Context(), fn)
-		if (err == nil) != (name == "no change") {
-			t.Errorf("%s: %v", name, err)
-		}
-		if data, _ := os.ReadFile(d.ConfigPath()); string(data) != text {
-			t.Errorf("%s: the file is now %q", name, data)
-		}
-	}
-	wantPerm(t, d.ConfigPath(), 0o600)
-}
-
-func TestEditConfigStartsANewFile(t *testing.T) {
-	d, _ := newDir(t)
-	if err := d.EditConfig(t.Context(), func(m map[string]jsontext.Value) error { m["credsStore"] = jsontext.Value(`"x"`); return nil }); err != nil {
-		t.Fatal(err)
-	}
-	c, err := d.Config()
-	if err != nil || c.CredentialsStore != "x" {
-		t.Errorf("%+v, %v", c, err)
-	}
-	wantPerm(t, d.ConfigPath(), 0o600)
-	wantPerm(t, d.Root(), 0o700)
 }

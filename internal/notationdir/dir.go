@@ -4,8 +4,8 @@
 // read here. Every read is bounded (internal/limits), every write is atomic,
 // symlinks and other irregular files are refused (TS-02).
 //
-// It decides nothing about signatures, prints nothing, and keeps no
-// credentials: what it reads of config.json is handed on as it is.
+// It decides nothing about signatures, prints nothing, and neither reads nor
+// writes credentials: internal/registry does, at the path given here.
 package notationdir
 
 import (

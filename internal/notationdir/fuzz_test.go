@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"testing"
 
-	"github.com/go-json-experiment/json/jsontext"
 	"github.com/shuin/shuin/internal/shuintest"
 	"github.com/shuin/shuin/trust"
 )
@@ -33,41 +32,6 @@ func FuzzSigningKeys(f *testing.F) {
 		}
 		if twice, err := again.marshal(); err != nil || !bytes.Equal(once, twice) {
 			t.Fatalf("%s became %s (%v)", once, twice, err)
-		}
-	})
-}
-
-// FuzzConfigEdit: no input panics, and a member that is not touched keeps its
-// bytes and place.
-func FuzzConfigEdit(f *testing.F) {
-	for _, s := range []string{"", " ", "{}", `{"auths":{"a":{"auth":"x"}},"b":1.0,"a":[{}]}`, `{"a":1}{}`} {
-		f.Add([]byte(s))
-	}
-	f.Fuzz(func(t *testing.T, data []byte) {
-		order, members, err := objectMembers(data)
-		if err != nil {
-			return
-		}
-		if len(order) != len(members) {
-			t.Fatalf("%d names for %d members", len(order), len(members))
-		}
-		members["new"] = jsontext.Value(`true`)
-		out, err := formatObject(order, members)
-		if err != nil {
-			t.Fatal(err)
-		}
-		order2, members2, err := objectMembers(out)
-		if err != nil || len(members2) != len(members) {
-			t.Fatalf("%s: %v", out, err)
-		}
-		for i, name := range order {
-			if order2[i] != name {
-				t.Fatalf("%q is at the place of %q", order2[i], name)
-			}
-			a, b := members[name].Clone(), members2[name].Clone()
-			if a.Compact() != nil || b.Compact() != nil || !bytes.Equal(a, b) {
-				t.Fatalf("%q was %s, is %s", name, a, b)
-			}
 		}
 	})
 }
