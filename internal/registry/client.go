@@ -86,6 +86,15 @@ type Repository struct {
 	ref    shuin.Reference // without tag and digest
 	base   *url.URL        // scheme://host
 	facts  *hostFacts
+	push   bool
+}
+
+// ForPush is r for somebody who will push: tokens are asked for with that
+// permission from the first request on, which saves two round trips.
+func (r *Repository) ForPush() *Repository {
+	p := *r
+	p.push = true
+	return &p
 }
 
 // Repository returns the repository that ref names. Nothing is sent.
@@ -218,7 +227,7 @@ func (r *Repository) do(ctx context.Context, q request) (*answer, error) {
 	defer cancel()
 	sctx := limited
 	if r.ref.Repository != "" {
-		sctx = auth.AppendScopesForHost(limited, r.base.Host, auth.ScopeRepository(r.ref.Repository, actions(q.push)...))
+		sctx = auth.AppendScopesForHost(limited, r.base.Host, auth.ScopeRepository(r.ref.Repository, actions(q.push || r.push)...))
 	}
 	if q.again {
 		sctx = context.WithValue(sctx, repeatable{}, true)

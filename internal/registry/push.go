@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -37,6 +38,14 @@ func (r *Repository) PushSignature(ctx context.Context, a shuin.Artifact, mediaT
 		}
 	}
 	listed, err := r.putManifest(ctx, op, body, desc, a.Digest())
+	var refused *refusedManifest
+	if errors.As(err, &refused) {
+		// A registry of OCI image specification 1.0 may refuse artifactType;
+		// the legacy form is for it (OCI-03).
+		if body, desc, err = newManifest(formConfig, a.Descriptor(), mediaType, envelope, annotations); err == nil {
+			listed, err = r.putManifest(ctx, op, body, desc, a.Digest())
+		}
+	}
 	if err != nil {
 		return shuin.Descriptor{}, err
 	}
@@ -47,6 +56,12 @@ func (r *Repository) PushSignature(ctx context.Context, a shuin.Artifact, mediaT
 	}
 	return desc.plain(), nil
 }
+
+// refusedManifest marks the error of a manifest that the registry read and did
+// not want.
+type refusedManifest struct{ error }
+
+func (e *refusedManifest) Unwrap() error { return e.error }
 
 // putManifest pushes a manifest by its digest. listed says that the registry
 // took note of its subject (OCI-Subject: OCI distribution specification,
@@ -59,7 +74,11 @@ func (r *Repository) putManifest(ctx context.Context, op string, body []byte, de
 	if err != nil {
 		return false, err
 	}
-	if a.status != http.StatusCreated && a.status != http.StatusOK {
+	switch a.status {
+	case http.StatusCreated, http.StatusOK:
+	case http.StatusBadRequest, http.StatusUnsupportedMediaType, http.StatusUnprocessableEntity:
+		return false, &refusedManifest{pushStatusError(op, a)}
+	default:
 		return false, pushStatusError(op, a)
 	}
 	told, err := contentDigest(op, a)
@@ -126,13 +145,14 @@ func (r *Repository) upload(ctx context.Context, op string, b []byte) error {
 }
 
 // refusesSinglePost: a registry that does not know the form answers 202 as if
-// the body had not been there, or refuses the request.
+// the body had not been there, or refuses the request for a reason of its own;
+// what it would also say to the other form is left out.
 func refusesSinglePost(status int) bool {
 	switch status {
-	case http.StatusBadRequest, http.StatusMethodNotAllowed, http.StatusUnsupportedMediaType, http.StatusNotImplemented, http.StatusLengthRequired:
-		return true
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusRequestEntityTooLarge, http.StatusTooManyRequests:
+		return false
 	}
-	return false
+	return status >= 400 && status < 500 || status == http.StatusNotImplemented
 }
 
 // finishUpload puts the blob where the registry says. That may be another host,

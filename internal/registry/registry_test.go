@@ -414,6 +414,7 @@ func TestTenConcurrentSigners(t *testing.T) {
 	for name, o := range map[string]devregistry.Options{
 		"with conditional PUT":    {NoReferrers: true},
 		"without conditional PUT": {NoReferrers: true, NoConditionalPut: true},
+		"without it, and slow":    {NoReferrers: true, NoConditionalPut: true, Latency: 30 * time.Millisecond},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -548,5 +549,55 @@ func TestAReferenceToAnotherRepositoryIsRefused(t *testing.T) {
 	}
 	if len(w.Log()) != 0 {
 		t.Errorf("asked the registry: %+v", w.Log())
+	}
+}
+
+func TestARegistryThatRefusesArtifactTypeGetsTheLegacyForm(t *testing.T) { // OCI-03
+	w := newWorld(t, devregistry.Options{})
+	a := w.image(t, "app", "v1")
+	w.FailNext(devregistry.Fault{Method: http.MethodPut, Kind: devregistry.KindManifest, Status: http.StatusBadRequest})
+	d := sign(t, w.repo(t, "app"), a, 1)[0]
+	_, body, _ := w.Manifest("app", d.Digest.String())
+	m, signature, err := parseManifest(body)
+	if err != nil || !signature || m.ArtifactType != "" || m.Config.MediaType != shuin.ArtifactTypeSignature {
+		t.Errorf("pushed %s", body)
+	}
+	found, _, err := w.repo(t, "app").Signatures(t.Context(), a, 0)
+	if err != nil || len(found) != 1 || found[0].Err != nil {
+		t.Errorf("%+v %v", found, err)
+	}
+	w.FailNext(devregistry.Fault{Method: http.MethodPut, Kind: devregistry.KindManifest, Status: http.StatusBadRequest, Times: 2})
+	if _, err := w.repo(t, "app").PushSignature(t.Context(), a, shuin.MediaTypeJWS, []byte("x"), nil); shuin.CodeOf(err) != shuin.CodeMalformed {
+		t.Errorf("refused twice: %v", err)
+	}
+}
+
+func TestASinglePostThatIsRefusedIsDoneInTwoSteps(t *testing.T) {
+	w := newWorld(t, devregistry.Options{})
+	a := w.image(t, "app", "v1")
+	w.FailNext(devregistry.Fault{Method: http.MethodPost, Status: http.StatusMethodNotAllowed, Times: 2})
+	sign(t, w.repo(t, "app"), a, 2)
+	if found, _, err := w.repo(t, "app").Signatures(t.Context(), a, 0); err != nil || len(found) != 2 {
+		t.Errorf("%+v %v", found, err)
+	}
+}
+
+func TestForPushAsksForOneToken(t *testing.T) {
+	w := newWorld(t, devregistry.Options{Username: "user", Password: secret, Token: true})
+	a := w.image(t, "app", "v1")
+	withCredential(w.client, w.host)
+	r := w.repo(t, "app").ForPush()
+	if _, err := r.Resolve(t.Context(), ref(w, "app", "v1", "")); err != nil {
+		t.Fatal(err)
+	}
+	sign(t, r, a, 1)
+	tokens := 0
+	for _, q := range w.Log() {
+		if q.Kind == devregistry.KindToken {
+			tokens++
+		}
+	}
+	if tokens != 1 {
+		t.Errorf("%d tokens", tokens)
 	}
 }
