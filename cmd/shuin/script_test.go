@@ -55,6 +55,8 @@ func TestScripts(t *testing.T) {
 					"tamper":       cmdTamper,
 					"capture":      cmdCapture,
 					"layout":       cmdLayout,
+					"garble":       cmdGarble,
+					"status-stdin": cmdStatusStdin,
 				},
 			})
 		})
@@ -97,6 +99,11 @@ func setupScript(env *testscript.Env) error {
 	env.Setenv("CACHE", filepath.Join(home, ".cache", "notation"))
 	env.Setenv("REG", "localhost:"+port)
 	env.Setenv("PORT", port)
+	bin, err := exec.LookPath("shuin")
+	if err != nil {
+		return err
+	}
+	env.Setenv("BIN", filepath.Dir(bin))
 	return os.MkdirAll(home, 0o755)
 }
 
@@ -119,6 +126,20 @@ func cmdStatus(ts *testscript.TestScript, neg bool, args []string) {
 	want, err := strconv.Atoi(args[0])
 	check(ts, err)
 	runAs(ts, want, nil, args[1:])
+}
+
+// cmdStatusStdin is status with the file given as the script's stdin:
+// status-stdin N file program args.
+func cmdStatusStdin(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 3 {
+		ts.Fatalf("usage: status-stdin N file program [args]")
+	}
+	want, err := strconv.Atoi(args[0])
+	check(ts, err)
+	in, err := os.Open(ts.MkAbs(args[1]))
+	check(ts, err)
+	defer in.Close()
+	runAs(ts, want, func(cmd *exec.Cmd) { cmd.Stdin = in }, args[2:])
 }
 
 func runAs(ts *testscript.TestScript, want int, prepare func(*exec.Cmd), args []string) {

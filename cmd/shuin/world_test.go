@@ -111,19 +111,28 @@ func cmdTSA(ts *testscript.TestScript, _ bool, _ []string) {
 	check(ts, os.WriteFile(ts.MkAbs("tsa.ca.crt"), shuintest.CertsPEM(c.Certs[1]), 0o600))
 }
 
-// cmdTamper stores a spoiled copy of a signature beside it: tamper repo digest.
+// cmdTamper stores a copy of a signature beside it whose payload was changed:
+// tamper repo digest. $TAMPERED is its digest.
 func cmdTamper(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Setenv("TAMPERED", spoil(ts, args[0], args[1], shuintest.TamperPayload))
+}
+
+// cmdGarble stores a copy of a signature beside it that is no envelope at all:
+// garble repo digest. $GARBLED is its digest.
+func cmdGarble(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Setenv("GARBLED", spoil(ts, args[0], args[1], func(string, []byte) ([]byte, error) { return []byte("{}"), nil }))
+}
+
+func spoil(ts *testscript.TestScript, repo, sig string, change func(mediaType string, envelope []byte) ([]byte, error)) string {
 	reg := worldOf(ts).registry
-	repo := args[0]
-	mediaType, body, ok := reg.Manifest(repo, args[1])
+	mediaType, body, ok := reg.Manifest(repo, sig)
 	if !ok {
-		ts.Fatalf("no manifest %s", args[1])
+		ts.Fatalf("no manifest %s", sig)
 	}
 	var m map[string]any
 	check(ts, json.Unmarshal(body, &m))
 	layer := m["layers"].([]any)[0].(map[string]any)
-	envelope := blob(ts, repo, layer["digest"].(string))
-	spoiled, err := shuintest.TamperPayload(layer["mediaType"].(string), envelope)
+	spoiled, err := change(layer["mediaType"].(string), blob(ts, repo, layer["digest"].(string)))
 	check(ts, err)
 	d, err := reg.PutBlob(repo, spoiled)
 	check(ts, err)
@@ -132,7 +141,7 @@ func cmdTamper(ts *testscript.TestScript, _ bool, args []string) {
 	check(ts, err)
 	_, err = reg.PutManifest(repo, mediaType, body)
 	check(ts, err)
-	ts.Setenv("TAMPERED", digest.FromBytes(body).String())
+	return digest.FromBytes(body).String()
 }
 
 // cmdLayout makes an OCI image layout with one tagged image and sets a
