@@ -59,11 +59,16 @@ func CheckChain(chain []*x509.Certificate, purpose Purpose) error {
 	if purpose != CodeSigning && purpose != Timestamping {
 		return bad("CERT-01", "no rules for chain purpose %d", purpose)
 	}
+	return checkRules(chain, purpose, true)
+}
+
+// checkRules is CheckChain for a chain that may lack its root.
+func checkRules(chain []*x509.Certificate, purpose Purpose, rooted bool) error {
 	for i, cert := range chain {
 		if err := checkAlgorithms(cert); err != nil {
 			return err
 		}
-		if err := checkOrder(chain, i); err != nil {
+		if err := checkOrder(chain, i, rooted); err != nil {
 			return err
 		}
 		if i == 0 {
@@ -82,10 +87,10 @@ func CheckChain(chain []*x509.Certificate, purpose Purpose) error {
 // checkOrder: each certificate is issued in the next one's name, the last one
 // in its own (CERT-10, CERT-11). A certificate in its own name before the end
 // may be a rolled-over key; CheckLinks tells.
-func checkOrder(chain []*x509.Certificate, i int) error {
+func checkOrder(chain []*x509.Certificate, i int, rooted bool) error {
 	cert := chain[i]
 	if i == len(chain)-1 {
-		if !bytes.Equal(cert.RawSubject, cert.RawIssuer) {
+		if rooted && !bytes.Equal(cert.RawSubject, cert.RawIssuer) {
 			return bad("CERT-10", "certificate chain does not end in a root: the last certificate, %q, is not self-issued", cert.Subject)
 		}
 		return nil

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/notaryproject/tspclient-go"
@@ -28,10 +29,11 @@ type Timestamp struct {
 // ParseTimestamp reads a token (RFC 3161, RFC 5816) and checks its CMS
 // signature, the message imprint over signature, signing-certificate-v2, a
 // chain valid at the token's own time, and the certificate rules of TSA chains
-// (TSA-03, CERT-01, CERT-08). The chain ends in one of roots; without roots it
-// ends in a self-signed certificate of the token, which vouches for nothing. A
-// failure is a [*Error]: CodeUntrusted when no chain leads to roots,
-// CodeExpired when the chain was not valid at the token's time.
+// (TSA-03, CERT-01, CERT-08). The chain ends in one of roots. Without roots it
+// ends where the token's certificates do, which may be before the root and
+// vouches for nothing; then CERT-10 is not checked. A failure is a [*Error]:
+// CodeUntrusted when no chain leads to roots, CodeExpired when the chain was
+// not valid at the token's time.
 func ParseTimestamp(token, signature []byte, roots []*x509.Certificate) (ts *Timestamp, err error) {
 	if len(token) > limits.TimestampBytes {
 		return nil, tooMuch("TSA-03", "timestamp token is %d bytes, limit %d", len(token), limits.TimestampBytes)
@@ -69,7 +71,7 @@ func ParseTimestamp(token, signature []byte, roots []*x509.Certificate) (ts *Tim
 	if err != nil {
 		return nil, &Error{Row: "TSA-03", Code: tokenCode(err), Msg: "timestamp token does not verify", Err: err}
 	}
-	if err := CheckChain(chain, Timestamping); err != nil {
+	if err := checkRules(chain, Timestamping, len(roots) > 0); err != nil {
 		return nil, badCode(err, "timestamping certificate chain")
 	}
 	return &Timestamp{Chain: chain, Time: at.Value, Accuracy: at.Accuracy}, nil
@@ -93,6 +95,8 @@ func boundToken(signed *tspclient.SignedToken) error {
 	return nil
 }
 
+// rootPool is where chains may end: in roots or, without any, in the token's
+// own certificates that no other one of it has issued.
 func rootPool(signed *tspclient.SignedToken, roots []*x509.Certificate) *x509.CertPool {
 	pool := x509.NewCertPool()
 	for _, cert := range roots {
@@ -101,8 +105,11 @@ func rootPool(signed *tspclient.SignedToken, roots []*x509.Certificate) *x509.Ce
 	if len(roots) > 0 {
 		return pool
 	}
-	for _, cert := range signed.Certificates {
-		if bytes.Equal(cert.RawSubject, cert.RawIssuer) {
+	for i, cert := range signed.Certificates {
+		issued := slices.ContainsFunc(signed.Certificates, func(c *x509.Certificate) bool {
+			return c != signed.Certificates[i] && bytes.Equal(c.RawSubject, cert.RawIssuer)
+		})
+		if !issued || bytes.Equal(cert.RawSubject, cert.RawIssuer) {
 			pool.AddCert(cert)
 		}
 	}
