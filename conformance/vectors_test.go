@@ -92,7 +92,7 @@ func codeFits(e expectation, r reason) bool {
 	return len(e.Codes) == 0 || r.Code == "internal-error" || slices.Contains(e.Codes, r.Code)
 }
 
-func loadJSON(t *testing.T, path string, into any) {
+func loadJSON(t testing.TB, path string, into any) {
 	t.Helper()
 	data, err := os.ReadFile(path)
 	if err != nil {
