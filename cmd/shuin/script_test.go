@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -12,7 +13,9 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -54,6 +57,8 @@ func TestScripts(t *testing.T) {
 					"subst":        cmdSubst,
 					"tamper":       cmdTamper,
 					"capture":      cmdCapture,
+					"pki":          cmdPKI,
+					"interrupted":  cmdInterrupted,
 					"layout":       cmdLayout,
 					"garble":       cmdGarble,
 					"status-stdin": cmdStatusStdin,
@@ -140,6 +145,42 @@ func cmdStatusStdin(ts *testscript.TestScript, neg bool, args []string) {
 	check(ts, err)
 	defer in.Close()
 	runAs(ts, want, func(cmd *exec.Cmd) { cmd.Stdin = in }, args[2:])
+}
+
+// cmdInterrupted is status for a program that is sent SIGINT as soon as it
+// has printed a line, or after the time given: interrupted N time program args.
+func cmdInterrupted(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 3 {
+		ts.Fatalf("usage: interrupted N time program [args]")
+	}
+	want, err := strconv.Atoi(args[0])
+	check(ts, err)
+	after, err := time.ParseDuration(args[1])
+	check(ts, err)
+	runAs(ts, want, func(cmd *exec.Cmd) {
+		printed := make(chan struct{})
+		cmd.Stdout = &firstLine{w: cmd.Stdout, printed: printed}
+		go func() {
+			select {
+			case <-printed:
+			case <-time.After(after):
+			}
+			cmd.Process.Signal(os.Interrupt)
+		}()
+	}, args[2:])
+}
+
+// firstLine closes printed at the first write.
+type firstLine struct {
+	w       io.Writer
+	printed chan struct{}
+	once    sync.Once
+}
+
+func (f *firstLine) Write(p []byte) (int, error) {
+	n, err := f.w.Write(p)
+	f.once.Do(func() { close(f.printed) })
+	return n, err
 }
 
 func runAs(ts *testscript.TestScript, want int, prepare func(*exec.Cmd), args []string) {

@@ -82,11 +82,32 @@ func chainOptions(name string, args []string) shuintest.ChainOptions {
 func cmdChain(ts *testscript.TestScript, _ bool, args []string) {
 	c, err := shuintest.NewChain(chainOptions(args[0], args[1:]))
 	check(ts, err)
+	writeChain(ts, args[0], c)
+}
+
+// cmdPKI is chain for certificates that name CRLs or OCSP responders of the
+// script's own, with the leaf revoked if asked: pki NAME crl|ocsp [revoked].
+func cmdPKI(ts *testscript.TestScript, _ bool, args []string) {
+	names := shuintest.NameCRL
+	if args[1] == "ocsp" {
+		names = shuintest.NameOCSP
+	}
+	p, err := worldOf(ts).world.NewPKI(args[0], names, chainOptions(args[0], nil))
+	check(ts, err)
+	if len(args) > 2 {
+		at := time.Now().Add(-time.Hour)
+		p.CRL[0].Revoke(p.Leaf().SerialNumber, at, 1, time.Time{})
+		p.OCSP[0].Revoke(p.Leaf().SerialNumber, at, 1, time.Time{})
+	}
+	writeChain(ts, args[0], p.Chain)
+}
+
+func writeChain(ts *testscript.TestScript, prefix string, c *shuintest.Chain) {
 	for name, data := range map[string][]byte{
 		".key": c.KeyPEM(), ".crt": c.PEM(), ".root.crt": c.RootPEM(),
 		".leaf.crt": shuintest.CertsPEM(c.Leaf()), ".ca.crt": shuintest.CertsPEM(c.Certs[min(1, len(c.Certs)-1)]),
 	} {
-		check(ts, os.WriteFile(ts.MkAbs(args[0]+name), data, 0o600))
+		check(ts, os.WriteFile(ts.MkAbs(prefix+name), data, 0o600))
 	}
 }
 
