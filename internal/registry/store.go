@@ -13,7 +13,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
-	"github.com/google/renameio/v2"
+	"github.com/google/renameio/v2/maybe"
 	"github.com/shuin/shuin"
 	"github.com/shuin/shuin/internal/limits"
 )
@@ -181,7 +181,7 @@ func (c *credentialFile) remove(server string) error {
 	if err != nil {
 		return err
 	}
-	return renameio.WriteFile(name, b, mode)
+	return maybe.WriteFile(name, b, mode)
 }
 
 // source is the file that decides, and the helper for a server if one does.
