@@ -3,7 +3,6 @@
 package openssl
 
 import (
-	"bytes"
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
@@ -14,7 +13,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -197,69 +195,50 @@ func (p *pki) gencrl() {
 	p.run("crl", "-in", "crl.pem", "-outform", "DER", "-out", "ca.crl")
 }
 
-// respond runs "openssl ocsp" as the responder the certificates name, with a
-// delegated certificate, until the test ends.
+// respond puts "openssl ocsp", with a delegated certificate, behind a web
+// server at the address that certificates name as their responder. openssl's
+// own server (-port) would listen on every interface.
 func (p *pki) respond() {
 	p.tb.Helper()
 	p.issue("responder", "responder", "p256")
-	_, port, err := net.SplitHostPort(p.ocsp[len("http://"):])
+	l, err := net.Listen("tcp", p.ocsp[len("http://"):])
 	if err != nil {
 		p.tb.Fatal(err)
 	}
-	cmd := exec.Command(shuintest.OpenSSLPath(p.tb), "ocsp", "-port", port, "-index", "index.txt", "-CA", "ca.pem",
-		"-rsigner", "responder.pem", "-rkey", "responder.key", "-nmin", "60")
-	out := new(lockedBuffer)
-	cmd.Dir, cmd.Stdout, cmd.Stderr = p.dir, out, out
-	if err := cmd.Start(); err != nil {
-		p.tb.Fatal(err)
-	}
-	p.tb.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-		if p.tb.Failed() {
-			p.tb.Logf("openssl ocsp said:\n%s", out)
-		}
-	})
-	// Connecting to see whether it listens would stop it: openssl 3.0 waits
-	// for ever for a request on a connection that was closed.
-	for range 100 {
-		if strings.Contains(out.String(), "waiting for OCSP client") {
-			return
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
-	p.tb.Fatal("openssl ocsp does not listen")
-}
-
-// lockedBuffer is a buffer that a process writes and a test reads.
-type lockedBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
+	srv := &httptest.Server{Listener: l, Config: &http.Server{Handler: p.behind("application/ocsp-response", "ocsp",
+		"-index", "index.txt", "-CA", "ca.pem", "-rsigner", "responder.pem", "-rkey", "responder.key", "-nmin", "60",
+		"-reqin", queryFile, "-respout", replyFile)}}
+	srv.Start()
+	p.tb.Cleanup(srv.Close)
 }
 
 // tsa puts "openssl ts -reply" behind a web server and returns its address.
 func (p *pki) tsa() string {
 	p.tb.Helper()
 	p.issue("tsa", "stamper", "rsa2048")
-	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	srv := httptest.NewServer(p.behind(shuintest.TimestampReply, "ts", "-reply", "-config", "ca.cnf", "-queryfile", queryFile, "-out", replyFile))
+	p.tb.Cleanup(srv.Close)
+	return srv.URL
+}
+
+// Files that a query is handed to openssl in, and its answer comes from.
+const (
+	queryFile = "query.der"
+	replyFile = "reply.der"
+)
+
+// behind answers each request with what one openssl process makes of its body.
+func (p *pki) behind(contentType string, args ...string) http.Handler {
+	var one sync.Mutex // the files have fixed names
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		one.Lock()
+		defer one.Unlock()
 		query, err := io.ReadAll(io.LimitReader(r.Body, 1<<20))
 		if err == nil {
-			err = os.WriteFile(p.path("query.tsq"), query, 0o600)
+			err = os.WriteFile(p.path(queryFile), query, 0o600)
 		}
 		if err == nil {
-			cmd := exec.CommandContext(r.Context(), shuintest.OpenSSLPath(p.tb), "ts", "-reply", "-config", "ca.cnf", "-queryfile", "query.tsq", "-out", "reply.tsr")
+			cmd := exec.CommandContext(r.Context(), shuintest.OpenSSLPath(p.tb), args...)
 			cmd.Dir = p.dir
 			var out []byte
 			if out, err = cmd.CombinedOutput(); err != nil {
@@ -268,15 +247,14 @@ func (p *pki) tsa() string {
 		}
 		var reply []byte
 		if err == nil {
-			reply, err = os.ReadFile(p.path("reply.tsr"))
+			reply, err = os.ReadFile(p.path(replyFile))
 		}
 		if err != nil {
+			p.tb.Logf("openssl %s: %v", args[0], err)
 			http.Error(w, err.Error(), http.StatusInternalServerError)
 			return
 		}
-		w.Header().Set("Content-Type", shuintest.TimestampReply)
+		w.Header().Set("Content-Type", contentType)
 		_, _ = w.Write(reply)
-	}))
-	p.tb.Cleanup(srv.Close)
-	return srv.URL
+	})
 }
