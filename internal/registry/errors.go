@@ -2,7 +2,6 @@ package registry
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -71,7 +70,7 @@ func parseErrors(body []byte) errcode.Errors {
 			Message string `json:"message"`
 		} `json:"errors"`
 	}
-	if json.Unmarshal(body, &b) != nil {
+	if decode(body, &b) != nil {
 		return nil
 	}
 	var errs errcode.Errors
