@@ -54,7 +54,6 @@ func freshStage(tb testing.TB, key shuintest.KeyType, length int, media string) 
 	return newStage(tb, v)
 }
 
-
 // BenchmarkAgainstNotation verifies one signature with both verifiers, in turn
 // and in the same process, and compares their CPU time: x-faster is notation-go's
 // over Shuin's. The chain has four certificates of one key type, which name no

@@ -24,12 +24,13 @@ type difference struct {
 }
 
 // differenceClass is a difference by its reason: the message of the side that
-// refuses matches.
+// refuses matches, or the envelope has what When names.
 type differenceClass struct {
 	Name    string `json:"name"`
 	Row     string `json:"row"`
 	Shuin   string `json:"shuin"`
-	Message string `json:"message"` // regular expression
+	Message string `json:"message,omitempty"` // regular expression
+	When    string `json:"when,omitempty"`    // "name-twice"
 	Why     string `json:"why"`
 }
 
