@@ -107,8 +107,8 @@ func checkCRL(crl *x509.RevocationList, issuer *x509.Certificate) error {
 	for _, ext := range crl.Extensions {
 		switch {
 		case ext.Id.Equal(oidDeltaCRLIndicator), ext.Id.Equal(oidIssuingDistributionPoint):
-			// The indicator is compared in checkDelta. The scope of a partial
-			// list does not matter where every distribution point is read.
+			// The indicator is compared in checkDelta; the scope by whoever
+			// fetched the list, who knows from which distribution point.
 		case ext.Critical: // RFC 5280, section 5.2
 			return fmt.Errorf("unsupported critical extension %v", ext.Id)
 		}

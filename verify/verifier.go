@@ -225,8 +225,7 @@ func (r *run) judge(s shuin.Signature) *Judgement {
 		asked |= j.Wants
 		r.gather(c, j)
 	}
-	if err := r.ctx.Err(); err != nil && (j.Result == shuin.Undecided || shuin.CodeOf(j.Err) == shuin.CodePluginFailed) {
-		// The caller's deadline, not the plugin or the responder.
+	if r.ctx.Err() != nil && stoppedBy(j) {
 		j.Result, j.Err = shuin.Undecided, deadline(r.ctx, j.Err)
 	}
 	if j.Wants != 0 {
@@ -234,6 +233,13 @@ func (r *run) judge(s shuin.Signature) *Judgement {
 	}
 	r.report.Signatures = append(r.report.Signatures, signatureReport(s, c.Facts, j))
 	return j
+}
+
+// stoppedBy says whether the end of the caller's time may be why j is not
+// Verified: it may look like a fault of a responder, a plugin or a store.
+func stoppedBy(j *Judgement) bool {
+	code := shuin.CodeOf(j.Err)
+	return j.Result == shuin.Undecided || code == shuin.CodePluginFailed || code == shuin.CodeInvalidInput
 }
 
 // gather gets the evidence a judgement lacks.

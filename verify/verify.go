@@ -1,8 +1,15 @@
 // Package verify is the only place that says whether a signature is good or
-// bad. [Examine] makes policy-free facts of an envelope, once; [Judge] decides
-// from facts, a statement, trust and a time. [Verifier] joins the two for one
-// artifact and asks the world, through the interfaces below, for what cannot
-// be decided from values: revocation status and verification plugins.
+// bad. An [Examiner] makes policy-free [Facts] of an envelope, once; [Judge]
+// decides from facts, a statement, trust and a time, and says what evidence it
+// lacks. A [Verifier] joins the two for one artifact and asks the world,
+// through the interfaces below, for what cannot be decided from values:
+// trust stores, revocation status and verification plugins. [EvaluateOCSP] and
+// [EvaluateCRL] judge what a revocation door fetched.
+//
+// It fetches nothing, reads no clock, disk or environment, and logs nothing.
+// It does not resolve tags, and it does not ask anybody about a chain that no
+// named trust store anchors. "Bad" and "could not check" never mix: see
+// [shuin.Code.Undecided].
 package verify
 
 import (
