@@ -8,12 +8,14 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/shuin/shuin"
 	"github.com/shuin/shuin/internal/devregistry"
 )
 
 type devRegistryOptions struct {
 	devregistry.Options
-	listen string
+	listen  string
+	samples []string
 }
 
 func newDevRegistryCmd(a *app) *cobra.Command {
@@ -24,8 +26,8 @@ func newDevRegistryCmd(a *app) *cobra.Command {
 		Long: a.help(`Run a small OCI 1.1 registry in this process, for trials and tests; it is not for production.
 Without --dir its content is gone when it ends. The other switches make it answer as older or broken registries do.
 
-Example - A registry in memory:
-  {} dev-registry
+Example - A registry in memory, with an image to try signing on:
+  {} dev-registry --sample hello:v1
 
 Example - A registry without the referrers API, kept in a directory, behind a password:
   {} dev-registry --listen localhost:5001 --dir ./registry --no-referrers --username u --password-file ./password
@@ -35,6 +37,7 @@ Example - A registry without the referrers API, kept in a directory, behind a pa
 	var passwordFile string
 	fs := cmd.Flags()
 	fs.StringVar(&o.listen, "listen", "localhost:5000", "address to listen on, host:port; port 0 picks a free one")
+	fs.StringArrayVar(&o.samples, "sample", nil, "repository:tag of a one-file image to put there at the start; may be repeated")
 	fs.StringVar(&o.Dir, "dir", "", "directory that keeps the content; empty: in memory")
 	fs.BoolVar(&o.NoReferrers, "no-referrers", false, "answer 404 to the referrers API")
 	fs.BoolVar(&o.Referrers405, "referrers-405", false, "answer 405 to the referrers API")
@@ -91,7 +94,21 @@ func (a *app) devRegistry(ctx context.Context, o *devRegistryOptions) (err error
 	if err != nil {
 		return fmt.Errorf("dev registry: %w", err)
 	}
-	if _, err := fmt.Fprintf(a.stdout, "Listening on %s\n", net.JoinHostPort(host, port)); err != nil {
+	address := net.JoinHostPort(host, port)
+	for _, sample := range o.samples {
+		ref, err := shuin.ParseReference(address + "/" + sample)
+		if err != nil {
+			return err
+		}
+		digest, err := registry.PutSample(ref)
+		if err != nil {
+			return err
+		}
+		if _, err := fmt.Fprintf(a.stdout, "Sample image %s@%s\n", ref, digest); err != nil {
+			return err
+		}
+	}
+	if _, err := fmt.Fprintf(a.stdout, "Listening on %s\n", address); err != nil {
 		return err
 	}
 	return registry.Serve(ctx, ln)
