@@ -26,7 +26,7 @@ if [ -z "${SHUIN:-}" ]; then
 	[ -x "$SHUIN" ] || make -C "$root" build >&2 || fail "make build"
 fi
 [ -x "$SHUIN" ] || fail "no program at $SHUIN"
-command -v curl >/dev/null || fail "curl is needed to push an image"
+command -v curl >/dev/null || fail "curl is needed to see when the registry answers"
 
 home=$(mktemp -d)
 server=
@@ -54,45 +54,15 @@ shuin() {
 	"$SHUIN" "$@"
 }
 
-sha256() {
-	if command -v sha256sum >/dev/null; then sha256sum "$1"; else shasum -a 256 "$1"; fi | cut -d' ' -f1
-}
-size() { wc -c <"$1" | tr -d ' '; }
-
-# push_blob FILE REPOSITORY: one POST (OCI distribution specification, end-4b).
-push_blob() {
-	curl -fsS -X POST -H 'Content-Type: application/octet-stream' --data-binary "@$1" \
-		"http://$registry/v2/$2/blobs/uploads/?digest=sha256:$(sha256 "$1")" >/dev/null || fail "push a blob to $2"
-}
-
-# push_image REPOSITORY TAG TEXT: an image of one file that holds TEXT.
-push_image() {
-	local dir=$home/image-$2
-	mkdir -p "$dir/rootfs"
-	echo "$3" >"$dir/rootfs/hello.txt"
-	tar -C "$dir/rootfs" -cf "$dir/layer.tar" hello.txt
-	printf '{"architecture":"amd64","os":"linux","config":{},"rootfs":{"type":"layers","diff_ids":["sha256:%s"]}}' \
-		"$(sha256 "$dir/layer.tar")" >"$dir/config.json"
-	local image=application/vnd.oci.image
-	printf '{"schemaVersion":2,"mediaType":"%s.manifest.v1+json","config":{"mediaType":"%s.config.v1+json","digest":"sha256:%s","size":%s},"layers":[{"mediaType":"%s.layer.v1.tar","digest":"sha256:%s","size":%s}]}' \
-		$image $image "$(sha256 "$dir/config.json")" "$(size "$dir/config.json")" \
-		$image "$(sha256 "$dir/layer.tar")" "$(size "$dir/layer.tar")" >"$dir/manifest.json"
-	push_blob "$dir/config.json" "$1"
-	push_blob "$dir/layer.tar" "$1"
-	curl -fsS -X PUT -H "Content-Type: $image.manifest.v1+json" --data-binary "@$dir/manifest.json" \
-		"http://$registry/v2/$1/manifests/$2" >/dev/null || fail "push $1:$2"
-	echo "pushed $registry/$1:$2 (sha256:$(sha256 "$dir/manifest.json"))"
-}
-
 echo "== A test key, which becomes the default signing key"
 shuin cert generate-test --default trial.example
 
 echo
-echo "== A registry on $registry"
+echo "== A registry on $registry, with two small images in it"
 if curl -s -o "$home/nobody" "http://$registry/v2/"; then
 	fail "something listens on $registry already; choose another port: PORT=5001 $0"
 fi
-"$SHUIN" dev-registry --listen "$registry" >"$home/registry.log" 2>&1 &
+"$SHUIN" dev-registry --listen "$registry" --sample trial/app:v1 --sample trial/app:v2 >"$home/registry.log" 2>&1 &
 server=$!
 for _ in $(seq 100); do
 	curl -fsS -o "$home/up" "http://$registry/v2/" 2>"$home/curl.log" && break
@@ -100,7 +70,7 @@ for _ in $(seq 100); do
 	sleep 0.1
 done
 [ -e "$home/up" ] || fail "the registry does not answer: $(cat "$home/curl.log")"
-push_image trial/app v1 "hello from v1"
+cat "$home/registry.log"
 
 echo
 echo "== Sign by tag (the tag is pinned to its digest), and list"
@@ -129,7 +99,6 @@ shuin verify "$registry/trial/app:v1"
 echo
 echo "== The same repository, an image signed with a key that the policy does not trust"
 shuin cert generate-test stranger.example
-push_image trial/app v2 "hello from v2"
 shuin sign --key stranger.example "$registry/trial/app:v2"
 status=0
 shuin verify "$registry/trial/app:v2" || status=$?

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"github.com/opencontainers/go-digest"
+	"github.com/shuin/shuin"
 	"github.com/shuin/shuin/internal/limits"
 )
 
@@ -310,6 +312,46 @@ func TestSeedsNeedNoRequest(t *testing.T) {
 			t.Error("seeds are in the log")
 		}
 	})
+}
+
+func TestASampleImageIsWhole(t *testing.T) {
+	r, err := New(Options{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	ref := shuin.Reference{Registry: "localhost:1", Repository: "a/b", Tag: "v1"}
+	d, err := r.PutSample(ref)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, err := r.PutSample(ref); err != nil || again != d {
+		t.Errorf("the same sample is %s, %v; it was %s", again, err, d)
+	}
+	_, body, ok := r.Manifest("a/b", "v1")
+	if !ok || digest.FromBytes(body) != d {
+		t.Fatalf("the tag does not name %s", d)
+	}
+	var m struct{ Config, Layers json.RawMessage }
+	if err := json.Unmarshal(body, &m); err != nil {
+		t.Fatal(err)
+	}
+	var layers []shuin.Descriptor
+	if err := json.Unmarshal(m.Layers, &layers); err != nil || len(layers) != 1 {
+		t.Fatalf("layers %s, %v", m.Layers, err)
+	}
+	for _, blob := range layers {
+		w := httptest.NewRecorder()
+		r.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/v2/a/b/blobs/"+blob.Digest.String(), nil))
+		if w.Code != http.StatusOK || int64(w.Body.Len()) != blob.Size || !strings.Contains(w.Body.String(), "a/b:v1") {
+			t.Errorf("layer: status %d, %d bytes", w.Code, w.Body.Len())
+		}
+	}
+	for _, bad := range []shuin.Reference{{Repository: "a"}, {Tag: "v1"}, {Repository: "a", Tag: "v1", Digest: d}} {
+		if _, err := r.PutSample(bad); err == nil {
+			t.Errorf("%+v was stored", bad)
+		}
+	}
 }
 
 func TestManyWritersLoseNothing(t *testing.T) {
