@@ -211,6 +211,12 @@ func TestTheCallersDeadlineLeavesItUndecided(t *testing.T) {
 	}
 	want(t, s.run(ctx), shuin.Undecided, shuin.CodeDeadline, "")
 
+	// It ends while a trust store is loaded.
+	ctx, cancel = context.WithCancel(t.Context())
+	s = newScene(t)
+	s.stores.err, s.stores.loading = context.Canceled, cancel
+	want(t, s.run(ctx), shuin.Undecided, shuin.CodeDeadline, "")
+
 	// What is bad stays bad.
 	s = newScene(t)
 	ctx, cancel = context.WithCancel(t.Context())

@@ -106,6 +106,19 @@ func TestCRLsAreJudged(t *testing.T) {
 		{"REV-02 a delta that needs a newer base", func() (*shuintest.CRL, *shuintest.CRL) { return newCRL(5), newDelta(7, 6) }, none, verify.StatusUnavailable},
 		{"REV-02 a delta no newer than the base", func() (*shuintest.CRL, *shuintest.CRL) { return newCRL(5), newDelta(5, 3) }, none, verify.StatusUnavailable},
 		{"REV-02 a delta without its indicator", func() (*shuintest.CRL, *shuintest.CRL) { return newCRL(1), newCRL(2) }, none, verify.StatusUnavailable},
+		{"REV-02 a delta whose indicator cannot be read", func() (*shuintest.CRL, *shuintest.CRL) {
+			d := newCRL(2)
+			d.Mutate = func(l *x509.RevocationList) {
+				l.ExtraExtensions = []pkix.Extension{{Id: shuintest.OIDDeltaCRL, Critical: true, Value: []byte{5, 0}}}
+			}
+			return newCRL(1), d
+		}, none, verify.StatusUnavailable},
+		{"REV-03 an invalidity date that cannot be read", base(func(c *shuintest.CRL) {
+			c.Revoke(leaf, begin, 1, none)
+			c.Mutate = func(l *x509.RevocationList) {
+				l.RevokedCertificateEntries[0].ExtraExtensions = []pkix.Extension{{Id: shuintest.OIDInvalidityDate, Value: []byte{5, 0}}}
+			}
+		}), none, verify.StatusUnavailable},
 		{"REV-02 a delta of another CA", func() (*shuintest.CRL, *shuintest.CRL) {
 			d := newDelta(2, 1)
 			d.Key, d.Issuer = otherChain.Keys[1], otherChain.Certs[1]

@@ -57,10 +57,15 @@ type storesOf struct {
 	certs map[string][]*x509.Certificate // by "type:name"
 	made  map[string]*trust.Store
 	err   error
+
+	loading func() // called by each load, where set
 }
 
 func (s *storesOf) Store(_ context.Context, name trust.StoreName) (*trust.Store, error) {
 	s.loads++
+	if s.loading != nil {
+		s.loading()
+	}
 	if s.err != nil {
 		return nil, s.err
 	}

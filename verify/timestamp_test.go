@@ -9,6 +9,7 @@ import (
 	"github.com/shuin/shuin"
 	"github.com/shuin/shuin/envelope"
 	"github.com/shuin/shuin/internal/shuintest"
+	"github.com/shuin/shuin/trust"
 	"github.com/shuin/shuin/verify"
 )
 
@@ -104,6 +105,10 @@ func TestTimestampsDecide(t *testing.T) {
 		{"TSA-04 timestamp in the first second, a second of accuracy", func(s *scene) {
 			s.stamped(begin, func(c *shuintest.TSA) { c.Accuracy = time.Second })
 		}, shuin.NotVerified, shuin.CodeExpired, ""},
+		{"TS-02 the tsa store cannot be loaded", func(s *scene) {
+			s.stamped(signed, nil)
+			s.trusts[1] = "tsa:missing"
+		}, shuin.NotVerified, shuin.CodeInvalidInput, ""},
 		{"ATT-11 under a signing authority no timestamp is looked for", func(s *scene) {
 			s.env.Scheme, s.trusts = shuintest.SchemeSigningAuthority, []string{"signingAuthority:acme", "tsa:clock"}
 			s.options.Now = later
@@ -202,6 +207,46 @@ func TestRevocationOfTheTimestampIsAskedWhateverThePolicySaysOfRevocation(t *tes
 				t.Errorf("asked for purposes %v at %v", asked.asked, asked.at)
 			}
 		})
+	}
+}
+
+// TestATimestampsOwnChainIsJudgedHere: whatever read the token, its chain is
+// anchored and held against its time by the judgement itself (TSA-03).
+func TestATimestampsOwnChainIsJudgedHere(t *testing.T) {
+	s := newScene(t)
+	s.stamped(now, nil)
+	s.setUp()
+	sig := s.list.found[0]
+	facts := new(verify.Examiner).Examine(sig.EnvelopeMediaType, sig.Envelope, s.artifact)
+	doc := s.document()
+	load := func(name string) verify.Anchors {
+		n, err := trust.ParseStoreName(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		st, err := s.stores.Store(t.Context(), n)
+		return verify.Anchors{Stores: []*trust.Store{st}, Err: err}
+	}
+	ended := shuintest.MustChain(shuintest.ChainOptions{NotBefore: begin, NotAfter: begin.Add(time.Hour), Family: 9, CA: "TSA", Timestamping: true})
+	s.stores.certs["tsa:ended"] = []*x509.Certificate{ended.Root()}
+	for name, tt := range map[string]struct {
+		token   *envelope.Timestamp
+		anchors verify.Anchors
+		code    shuin.Code
+	}{
+		"good":              {&envelope.Timestamp{Chain: tsaChain.Certs, Time: now}, load("tsa:clock"), ""},
+		"no token":          {nil, load("tsa:clock"), shuin.CodeTampered},
+		"a stranger":        {&envelope.Timestamp{Chain: otherChain.Certs, Time: now}, load("tsa:clock"), shuin.CodeUntrusted},
+		"only the TSA leaf": {&envelope.Timestamp{Chain: tsaChain.Certs[:1], Time: now}, load("tsa:clock"), shuin.CodeUntrusted},
+		"ended before":      {&envelope.Timestamp{Chain: ended.Certs, Time: now}, load("tsa:ended"), shuin.CodeExpired},
+	} {
+		c := &verify.Case{
+			Facts: facts, Statement: &doc.Statements[0], Now: now, Anchors: load("ca:acme"),
+			Timestamp: &verify.TimestampEvidence{Anchors: tt.anchors, Token: tt.token},
+		}
+		if j := verify.Judge(c); shuin.CodeOf(j.Err) != tt.code {
+			t.Errorf("%s: %v, want %q", name, j.Err, tt.code)
+		}
 	}
 }
 
