@@ -64,6 +64,7 @@ var rooms = map[string]room{
 	"test/demo":       {kind: trial},
 	"test/many":       {kind: trial},
 	"test/openssl":    {kind: trial},
+	"test/readme":     {kind: trial},
 	"test/tensigners": {kind: trial},
 }
 
