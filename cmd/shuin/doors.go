@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 
 	"github.com/shuin/shuin"
+	"github.com/shuin/shuin/internal/plugin"
 	"github.com/shuin/shuin/internal/registry"
 )
 
@@ -76,4 +77,13 @@ func (a *app) experimental(usage string) string {
 		return fmt.Sprintf("[Experimental] %s", usage)
 	}
 	return usage
+}
+
+// plugins are the plugins that are installed.
+func (a *app) plugins() *plugin.Host {
+	host := &plugin.Host{Dir: a.dir().Plugins()}
+	if a.log != nil {
+		host.Trace = func(text string) { a.log.Debug(text) }
+	}
+	return host
 }

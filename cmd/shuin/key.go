@@ -21,6 +21,6 @@ Example - Take keys off the list:
   {} key delete <key_name>...
 `),
 	}
-	cmd.AddCommand(newKeyUpdateCmd(a), newKeyListCmd(a), newKeyDeleteCmd(a))
+	cmd.AddCommand(newKeyAddCmd(a), newKeyUpdateCmd(a), newKeyListCmd(a), newKeyDeleteCmd(a))
 	return cmd
 }

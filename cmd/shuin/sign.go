@@ -74,19 +74,20 @@ Example - Sign for 24 hours, with a timestamp:
 // sign reads all files and checks all flags before it uses the network.
 func (a *app) sign(ctx context.Context, o *signOptions) error {
 	a.startDebug(o.debug)
-	signer, keyConfig, err := a.newSigner(ctx, &o.signerFlags)
+	so, err := o.signing()
 	if err != nil {
 		return err
 	}
+	signer, config, err := a.newSigner(ctx, &o.signerFlags, so.PluginConfig)
+	if err != nil {
+		return err
+	}
+	so.PluginConfig = config
 	ref, err := parseReference(o.reference, o.layout)
 	if err != nil {
 		return err
 	}
 	repo, err := a.openTarget(ref, &o.registryFlags, o.forceReferrersTag)
-	if err != nil {
-		return err
-	}
-	so, err := a.signingOptions(o, keyConfig)
 	if err != nil {
 		return err
 	}
@@ -111,14 +112,13 @@ func (a *app) sign(ctx context.Context, o *signOptions) error {
 	return err
 }
 
-// signingOptions checks what the flags say of the signature. The key's own
-// plugin configuration is overridden by the flags'.
-func (a *app) signingOptions(o *signOptions, keyConfig map[string]string) (sign.Options, error) {
+// signing is what the flags say of the signature.
+func (o *signOptions) signing() (sign.Options, error) {
 	mediaType, err := envelopeMediaType(o.signerFlags.format)
 	if err != nil {
 		return sign.Options{}, err
 	}
-	metadata, pluginConfig, err := o.metadataFlags.parse()
+	metadata, config, err := o.metadataFlags.parse()
 	if err != nil {
 		return sign.Options{}, err
 	}
@@ -127,12 +127,6 @@ func (a *app) signingOptions(o *signOptions, keyConfig map[string]string) (sign.
 	}
 	if o.expiry%time.Second != 0 {
 		return sign.Options{}, invalid("expiry duration supports minimum granularity of seconds")
-	}
-	config := make(map[string]string, len(keyConfig)+len(pluginConfig))
-	for _, m := range []map[string]string{keyConfig, pluginConfig} {
-		for k, v := range m {
-			config[k] = v
-		}
 	}
 	return sign.Options{MediaType: mediaType, Expiry: o.expiry, Metadata: metadata, PluginConfig: config}, nil
 }

@@ -2,11 +2,15 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"maps"
 
 	"github.com/spf13/cobra"
 
+	"github.com/shuin/shuin"
 	"github.com/shuin/shuin/internal/keys/file"
 	"github.com/shuin/shuin/internal/notationdir"
+	"github.com/shuin/shuin/internal/plugin"
 	"github.com/shuin/shuin/sign"
 )
 
@@ -30,20 +34,57 @@ func (s *signerFlags) add(a *app, cmd *cobra.Command) {
 }
 
 // newSigner makes a signer of the key that the flags choose. config is what
-// the key list says to hand to the key's plugin.
-func (a *app) newSigner(ctx context.Context, s *signerFlags) (signer *sign.Signer, config map[string]string, err error) {
+// the flags say to hand to a plugin; it counts before what the key list says.
+// The whole of it is returned.
+func (a *app) newSigner(ctx context.Context, s *signerFlags, config map[string]string) (*sign.Signer, map[string]string, error) {
 	key := notationdir.SigningKey{ID: s.id, PluginName: s.plugin}
 	if s.id == "" || s.plugin == "" {
+		var err error
 		if key, err = a.listedKey(s.key); err != nil {
 			return nil, nil, err
 		}
 	}
-	signer = &sign.Signer{Agent: a.userAgent()}
-	if key.Local() {
+	signer := &sign.Signer{Agent: a.userAgent()}
+	var err error
+	switch {
+	case key.Local():
 		signer.Key, err = file.Load(key.KeyPath, key.CertPath)
-		return signer, nil, err
+	case key.External():
+		config = merged(key.PluginConfig, config)
+		err = a.usePlugin(ctx, signer, key, config)
+	default:
+		err = invalid("unsupported key, either provide a local key and certificate file paths, or a key name in config.json, check https://notaryproject.dev/docs/user-guides/how-to/notation-config-file/ for details")
 	}
-	return nil, nil, invalid("unsupported key, either provide a local key and certificate file paths, or a key name in config.json, check https://notaryproject.dev/docs/user-guides/how-to/notation-config-file/ for details")
+	if err != nil {
+		return nil, nil, err
+	}
+	return signer, config, nil
+}
+
+// usePlugin lets a plugin sign: the bytes where it can, else the whole envelope.
+func (a *app) usePlugin(ctx context.Context, signer *sign.Signer, key notationdir.SigningKey, config map[string]string) error {
+	p, err := a.plugins().Open(ctx, key.PluginName, config)
+	if err != nil {
+		return err
+	}
+	switch {
+	case p.Has(plugin.CapabilityRaw):
+		signer.Key, err = p.RawKey(key.ID, config)
+	case p.Has(plugin.CapabilityEnvelope):
+		signer.Enveloper, err = p.Enveloper(key.ID, config)
+	default:
+		err = &shuin.Error{Code: shuin.CodePluginFailed, Message: fmt.Sprintf("plugin %q does not have signing capabilities", key.PluginName)}
+	}
+	return err
+}
+
+// merged is all of maps in one; a later one counts.
+func merged(all ...map[string]string) map[string]string {
+	out := map[string]string{}
+	for _, m := range all {
+		maps.Copy(out, m)
+	}
+	return out
 }
 
 // listedKey is a key of the key list; without a name the default one.

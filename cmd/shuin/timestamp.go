@@ -50,6 +50,9 @@ func (a *app) addTimestamper(signer *sign.Signer, t *timestampFlags) error {
 	if t.url == "" {
 		return nil
 	}
+	if signer.Enveloper != nil {
+		return invalid("timestamping: this key's plugin makes whole envelopes: only the plugin can add a timestamp")
+	}
 	a.debug().Info(fmt.Sprintf("Configured to timestamp with TSA %q", t.url))
 	root, err := readTSARoot(t.rootCert)
 	if err != nil {

@@ -107,6 +107,7 @@ func (a *app) verifyReference(ctx context.Context, repo target, ref shuin.Refere
 	verifier := &verify.Verifier{
 		Stores:        a.dir(),
 		Revocation:    a.revocationChecker(&o.revocation),
+		Plugins:       a.plugins(),
 		MaxSignatures: o.maxSignatures,
 	}
 	return verifier.Verify(ctx, artifact, signatures, doc, vo), nil
