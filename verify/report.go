@@ -85,19 +85,21 @@ func (r *run) conclude(more bool, maximum int, listing error) *shuin.Report {
 		})
 	}
 	if err := r.mostTelling(shuin.Undecided); err != nil {
-		r.fail(r.summary(err))
-		r.report.Result = shuin.Undecided
-		return r.report
+		return r.fail(r.summary(err))
 	}
-	r.fail(r.summary(r.mostTelling(shuin.NotVerified)))
-	r.report.Result = shuin.NotVerified
-	return r.report
+	return r.fail(r.summary(r.mostTelling(shuin.NotVerified)))
 }
 
 // summary says how many signatures there were; the reason's code and hint stay.
 func (r *run) summary(err error) error {
 	msg := "the signature does not verify"
-	if n := len(r.report.Signatures); n > 1 {
+	n := len(r.report.Signatures)
+	switch undecided := resultOf(err) == shuin.Undecided; {
+	case undecided && n == 1:
+		msg = "the signature could not be checked"
+	case undecided:
+		msg = fmt.Sprintf("none of the %d signatures verifies, and not all could be checked", n)
+	case n > 1:
 		msg = fmt.Sprintf("none of the %d signatures verifies; the nearest", n)
 	}
 	return &shuin.Error{Code: shuin.CodeOf(err), Message: msg, Hint: shuin.HintOf(err), Err: err}

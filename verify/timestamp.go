@@ -53,7 +53,7 @@ func (j *judging) presentTime() {
 	e := j.Facts.Envelope
 	if e.Scheme == envelope.SchemeSigningAuthority {
 		at := e.AuthenticSigningTime
-		err := j.outsideValidity(at, at, "at the authentic signing time "+stamp(at))
+		err := j.outsideValidity(at, at, "the authentic signing time "+stamp(at))
 		j.set(iTimestamp, outcomeOf(err), err)
 		j.out.Time = at
 		if j.out.TrustStore != "" {
@@ -77,13 +77,13 @@ func (j *judging) outsideValidity(from, to time.Time, when string) error {
 		case from.Before(c.NotBefore):
 			return &shuin.Error{
 				Code:    shuin.CodeExpired,
-				Message: fmt.Sprintf("certificate %q was not valid yet %s: it begins at %s", c.Subject, when, stamp(c.NotBefore)),
+				Message: fmt.Sprintf("certificate %q is valid from %s, which is after %s", c.Subject, stamp(c.NotBefore), when),
 				Hint:    "check the clock; otherwise have the artifact signed with a valid certificate",
 			}
 		case to.After(c.NotAfter):
 			return &shuin.Error{
 				Code:    shuin.CodeExpired,
-				Message: fmt.Sprintf("certificate %q was not valid any more %s: it ended at %s", c.Subject, when, stamp(c.NotAfter)),
+				Message: fmt.Sprintf("certificate %q expired at %s, which is before %s", c.Subject, stamp(c.NotAfter), when),
 				Hint:    "a signature outlives its certificate only with a timestamp, and a tsa: trust store in the trust policy",
 			}
 		}
@@ -144,7 +144,7 @@ func (j *judging) judgeToken() error {
 		return &shuin.Error{Code: shuin.CodeExpired, Message: "the timestamping authority's certificates were not valid at " + stamp(t.Token.Time)}
 	}
 	from, to := t.Token.Time.Add(-t.Token.Accuracy), t.Token.Time.Add(t.Token.Accuracy)
-	return j.outsideValidity(from, to, "at the timestamp "+stamp(t.Token.Time))
+	return j.outsideValidity(from, to, "the timestamp "+stamp(t.Token.Time))
 }
 
 // timestampRevocation is the last of the timestamp's checks. It is made
