@@ -55,9 +55,10 @@ func checkValid(certs []*x509.Certificate, at time.Time) error {
 	return nil
 }
 
-// checkOwn reads the finished envelope as a stranger would, compares it field
-// by field with what was meant, and verifies the value.
-func checkOwn(data []byte, want *envelope.Envelope, signed []byte, certs []*x509.Certificate) error {
+// checkOwn reads the finished envelope as a stranger would and compares it
+// field by field with what was meant. The signature's value was verified
+// before: the envelope is good if it carries that value over the same bytes.
+func checkOwn(data []byte, want *envelope.Envelope, signed []byte) error {
 	got, err := envelope.Parse(want.MediaType, data)
 	if err != nil {
 		return err
@@ -68,7 +69,7 @@ func checkOwn(data []byte, want *envelope.Envelope, signed []byte, certs []*x509
 	if !bytes.Equal(got.SignedBytes(), signed) {
 		return errors.New("the envelope came out with other signed bytes than were signed")
 	}
-	return got.Algorithm.VerifySignature(certs[0].PublicKey, got.SignedBytes(), got.Signature)
+	return nil
 }
 
 func firstDifference(got, want *envelope.Envelope) string {

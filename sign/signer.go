@@ -66,8 +66,8 @@ type Signed struct {
 // annotationCreated is the OCI image specification's key, RFC 3339.
 const annotationCreated = "org.opencontainers.image.created"
 
-// Sign signs a and checks what it made before it returns it: parsed again,
-// compared field by field, value verified, certificate rules checked (WF-01).
+// Sign signs a and checks what it made before it returns it: value verified,
+// certificate rules checked, parsed again and compared field by field (WF-01).
 // The error is a [*shuin.Error]; after an error there is nothing to store.
 func (s *Signer) Sign(ctx context.Context, a shuin.Artifact, o Options) (*Signed, error) {
 	if err := s.checkInput(o); err != nil {
@@ -163,6 +163,12 @@ func (s *Signer) byKey(ctx context.Context, payload []byte, o Options) (*Signed,
 	if err != nil {
 		return nil, failed("check signing certificate", shuin.CodeInvalidInput, err)
 	}
+	if err := alg.VerifySignature(certs[0].PublicKey, unsigned.SignedBytes(), signature); err != nil {
+		return nil, &shuin.Error{
+			Code: shuin.CodeInvalidInput, Message: "the signing key's signature is not one of the signing certificate", Err: err,
+			Hint: "check that the certificate belongs to the key",
+		}
+	}
 	token, err := s.timestamp(ctx, signature, alg, certs)
 	if err != nil {
 		return nil, failed("timestamp", shuin.CodeMalformed, err)
@@ -176,7 +182,7 @@ func (s *Signer) byKey(ctx context.Context, payload []byte, o Options) (*Signed,
 		Scheme: draft.Scheme, SigningTime: draft.SigningTime, Expiry: draft.Expiry,
 		Chain: chain, TimestampToken: token, SigningAgent: s.Agent, Signature: signature,
 	}
-	if err := checkOwn(data, want, unsigned.SignedBytes(), certs); err != nil {
+	if err := checkOwn(data, want, unsigned.SignedBytes()); err != nil {
 		return nil, failed("check the finished signature", shuin.CodeInternal, err)
 	}
 	return finish(data, want, nil)

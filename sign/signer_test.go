@@ -228,13 +228,13 @@ func TestNothingIsSignedThatMayNotBe(t *testing.T) {
 			k.der = append([][]byte{other.DER[0]}, k.der[1:]...)
 		}, shuin.CodeInvalidInput},
 		{"ALG-02 an algorithm that is not the key's", func(_ *sign.Signer, k *key, _ *sign.Options) { k.algorithm = envelope.ES384 }, shuin.CodeInvalidInput},
-		{"a key that is not the certificate's", func(_ *sign.Signer, k *key, _ *sign.Options) { k.signer = other.Key() }, shuin.CodeInternal},
+		{"a key that is not the certificate's", func(_ *sign.Signer, k *key, _ *sign.Options) { k.signer = other.Key() }, shuin.CodeInvalidInput},
 		{"a signature that came out wrong", func(_ *sign.Signer, k *key, _ *sign.Options) {
 			k.change = func(b []byte) []byte { b[3] ^= 1; return b }
-		}, shuin.CodeInternal},
+		}, shuin.CodeInvalidInput},
 		{"a signature that came out empty", func(_ *sign.Signer, k *key, _ *sign.Options) {
 			k.change = func([]byte) []byte { return nil }
-		}, shuin.CodeInternal},
+		}, shuin.CodeInvalidInput},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -296,10 +296,15 @@ func TestTSA01AnyTimestampFailureFailsTheSigning(t *testing.T) {
 
 func TestNobodyIsAskedToTimestampWhatMayNotBeSigned(t *testing.T) {
 	c := newClock(now)
-	k := newKey(t, signing)
-	k.der = k.der[:1]
-	if _, err := (&sign.Signer{Key: k, Timestamper: c}).Sign(t.Context(), newArtifact(t, nil), options()); err == nil || c.asked != 0 {
-		t.Errorf("asked %d times, %v", c.asked, err)
+	for name, spoil := range map[string]func(k *key){
+		"an incomplete chain": func(k *key) { k.der = k.der[:1] },
+		"a bad signature":     func(k *key) { k.change = func(b []byte) []byte { b[3] ^= 1; return b } },
+	} {
+		k := newKey(t, signing)
+		spoil(k)
+		if _, err := (&sign.Signer{Key: k, Timestamper: c}).Sign(t.Context(), newArtifact(t, nil), options()); err == nil || c.asked != 0 {
+			t.Errorf("%s: asked %d times, %v", name, c.asked, err)
+		}
 	}
 }
 
