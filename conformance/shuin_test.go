@@ -75,6 +75,8 @@ func shuinDecides(t *testing.T, v *vector) []reason {
 		err = shuinSign(t.Context(), input[signCase](t, v), v.Now)
 	case "plugin":
 		err = shuinPlugin(t, input[pluginCase](t, v))
+	case "signplugin":
+		err = shuinSignPlugin(t, v)
 	default:
 		t.Fatalf("unknown kind %q", v.Kind)
 	}

@@ -76,6 +76,8 @@ func upstream(t *testing.T, v *vector) (err error, ok bool) {
 		at(t, v.Now, func(t *testing.T) { err = upstreamSign(t.Context(), in) })
 	case "plugin":
 		err = upstreamPlugin(t, input[pluginCase](t, v))
+	case "signplugin":
+		err = upstreamSignPlugin(t, v)
 	default:
 		return nil, false
 	}

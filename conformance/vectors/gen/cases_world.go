@@ -513,7 +513,7 @@ func pluginCases(b *book) {
 	}
 	ok("PLG-06/describe-key", "the key asked for", key(pluginProcess{Stdout: `{"keyId":"key-1","keySpec":"EC-256"}`}))
 	no("PLG-06/other-key", "another key's description", key(pluginProcess{Stdout: `{"keyId":"key-2","keySpec":"EC-256"}`}))
-	no("PLG-06/unknown-key-spec", "an unknown key spec", key(pluginProcess{Stdout: `{"keyId":"key-1","keySpec":"EC-224"}`}))
+	no("PLG-06/unknown-key-spec", "an unknown key spec", key(pluginProcess{Stdout: `{"keyId":"key-1","keySpec":"EC-224"}`}), "ALG-02")
 	ok("PLG-12/key-found", "no error", key(pluginProcess{Stdout: `{"keyId":"key-1","keySpec":"RSA-2048"}`}))
 	no("PLG-12/access-denied", "ACCESS_DENIED", key(pluginProcess{Stderr: `{"errorCode":"ACCESS_DENIED","errorMessage":"not for you"}`, Exit: 1}), "PLG-04")
 	no("PLG-12/validation-error", "VALIDATION_ERROR", key(pluginProcess{Stderr: `{"errorCode":"VALIDATION_ERROR","errorMessage":"what key?"}`, Exit: 1}), "PLG-04")
@@ -553,4 +553,50 @@ func pluginVerifierCases(b *book) {
 		d.sign = func(in []byte) []byte { sig := d.key.raw(d.hash, in); sig[5] ^= 1; return sig }
 	}
 	b.refuse("PLG-11/broken-signature", "the plugin agrees, the signature is wrong", "integrity", tampered, s, "JWS-09", "VER-01")
+}
+
+// signPluginInput is a signing plugin: a key, a chain, and what the plugin does
+// wrong. The plugin has to be played by a process, since what it signs is made
+// at the time of signing.
+type signPluginInput struct {
+	Command string   `json:"command"` // "generate-signature" or "generate-envelope"
+	Key     []byte   `json:"key"`     // PKCS #8
+	Chain   [][]byte `json:"chain"`
+	// Fault is what is wrong with the answer; empty: nothing.
+	Fault        string            `json:"fault,omitempty"`
+	UserMetadata map[string]string `json:"userMetadata,omitempty"`
+}
+
+func signPluginCases(b *book) {
+	in := func(command, fault string, chain []*cert) signPluginInput {
+		return signPluginInput{Command: command, Key: must(x509.MarshalPKCS8PrivateKey(leaf.key.Signer)), Chain: der(chain), Fault: fault,
+			UserMetadata: map[string]string{"io.example.build": "7"}}
+	}
+	wrong := under(newLeaf("codeSigning", "Leaf", func(s *spec) { s.KeyUsage |= x509.KeyUsageKeyEncipherment }), issuing, rootCA)
+	for row, command := range map[string]string{"PLG-06": "generate-signature", "PLG-07": "generate-envelope"} {
+		ok := func(id, title, fault string) {
+			b.add(&vector{ID: row + "/" + id, Title: title, Kind: "signplugin", Valid: true, Input: in(command, fault, chainOf("p256"))})
+		}
+		no := func(id, title, fault string, chain []*cert, rows ...string) {
+			b.add(&vector{ID: row + "/" + id, Title: title, Kind: "signplugin", Input: in(command, fault, chain), Expect: &expect{Rows: rows}})
+		}
+		ok("good", "an answer as it should be", "")
+		no("broken-signature", "one bit of the signature is wrong", "broken-signature", chainOf("p256"), "JWS-09")
+		no("another-chain", "the chain of another key", "", []*cert{strangerLeaf, strangerRoot}, "JWS-09")
+		no("wrong-key-usage", "a leaf that may encipher keys", "", wrong, "CERT-06", "CERT-01")
+		no("no-root", "a chain without its root", "", chainOf("p256")[:2], "CERT-10", "CERT-11")
+		no("no-chain", "no chain", "", nil, "CERT-10", "JWS-07", "ATT-10")
+		if command == "generate-signature" {
+			no("other-key-id", "the answer is of another key", "other-key-id", chainOf("p256"))
+			no("other-algorithm", "the answer names another algorithm", "other-algorithm", chainOf("p256"), "ALG-02")
+			no("other-payload", "the plugin signed something else", "other-payload", chainOf("p256"), "JWS-09")
+			continue
+		}
+		ok("annotation-added", "the plugin adds an annotation to the payload", "annotation-added")
+		no("other-type", "the answer is of another envelope type", "other-type", chainOf("p256"))
+		no("other-digest", "the payload names another digest", "other-digest", chainOf("p256"))
+		no("annotation-replaced", "an annotation of the payload has another value", "annotation-replaced", chainOf("p256"))
+		no("annotation-removed", "an annotation of the payload is gone", "annotation-removed", chainOf("p256"))
+		no("other-content-type", "another payload content type", "other-content-type", chainOf("p256"), "JWS-04", "ATT-07", "PAY-01")
+	}
 }

@@ -120,6 +120,7 @@ func main() {
 	storeCases(b)
 	signCases(b)
 	pluginCases(b)
+	signPluginCases(b)
 	if err := b.write(*out); err != nil {
 		log.Fatal(err)
 	}
