@@ -25,6 +25,9 @@ func parseJWS(data []byte) (*Envelope, error) {
 	if err := p.read(data); err != nil {
 		return nil, err
 	}
+	if len(p.protected) == 0 {
+		return nil, bad("JWS-01", "protected header is missing")
+	}
 	protected, err := decodeURL("JWS-09", "protected", p.protected)
 	if err != nil {
 		return nil, err

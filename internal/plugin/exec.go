@@ -79,7 +79,8 @@ func (h *Host) call(ctx context.Context, p *Plugin, req request) ([]byte, error)
 		return nil, failed(fmt.Sprintf("run plugin %q %s", p.name, command), err)
 	}
 	own := &Error{Plugin: p.name, Command: string(command), Err: err}
-	own.read(stderr)
+	var exit *exec.ExitError
+	own.read(stderr, errors.As(err, &exit) && exit.ExitCode() == 1)
 	return nil, failed("", own)
 }
 
@@ -89,12 +90,11 @@ func (h *Host) trace(format string, args ...any) {
 	}
 }
 
-// read reads the error that a plugin wrote to stderr; only exit status 1 says
-// that there may be one.
-func (e *Error) read(stderr []byte) {
+// read reads what a plugin wrote to stderr. Only exit status 1 says that it may
+// be an error of the protocol.
+func (e *Error) read(stderr []byte, status1 bool) {
 	var own plugin.Error
-	var exit *exec.ExitError
-	if errors.As(e.Err, &exit) && exit.ExitCode() == 1 && decode(stderr, &own) == nil && own.ErrCode != "" {
+	if status1 && decode(stderr, &own) == nil && own.ErrCode != "" {
 		e.Code, e.Message, e.Metadata = printable(string(own.ErrCode)), printable(own.Message), own.Metadata
 		return
 	}
@@ -122,8 +122,9 @@ func printable(s string) string {
 	return s
 }
 
-// run runs path within bounds of time and output, and leaves no process of its
-// group behind. The error is a *shuin.Error when a bound was hit.
+// run runs path within bounds of time and output. When a bound is hit, or a
+// process that the plugin left behind still holds its output, the whole group
+// is ended. The error is a *shuin.Error when a bound was hit.
 func (h *Host) run(ctx context.Context, path string, command plugin.Command, in []byte) (out, stderr []byte, err error) {
 	limit := h.timeLimit(command)
 	timed, cancel := context.WithTimeout(ctx, limit)

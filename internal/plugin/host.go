@@ -126,7 +126,7 @@ func (h *Host) Open(ctx context.Context, name string, config map[string]string) 
 		return nil, err
 	}
 	if p.meta, err = readMetadata(name, out); err != nil {
-		return nil, p.malformed(plugin.CommandGetMetadata, err)
+		return nil, p.misbehaved(plugin.CommandGetMetadata, err)
 	}
 	return p, nil
 }

@@ -98,8 +98,6 @@ func (p *Plugin) misbehaved(command plugin.Command, err error) error {
 	}
 }
 
-func (p *Plugin) malformed(command plugin.Command, err error) error { return p.misbehaved(command, err) }
-
 // Algorithm asks the plugin for the key's type (describe-key), once.
 func (k *RawKey) Algorithm(ctx context.Context) (envelope.Algorithm, error) {
 	k.mu.Lock()
