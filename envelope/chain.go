@@ -103,6 +103,7 @@ func checkOrder(chain []*x509.Certificate, i int, rooted bool) error {
 
 // checkAlgorithms: no weak or unknown signature algorithm, the root's included
 // (CERT-12), and no key so large that checking with it is an attack.
+// Differs from upstream: it takes SHA-1 in a chain of one certificate.
 func checkAlgorithms(cert *x509.Certificate) error {
 	switch cert.SignatureAlgorithm {
 	case x509.SHA256WithRSA, x509.SHA384WithRSA, x509.SHA512WithRSA,

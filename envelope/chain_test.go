@@ -96,6 +96,7 @@ func TestChainsRefused(t *testing.T) {
 		{"CERT-09 Ed25519", shuintest.ChainOptions{Key: shuintest.Ed25519}},
 		{"CERT-12 leaf signed with SHA-1", shuintest.ChainOptions{Rewrite: shuintest.WithSHA1(0)}},
 		{"CERT-12 root signed with SHA-1", shuintest.ChainOptions{Rewrite: shuintest.WithSHA1(2)}},
+		{"CERT-12 single certificate signed with SHA-1", shuintest.ChainOptions{Length: 1, Rewrite: shuintest.WithSHA1(0)}},
 		{"CERT-12 intermediate signed with RSA and SHA-1", shuintest.ChainOptions{CAKey: shuintest.RSA2048, Rewrite: shuintest.WithSHA1(1)}},
 		{"CERT-04 single certificate that is a CA", func() shuintest.ChainOptions {
 			o := at(0, func(c *x509.Certificate) { c.IsCA, c.KeyUsage = true, sign|x509.KeyUsageCertSign })
