@@ -151,6 +151,7 @@ func (h *Host) Verifier(ctx context.Context, name string) (verify.PluginVerifier
 
 // find is the path of the plugin's executable: a regular file, no symlink,
 // executable, in a directory of its own that is no symlink either (PLG-01).
+// Differs from upstream: it follows symlinks, although its list leaves them out.
 func (h *Host) find(name string) (string, error) {
 	if name == "" || name == "." || name == ".." || strings.ContainsAny(name, "/\\\x00") || !filepath.IsLocal(name) {
 		return "", errors.New("that is not the name of a plugin")
