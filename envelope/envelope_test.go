@@ -2,6 +2,10 @@ package envelope_test
 
 import (
 	"bytes"
+	"crypto"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"strings"
@@ -350,5 +354,36 @@ func TestErrorKeepsItsCause(t *testing.T) {
 	cause := errors.New("cause")
 	if !errors.Is(&envelope.Error{Row: "X", Code: shuin.CodeLimit, Msg: "m", Err: cause}, cause) {
 		t.Error("the cause is lost")
+	}
+}
+
+// TestSaltOfAnotherLength: JWS signers with another salt than RFC 7518 wants
+// exist and notation takes them; COSE is strict in both.
+func TestSaltOfAnotherLength(t *testing.T) {
+	chain := shuintest.MustChain(shuintest.ChainOptions{Key: shuintest.RSA2048})
+	odd := &rsa.PSSOptions{SaltLength: 20, Hash: crypto.SHA256}
+	for _, mt := range mediaTypes {
+		d := envelope.Draft{MediaType: mt, Algorithm: envelope.PS256, Payload: testPayload, Scheme: envelope.SchemeX509, SigningTime: testTime}
+		u, err := d.Prepare()
+		if err != nil {
+			t.Fatal(err)
+		}
+		sum := sha256.Sum256(u.SignedBytes())
+		sig, err := chain.Key().Sign(rand.Reader, sum[:], odd)
+		if err != nil {
+			t.Fatal(err)
+		}
+		data, err := u.Seal(sig, chain.DER, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = parse(t, mt, data).VerifySignature(chain.Leaf().PublicKey)
+		if mt == shuin.MediaTypeJWS {
+			if err != nil {
+				t.Errorf("JWS-09: %v", err)
+			}
+			continue
+		}
+		wantRow(t, err, "COSE-08", shuin.CodeTampered)
 	}
 }
