@@ -46,15 +46,22 @@ func ParseCRL(der []byte) (*x509.RevocationList, error) {
 // is good (trust-store-trust-policy.md, "Revocation Checking with CRL" and
 // "… with Delta CRLs"; REV-03).
 //
-// Both lists must be signed by issuer; indirect CRLs are not supported. A
-// certificate that names a delta CRL itself is judged only with one.
+// Both lists must be signed by issuer and be about cert; indirect CRLs are not
+// supported. A certificate that names a delta CRL itself is judged only with one.
 func EvaluateCRL(base, delta *x509.RevocationList, cert, issuer *x509.Certificate, now, at time.Time) Revocation {
 	if err := checkCRLs(base, delta, cert, issuer); err != nil {
+		return unavailable("crl", err)
+	}
+	partial, err := checkScope(base, delta, cert)
+	if err != nil {
 		return unavailable("crl", err)
 	}
 	r, err := judgeEntries(base, delta, cert, at)
 	if err != nil {
 		return unavailable("crl", err)
+	}
+	if partial && r.Status == StatusGood {
+		return unavailable("crl", errors.New("the crl holds only some reasons of revocation"))
 	}
 	for _, crl := range []*x509.RevocationList{base, delta} {
 		if crl == nil {
@@ -107,8 +114,7 @@ func checkCRL(crl *x509.RevocationList, issuer *x509.Certificate) error {
 	for _, ext := range crl.Extensions {
 		switch {
 		case ext.Id.Equal(oidDeltaCRLIndicator), ext.Id.Equal(oidIssuingDistributionPoint):
-			// The indicator is compared in checkDelta; the scope by whoever
-			// fetched the list, who knows from which distribution point.
+			// Read in checkDelta and checkScope.
 		case ext.Critical: // RFC 5280, section 5.2
 			return fmt.Errorf("unsupported critical extension %v", ext.Id)
 		}

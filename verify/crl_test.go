@@ -3,6 +3,7 @@ package verify_test
 import (
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/asn1"
 	"math/big"
 	"testing"
 	"time"
@@ -142,11 +143,27 @@ func TestCRLsAreJudged(t *testing.T) {
 		{"REV-03 bytes changed", base(func(c *shuintest.CRL) { c.Rewrite = func(b []byte) []byte { b[len(b)-1] ^= 1; return b } }), none, verify.StatusUnavailable},
 		{"REV-03 a critical extension nobody knows", base(func(c *shuintest.CRL) { c.Mutate = extension(true) }), none, verify.StatusUnavailable},
 		{"REV-03 an extension that is not critical", base(func(c *shuintest.CRL) { c.Mutate = extension(false) }), none, verify.StatusGood},
-		{"REV-03 a partial list", base(func(c *shuintest.CRL) {
+		{"REV-03 a list for end certificates", scoped(point{OnlyUsers: true}), none, verify.StatusGood},
+		{"REV-03 a list for CA certificates", scoped(point{OnlyCAs: true}), none, verify.StatusUnavailable},
+		{"REV-03 a list for attribute certificates", scoped(point{OnlyAttributes: true}), none, verify.StatusUnavailable},
+		{"REV-02 an indirect list", scoped(point{Indirect: true}), none, verify.StatusUnavailable},
+		{"REV-03 the list of another distribution point", scoped(point{Name: pointName{[]asn1.RawValue{uri("http://crl.example/other")}}}), none, verify.StatusUnavailable},
+		{"REV-03 the list of a point with a name that is no address", scoped(point{Name: pointName{[]asn1.RawValue{{Class: 2, Tag: 2, Bytes: []byte("dns")}}}}), none, verify.StatusGood},
+		{"REV-03 a list of some reasons cannot say good", scoped(point{Reasons: asn1.BitString{Bytes: []byte{0x40}, BitLength: 2}}), none, verify.StatusUnavailable},
+		{"REV-03 a list of some reasons can say revoked", func() (*shuintest.CRL, *shuintest.CRL) {
+			c, _ := scoped(point{Reasons: asn1.BitString{Bytes: []byte{0x40}, BitLength: 2}})()
+			c.Revoke(leaf, begin, 1, none)
+			return c, nil
+		}, none, verify.StatusRevoked},
+		{"REV-03 a scope that cannot be read", base(func(c *shuintest.CRL) {
 			c.Mutate = func(l *x509.RevocationList) {
-				l.ExtraExtensions = append(l.ExtraExtensions, shuintest.IssuingPoint(true, false))
+				l.ExtraExtensions = []pkix.Extension{{Id: shuintest.OIDIssuingPoint, Critical: true, Value: []byte{5, 0}}}
 			}
-		}), none, verify.StatusGood},
+		}), none, verify.StatusUnavailable},
+		{"REV-02 base and delta of different scopes", func() (*shuintest.CRL, *shuintest.CRL) {
+			c, _ := scoped(point{OnlyUsers: true})()
+			return c, newDelta(2, 1)
+		}, none, verify.StatusUnavailable},
 		{"REV-02 an entry of an indirect list", base(func(c *shuintest.CRL) {
 			c.Revoke(leaf, begin, 1, none)
 			c.Mutate = entryExtension(true)
@@ -165,6 +182,35 @@ func TestCRLsAreJudged(t *testing.T) {
 			}
 		})
 	}
+}
+
+// point is an issuing distribution point, with Go's encoding of the defaults.
+type point struct {
+	Name           pointName      `asn1:"optional,tag:0"`
+	OnlyUsers      bool           `asn1:"optional,tag:1"`
+	OnlyCAs        bool           `asn1:"optional,tag:2"`
+	Reasons        asn1.BitString `asn1:"optional,tag:3"`
+	Indirect       bool           `asn1:"optional,tag:4"`
+	OnlyAttributes bool           `asn1:"optional,tag:5"`
+}
+
+type pointName struct {
+	Full []asn1.RawValue `asn1:"optional,tag:0"`
+}
+
+func uri(s string) asn1.RawValue { return asn1.RawValue{Class: 2, Tag: 6, Bytes: []byte(s)} }
+
+// scoped is a list that says what it is about.
+func scoped(p point) func() (*shuintest.CRL, *shuintest.CRL) {
+	return base(func(c *shuintest.CRL) {
+		c.Mutate = func(l *x509.RevocationList) {
+			der, err := asn1.Marshal(p)
+			if err != nil {
+				panic(err)
+			}
+			l.ExtraExtensions = append(l.ExtraExtensions, pkix.Extension{Id: shuintest.OIDIssuingPoint, Critical: true, Value: der})
+		}
+	})
 }
 
 func base(change func(*shuintest.CRL)) func() (*shuintest.CRL, *shuintest.CRL) {
@@ -191,6 +237,20 @@ func TestACRLIsReadOnlyForItsIssuersCertificates(t *testing.T) {
 	}
 	if _, err := verify.ParseCRL(make([]byte, limits.CRLBytes+1)); shuin.CodeOf(err) != shuin.CodeLimit {
 		t.Errorf("too large: %v", err)
+	}
+}
+
+func TestACRLIsThatOfOneOfTheCertificatesPoints(t *testing.T) {
+	chain := shuintest.MustChain(shuintest.ChainOptions{NotBefore: begin, NotAfter: end, CRL: []string{"http://crl.example/a", "http://crl.example/b"}})
+	for address, status := range map[string]verify.Status{
+		"http://crl.example/b": verify.StatusGood,
+		"http://crl.example/c": verify.StatusUnavailable,
+	} {
+		c, _ := scoped(point{Name: pointName{[]asn1.RawValue{uri(address)}}})()
+		c.Issuer, c.Key = chain.Certs[1], chain.Keys[1]
+		if r := verify.EvaluateCRL(parsed(t, c), nil, chain.Certs[0], chain.Certs[1], now, now); r.Status != status {
+			t.Errorf("%s: status %d (%v), want %d", address, r.Status, r.Err, status)
+		}
 	}
 }
 
