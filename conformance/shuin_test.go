@@ -77,6 +77,12 @@ func shuinDecides(t *testing.T, v *vector) []reason {
 		err = shuinPlugin(t, input[pluginCase](t, v))
 	case "signplugin":
 		err = shuinSignPlugin(t, v)
+	case "policyfiles":
+		err = shuinPolicyFiles(t, input[policyFilesCase](t, v))
+	case "referrers":
+		err = shuinReferrers(t, input[referrersCase](t, v))
+	case "timestamping":
+		err = shuinTimestamping(t, input[timestampingCase](t, v))
 	default:
 		t.Fatalf("unknown kind %q", v.Kind)
 	}

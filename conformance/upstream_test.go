@@ -78,6 +78,10 @@ func upstream(t *testing.T, v *vector) (err error, ok bool) {
 		err = upstreamPlugin(t, input[pluginCase](t, v))
 	case "signplugin":
 		err = upstreamSignPlugin(t, v)
+	case "referrers":
+		err = upstreamReferrers(t, input[referrersCase](t, v))
+	case "timestamping":
+		err = upstreamTimestamping(t, input[timestampingCase](t, v))
 	default:
 		return nil, false
 	}

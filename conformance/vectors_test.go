@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"bytes"
 	"encoding/json"
 	"flag"
 	"os"
@@ -61,11 +62,14 @@ func TestVectorsAreDecidedAsTheySay(t *testing.T) {
 		})
 	}
 	if *update {
-		data, err := json.MarshalIndent(said, "", " ")
-		if err != nil {
+		var b bytes.Buffer
+		e := json.NewEncoder(&b)
+		e.SetEscapeHTML(false)
+		e.SetIndent("", " ")
+		if err := e.Encode(said); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(reasonsFile, append(data, '\n'), 0o644); err != nil {
+		if err := os.WriteFile(reasonsFile, b.Bytes(), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -121,6 +121,9 @@ func main() {
 	signCases(b)
 	pluginCases(b)
 	signPluginCases(b)
+	policyFileCases(b)
+	referrersCases(b)
+	timestampingCases(b)
 	if err := b.write(*out); err != nil {
 		log.Fatal(err)
 	}
