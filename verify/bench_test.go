@@ -2,7 +2,6 @@ package verify_test
 
 import (
 	"fmt"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -71,7 +70,6 @@ func (b *benched) raw() func() {
 	}
 }
 
-func short(mediaType string) string {
 	_, s, _ := strings.Cut(mediaType, "/")
 	return strings.TrimSuffix(s, "+json")
 }
