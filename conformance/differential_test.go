@@ -46,9 +46,11 @@ func decision(refused bool) string {
 func TestVectorsAreDecidedAlike(t *testing.T) {
 	var list differences
 	loadJSON(t, differencesFile, &list)
-	asked := map[string]bool{}
-	for _, v := range loadVectors(t) {
+	asked, ran := map[string]bool{}, 0
+	all := loadVectors(t)
+	for _, v := range all {
 		t.Run(v.ID, func(t *testing.T) {
+			ran++
 			err, ok := upstream(t, v)
 			if !ok {
 				return
@@ -68,7 +70,7 @@ func TestVectorsAreDecidedAlike(t *testing.T) {
 		})
 	}
 	for id := range list.Vectors {
-		if !asked[id] {
+		if !asked[id] && ran == len(all) {
 			t.Errorf("%s: listed in %s, but no such vector was asked of notation-go", id, differencesFile)
 		}
 	}
