@@ -70,10 +70,6 @@ func (b *benched) raw() func() {
 	}
 }
 
-	_, s, _ := strings.Cut(mediaType, "/")
-	return strings.TrimSuffix(s, "+json")
-}
-
 // kinds names the benchmark's parts: jws and cose.
 var kinds = map[string]string{"jws": shuin.MediaTypeJWS, "cose": shuin.MediaTypeCOSE}
 
