@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"path/filepath"
 
@@ -69,14 +68,6 @@ func (a *app) dockerConfig() string {
 		return ""
 	}
 	return filepath.Join(home, ".docker", "config.json")
-}
-
-// experimental marks a flag's usage under the name notation.
-func (a *app) experimental(usage string) string {
-	if a.asNotation() {
-		return fmt.Sprintf("[Experimental] %s", usage)
-	}
-	return usage
 }
 
 // plugins are the plugins that are installed.

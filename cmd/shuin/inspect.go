@@ -65,6 +65,7 @@ func (a *app) inspect(ctx context.Context, o *inspectOptions) error {
 	if err != nil {
 		return resolveError(err)
 	}
+	a.logResolved(artifact)
 	a.warnTag("inspect", ref)
 	found, more, err := signatures.Signatures(ctx, artifact, o.maxSignatures)
 	if err != nil {

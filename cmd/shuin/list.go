@@ -73,6 +73,7 @@ func (a *app) list(ctx context.Context, o *listOptions) error {
 	if err != nil {
 		return resolveError(err)
 	}
+	a.logResolved(artifact)
 	a.warnTag("list", ref)
 	found, more, err := repo.List(ctx, artifact, o.maxSignatures)
 	if err != nil {

@@ -41,7 +41,7 @@ func (a *app) printReport(ctx context.Context, o *verifyOptions, repo target, re
 func (a *app) warnLogged(sig *shuin.SignatureReport) bool {
 	warnings := sig.Warnings()
 	for _, c := range warnings {
-		a.warnf("%s was set to %q and failed with error: %s", c.Name, "log", printable(errText(c.Err)))
+		a.warnf("%s was set to %q and failed with error: %s", c.Name, "log", printable(a.checkReason(sig, c)))
 	}
 	return len(warnings) > 0
 }
@@ -76,23 +76,6 @@ func (a *app) printReasons(report *shuin.Report) {
 		if sig.Err == nil {
 			continue
 		}
-		fmt.Fprintf(a.stderr, "%s: %s: %s\n", sig.Digest, shuin.CodeOf(sig.Err), oneLine(signatureReason(sig)))
+		fmt.Fprintf(a.stderr, "%s: %s: %s\n", sig.Digest, shuin.CodeOf(sig.Err), oneLine(a.signatureReason(&sig)))
 	}
-}
-
-// signatureReason names the check that failed, as notation does, and why.
-func signatureReason(sig shuin.SignatureReport) string {
-	for _, c := range sig.Checks {
-		if c.Enforced && (c.Outcome == shuin.Failed || c.Outcome == shuin.Unknown) && c.Err != nil {
-			return fmt.Sprintf("%s validation failed. Failure reason: %v", c.Name, c.Err)
-		}
-	}
-	return sig.Err.Error()
-}
-
-func errText(err error) string {
-	if err == nil {
-		return "no reason given"
-	}
-	return err.Error()
 }

@@ -147,23 +147,35 @@ func cmdStatusStdin(ts *testscript.TestScript, neg bool, args []string) {
 	runAs(ts, want, func(cmd *exec.Cmd) { cmd.Stdin = in }, args[2:])
 }
 
-// cmdInterrupted is status for a program that is sent SIGINT as soon as it
-// has printed a line, or after the time given: interrupted N time program args.
+// cmdInterrupted is status for a program that is sent SIGINT as soon as it has
+// printed a line, or once the dev registry has answered it REQUESTS times (0:
+// wait for the line): interrupted N REQUESTS program args.
 func cmdInterrupted(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 3 {
-		ts.Fatalf("usage: interrupted N time program [args]")
+		ts.Fatalf("usage: interrupted N REQUESTS program [args]")
 	}
 	want, err := strconv.Atoi(args[0])
 	check(ts, err)
-	after, err := time.ParseDuration(args[1])
+	requests, err := strconv.Atoi(args[1])
 	check(ts, err)
+	reg := worldOf(ts).registry
+	reg.ResetLog()
+	done := make(chan struct{})
+	defer close(done)
 	runAs(ts, want, func(cmd *exec.Cmd) {
 		printed := make(chan struct{})
 		cmd.Stdout = &firstLine{w: cmd.Stdout, printed: printed}
 		go func() {
-			select {
-			case <-printed:
-			case <-time.After(after):
+			tick := time.NewTicker(time.Millisecond)
+			defer tick.Stop()
+			for requests == 0 || len(reg.Log()) < requests {
+				select {
+				case <-printed:
+					requests = -1
+				case <-done:
+					return
+				case <-tick.C:
+				}
 			}
 			cmd.Process.Signal(os.Interrupt)
 		}()

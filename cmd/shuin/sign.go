@@ -98,6 +98,7 @@ func (a *app) sign(ctx context.Context, o *signOptions) error {
 	if err != nil {
 		return resolveError(err)
 	}
+	a.logResolved(artifact)
 	a.warnTag("sign", ref)
 	so.Time = a.now()
 	signed, err := signer.Sign(ctx, artifact, so)

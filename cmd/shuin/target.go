@@ -65,5 +65,10 @@ func (a *app) warnTag(verb string, ref shuin.Reference) bool {
 	return true
 }
 
+// logResolved tells -d what a reference became.
+func (a *app) logResolved(artifact shuin.Artifact) {
+	a.debug().Info(fmt.Sprintf("Reference %s resolved to manifest descriptor: %+v", artifact.Written(), artifact.Descriptor()))
+}
+
 // resolveError says what was being done when an artifact could not be found.
 func resolveError(err error) error { return fmt.Errorf("failed to get manifest descriptor: %w", err) }

@@ -94,6 +94,7 @@ func (a *app) verify(ctx context.Context, o *verifyOptions) error {
 	if err != nil {
 		return a.reportUnresolved(o.output.value, ref, err)
 	}
+	a.logReport(report)
 	return a.printReport(ctx, o, repo, report)
 }
 
@@ -104,6 +105,7 @@ func (a *app) verifyReference(ctx context.Context, repo target, ref shuin.Refere
 	if err != nil {
 		return nil, resolveError(err)
 	}
+	a.logResolved(artifact)
 	verifier := &verify.Verifier{
 		Stores:        a.dir(),
 		Revocation:    a.revocationChecker(&o.revocation),
