@@ -104,15 +104,7 @@ func (c *Checker) softDue(point string, b *bundle) bool {
 }
 
 func (c *Checker) judgeCRL(b *bundle, cert, issuer *x509.Certificate, at time.Time) verify.Revocation {
-	partial, err := checkScope(b, cert)
-	if err != nil {
-		return unavailable("crl", "", err)
-	}
-	r := verify.EvaluateCRL(b.base, b.delta, cert, issuer, c.Now(), at)
-	if partial && r.Status == verify.StatusGood {
-		return unavailable("crl", "", errors.New("the crl holds only some reasons of revocation"))
-	}
-	return r
+	return verify.EvaluateCRL(b.base, b.delta, cert, issuer, c.Now(), at)
 }
 
 // kept is the list in memory or on disk, nil when there is none or it cannot

@@ -1,20 +1,15 @@
 package revocation
 
 import (
-	"bytes"
-	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"errors"
-	"fmt"
-	"slices"
 	"time"
 )
 
 var (
-	oidFreshestCRL  = asn1.ObjectIdentifier{2, 5, 29, 46}
-	oidIssuingPoint = asn1.ObjectIdentifier{2, 5, 29, 28}
-	oidNextPublish  = asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 311, 21, 4}
+	oidFreshestCRL = asn1.ObjectIdentifier{2, 5, 29, 46}
+	oidNextPublish = asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 311, 21, 4}
 )
 
 // Distribution points of RFC 5280, section 4.2.1.13.
@@ -87,43 +82,4 @@ func nextPublish(extensions []pkix.Extension) (time.Time, bool) {
 		return time.Time{}, false
 	}
 	return t, true
-}
-
-// issuingPoint is the scope of a list (RFC 5280, section 5.2.5).
-type issuingPoint struct {
-	Name         distributionPointName `asn1:"optional,tag:0"`
-	OnlyUsers    bool                  `asn1:"optional,tag:1"`
-	OnlyCAs      bool                  `asn1:"optional,tag:2"`
-	SomeReasons  asn1.BitString        `asn1:"optional,tag:3"`
-	Indirect     bool                  `asn1:"optional,tag:4"`
-	OnlyAttrCert bool                  `asn1:"optional,tag:5"`
-}
-
-// checkScope refuses a list that is not about cert. CRLs come over plain HTTP:
-// without this, somebody on the way could answer with another list of the same
-// CA, on which cert cannot stand (RFC 5280, section 6.3.3 (b) and (c)). partial
-// says that the list holds only some reasons: it can tell that cert is revoked,
-// not that it is good.
-func checkScope(b *bundle, cert *x509.Certificate) (partial bool, err error) {
-	scope := extension(b.base.Extensions, oidIssuingPoint)
-	if b.delta != nil && !bytes.Equal(scope, extension(b.delta.Extensions, oidIssuingPoint)) {
-		return false, errors.New("base and delta crl have different scopes")
-	}
-	if scope == nil {
-		return false, nil
-	}
-	var p issuingPoint
-	if err := unmarshal(scope, &p); err != nil {
-		return false, fmt.Errorf("issuing distribution point of the crl: %w", err)
-	}
-	switch {
-	case p.OnlyAttrCert, p.OnlyUsers && cert.IsCA, p.OnlyCAs && !cert.IsCA:
-		return false, errors.New("the crl is for another kind of certificate")
-	case p.Indirect:
-		return false, errors.New("indirect crls are not supported")
-	}
-	if urls := p.Name.urls(); len(urls) > 0 && !slices.ContainsFunc(urls, func(u string) bool { return slices.Contains(cert.CRLDistributionPoints, u) }) {
-		return false, errors.New("the crl is that of another distribution point")
-	}
-	return p.SomeReasons.BitLength > 0, nil
 }

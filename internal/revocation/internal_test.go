@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/shuin/shuin/internal/shuintest"
+	"github.com/shuin/shuin/verify"
 )
 
 func FuzzCRLCacheFile(f *testing.F) {
@@ -37,7 +38,7 @@ func FuzzCRLCacheFile(f *testing.F) {
 		}
 		_, _ = freshestURLs(b.base.Extensions)
 		_, _ = nextPublish(b.base.Extensions)
-		_, _ = checkScope(b, chain.Leaf())
+		_ = verify.EvaluateCRL(b.base, b.delta, chain.Leaf(), chain.Certs[1], time.Now(), time.Time{})
 		again, err := b.marshal()
 		if err != nil {
 			t.Fatal(err)
