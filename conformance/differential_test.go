@@ -27,6 +27,7 @@ type difference struct {
 // refuses matches, or the envelope has what When names.
 type differenceClass struct {
 	Name    string `json:"name"`
+	Kind    string `json:"kind,omitempty"` // of vector; empty: envelope
 	Row     string `json:"row"`
 	Shuin   string `json:"shuin"`
 	Message string `json:"message,omitempty"` // regular expression

@@ -134,6 +134,9 @@ func TestEveryRowHasAValidAndAMutatedVector(t *testing.T) {
 	}
 	known := map[string]bool{}
 	for _, r := range rows {
+		if known[r.Row] {
+			t.Errorf("%s stands twice in %s", r.Row, rowsFile)
+		}
 		known[r.Row] = true
 		if r.Without != "" && r.Why == "" {
 			t.Errorf("%s: no reason why it has no vectors", r.Row)
