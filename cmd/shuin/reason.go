@@ -57,18 +57,20 @@ func (a *app) logReport(report *shuin.Report) {
 	for _, sig := range report.Signatures {
 		log.Info(fmt.Sprintf("Verify signature against artifact %s: signature %s is %s", report.Artifact.Digest(), sig.Digest, sig.Result))
 		for _, c := range sig.Checks {
-			log.Info(fmt.Sprintf("Validating %s: %s", checkWords(c.Name), c.Outcome))
+			for _, words := range checkWords(c.Name) {
+				log.Info(fmt.Sprintf("Validating %s: %s", words, c.Outcome))
+			}
 		}
 	}
 }
 
-// checkWords are notation's words for a check.
-func checkWords(name shuin.CheckName) string {
+// checkWords are notation's words for a check, or for its parts.
+func checkWords(name shuin.CheckName) []string {
 	switch name {
 	case shuin.CheckAuthenticity:
-		return "cert chain and trusted identity"
+		return []string{"cert chain", "trust identity"}
 	case shuin.CheckAuthenticTimestamp:
-		return "authentic timestamp"
+		return []string{"authentic timestamp"}
 	}
-	return string(name)
+	return []string{string(name)}
 }
