@@ -3,7 +3,6 @@ package shuin
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
@@ -25,14 +24,6 @@ type Reference struct {
 	Digest digest.Digest
 }
 
-// OCI distribution specification, "Pulling manifests": the grammar of <name>
-// and of a tag.
-var (
-	repositoryPattern = regexp.MustCompile(`^[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*$`)
-	tagPattern        = regexp.MustCompile(`^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$`)
-	hostPattern       = regexp.MustCompile(`^([a-zA-Z0-9]([a-zA-Z0-9.-]*[a-zA-Z0-9])?|\[[0-9a-fA-F:.]+\])(:[0-9]{1,5})?$`)
-)
-
 // maxName bounds registry plus repository, in bytes (OCI distribution
 // specification: many clients limit it to 255).
 const maxName = 255
@@ -52,7 +43,7 @@ func ParseReference(s string) (Reference, error) {
 	ref := Reference{Registry: host, Repository: path}
 	if i := strings.LastIndexByte(path, ':'); i >= 0 {
 		ref.Repository, ref.Tag = path[:i], path[i+1:]
-		if !tagPattern.MatchString(ref.Tag) {
+		if !ValidTag(ref.Tag) {
 			return Reference{}, fmt.Errorf("invalid reference %q: invalid tag %q", s, ref.Tag)
 		}
 	}
@@ -62,10 +53,10 @@ func ParseReference(s string) (Reference, error) {
 			return Reference{}, fmt.Errorf("invalid reference %q: invalid digest %q: %w", s, dgst, err)
 		}
 	}
-	if !hostPattern.MatchString(host) {
+	if !ValidRegistry(host) {
 		return Reference{}, fmt.Errorf("invalid reference %q: invalid registry %q", s, host)
 	}
-	if !repositoryPattern.MatchString(ref.Repository) || len(host)+len(ref.Repository) >= maxName {
+	if !ValidRepository(ref.Repository) || len(host)+len(ref.Repository) >= maxName {
 		return Reference{}, fmt.Errorf("invalid reference %q: invalid repository %q", s, ref.Repository)
 	}
 	return ref, nil
@@ -86,7 +77,7 @@ func ParseLayoutReference(s string) (Reference, error) {
 	}
 	// A Windows drive letter ("C:\dir") is not a tag: the tag is what follows
 	// the last colon, and holds no separator.
-	if i := strings.LastIndexByte(s, ':'); i > 0 && tagPattern.MatchString(s[i+1:]) {
+	if i := strings.LastIndexByte(s, ':'); i > 0 && ValidTag(s[i+1:]) {
 		return Reference{Layout: s[:i], Tag: s[i+1:]}, nil
 	}
 	return Reference{}, fmt.Errorf("invalid layout reference %q: write directory:tag or directory@digest", s)

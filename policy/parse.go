@@ -8,6 +8,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+	"github.com/shuin/shuin"
 	"github.com/shuin/shuin/internal/limits"
 	"github.com/shuin/shuin/trust"
 )
@@ -244,7 +245,7 @@ func checkScope(scope string) error {
 		return fmt.Errorf("registry scope %q with wild card(s) is not valid, %s", scope, ensure)
 	}
 	host, repository, _ := strings.Cut(scope, "/")
-	if !validHost(host) || !validRepository(repository) {
+	if !validHost(host) || !shuin.ValidRepository(repository) {
 		return fmt.Errorf("registry scope %q is not valid, %s", scope, ensure)
 	}
 	return nil
@@ -267,6 +268,8 @@ func validateGlobal(doc *document, f *faults) {
 	}
 }
 
+const hostBytes = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-"
+
 // validHost reports whether s is a host name with an optional port.
 func validHost(s string) bool {
 	host, port, hasPort := strings.Cut(s, ":")
@@ -274,56 +277,7 @@ func validHost(s string) bool {
 		return false
 	}
 	for label := range strings.SplitSeq(host, ".") {
-		if label == "" || label[0] == '-' || label[len(label)-1] == '-' || !only(label, true, "-") {
-			return false
-		}
-	}
-	return true
-}
-
-// validRepository reports whether s is a <name> of the OCI distribution
-// specification ("Pulling manifests"): lower-case letters and digits,
-// separated by one '.', one or two '_', or any number of '-'.
-func validRepository(s string) bool {
-	for part := range strings.SplitSeq(s, "/") {
-		if !only(part, false, "._-") {
-			return false
-		}
-		for sep := range separators(part) {
-			if sep != "." && sep != "_" && sep != "__" && strings.Trim(sep, "-") != "" {
-				return false
-			}
-		}
-		if part == "" || strings.IndexByte("._-", part[0]) >= 0 || strings.IndexByte("._-", part[len(part)-1]) >= 0 {
-			return false
-		}
-	}
-	return true
-}
-
-// separators yields the runs of '.', '_' and '-' in s.
-func separators(s string) func(yield func(string) bool) {
-	return func(yield func(string) bool) {
-		for i := 0; i < len(s); {
-			j := i
-			for j < len(s) && strings.IndexByte("._-", s[j]) >= 0 {
-				j++
-			}
-			if j > i && !yield(s[i:j]) {
-				return
-			}
-			i = j + 1
-		}
-	}
-}
-
-// only reports whether s holds nothing but digits, letters (upper-case ones
-// if upper) and the bytes of extra.
-func only(s string, upper bool, extra string) bool {
-	for i := range len(s) {
-		c := s[i]
-		ok := 'a' <= c && c <= 'z' || '0' <= c && c <= '9' || upper && 'A' <= c && c <= 'Z' || strings.IndexByte(extra, c) >= 0
-		if !ok {
+		if label == "" || label[0] == '-' || label[len(label)-1] == '-' || strings.Trim(label, hostBytes) != "" {
 			return false
 		}
 	}

@@ -3,7 +3,6 @@ package verify
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -170,8 +169,9 @@ func (a pluginAttributes) result(p *PluginEvidence, check string, code shuin.Cod
 	return &shuin.Error{Code: code, Message: fmt.Sprintf("verification plugin %s refused the signature", a.name), Err: errors.New(reason)}
 }
 
-// semVer is the pattern of semver.org, version 2.0.0, which is stricter than
-// what package semver takes.
-var semVer = regexp.MustCompile(`^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-(0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*)(\.(0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*))*)?(\+[0-9a-zA-Z-]+(\.[0-9a-zA-Z-]+)*)?$`)
-
-func validSemVer(s string) bool { return semVer.MatchString(s) }
+// validSemVer reports whether s is a version of semver.org 2.0.0 in full:
+// package semver also takes "1" and "1.2".
+func validSemVer(s string) bool {
+	v := "v" + s
+	return semver.IsValid(v) && semver.Canonical(v)+semver.Build(v) == v
+}

@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"regexp"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -121,26 +121,21 @@ func (c *call) beginUpload() error {
 	return nil
 }
 
-var contentRange = regexp.MustCompile(`^([0-9]{1,18})-([0-9]{1,18})$`)
-
 // chunk appends the body to u.
 func (c *call) chunk(u *upload) error {
 	start, want := u.size, int64(-1)
 	if s := c.req.Header.Get("Content-Range"); s != "" {
-		m := contentRange.FindStringSubmatch(s)
-		if m == nil {
-			return refuse(http.StatusBadRequest, "BLOB_UPLOAD_INVALID", "invalid Content-Range %q", s)
-		}
-		from, ferr := strconv.ParseInt(m[1], 10, 64)
-		to, terr := strconv.ParseInt(m[2], 10, 64)
+		first, last, _ := strings.Cut(s, "-")
+		from, ferr := strconv.ParseUint(first, 10, 62)
+		to, terr := strconv.ParseUint(last, 10, 62)
 		if err := errors.Join(ferr, terr); err != nil {
 			return refuse(http.StatusBadRequest, "BLOB_UPLOAD_INVALID", "invalid Content-Range %q: %v", s, err)
 		}
-		if from != start {
+		if int64(from) != start {
 			c.where(u)
 			return refuse(http.StatusRequestedRangeNotSatisfiable, "BLOB_UPLOAD_INVALID", "chunk starts at %d, the upload goes on at %d", from, start)
 		}
-		want = to - from + 1
+		want = int64(to) - int64(from) + 1
 	}
 	n, err := u.append(http.MaxBytesReader(c.w, c.req.Body, c.opts.MaxBlobBytes-u.size))
 	var tooLarge *http.MaxBytesError

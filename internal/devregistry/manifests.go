@@ -12,6 +12,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/opencontainers/go-digest"
+	"github.com/shuin/shuin"
 )
 
 // The manifest media types it takes (OCI image specification; Docker image
@@ -105,7 +106,7 @@ func (c *call) manifest() error {
 		if _, err := parseDigest(c.t.ref); err != nil {
 			return err
 		}
-	} else if !tagPattern.MatchString(c.t.ref) {
+	} else if !shuin.ValidTag(c.t.ref) {
 		return refuse(http.StatusBadRequest, "MANIFEST_INVALID", "invalid tag %q", c.t.ref)
 	}
 	switch c.req.Method {
@@ -210,7 +211,7 @@ func (c *call) readPut() (*manifest, []string, error) {
 	m := &manifest{mediaType: mediaType, digest: digest.FromBytes(body), body: body, fields: f}
 	tags := c.req.URL.Query()["tag"]
 	for _, t := range tags {
-		if !tagPattern.MatchString(t) {
+		if !shuin.ValidTag(t) {
 			return nil, nil, refuse(http.StatusBadRequest, "MANIFEST_INVALID", "invalid tag %q", t)
 		}
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -16,12 +15,7 @@ import (
 	_ "crypto/sha512" // digests sha384 and sha512
 
 	"github.com/opencontainers/go-digest"
-)
-
-// OCI distribution specification, "Pulling manifests".
-var (
-	namePattern = regexp.MustCompile(`^[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*$`)
-	tagPattern  = regexp.MustCompile(`^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$`)
+	"github.com/shuin/shuin"
 )
 
 // Registry is the registry: an http.Handler. It is safe for concurrent use.
@@ -214,7 +208,7 @@ func (r *Registry) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 
 // route calls the endpoint. What it returns is an *apiError or nil.
 func (c *call) route() error {
-	if c.t.repo != "" && (!namePattern.MatchString(c.t.repo) || len(c.t.repo) > 255) {
+	if c.t.repo != "" && (!shuin.ValidRepository(c.t.repo) || len(c.t.repo) > 255) {
 		return refuse(http.StatusBadRequest, "NAME_INVALID", "invalid repository name %q", c.t.repo)
 	}
 	switch c.t.kind {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"regexp"
 	"runtime"
 	"strings"
 	"time"
@@ -25,9 +24,8 @@ const (
 	tokenUser       = "<token>" // stands for "the secret is a refresh token"
 	helperNotFound  = "credentials not found in native keychain"
 	helperNoAddress = "no credentials server URL"
+	helperNameBytes = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
 )
-
-var helperName = regexp.MustCompile(`^[a-zA-Z0-9._-]+$`)
 
 // DefaultHelper is the suffix of the platform's own credential helper, empty
 // where it is not installed.
@@ -119,7 +117,7 @@ func (e *helperError) Unwrap() error { return e.err }
 // run runs a helper within limits.HelperTime and limits.HelperOutput.
 func (s *Store) run(ctx context.Context, helper, action string, in []byte) ([]byte, error) {
 	program := helperPrefix + helper
-	if !helperName.MatchString(helper) {
+	if strings.Trim(helper, helperNameBytes) != "" || helper == "" {
 		return nil, fmt.Errorf("%q is no name of a credential helper", helper)
 	}
 	limited, cancel := context.WithTimeout(ctx, limits.HelperTime)

@@ -4,7 +4,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 
 	"github.com/go-json-experiment/json"
@@ -193,8 +192,6 @@ func (d descriptor) inline() ([]byte, bool) {
 	return b, true
 }
 
-var thumbprintPattern = regexp.MustCompile(`^[0-9a-f]{64}$`)
-
 // thumbprints reads the annotation that lists a chain's certificates (OCI-06).
 // It is a hint: what cannot be read is no hint (OCI-09).
 func thumbprints(annotations map[string]string) []string {
@@ -208,7 +205,7 @@ func thumbprints(annotations map[string]string) []string {
 	}
 	for i, t := range list {
 		list[i] = strings.ToLower(t)
-		if !thumbprintPattern.MatchString(list[i]) {
+		if digest.NewDigestFromEncoded(digest.SHA256, list[i]).Validate() != nil {
 			return nil
 		}
 	}
