@@ -45,7 +45,7 @@ type app struct {
 	log *slog.Logger
 	// notationDir and settingsRead are made on first use.
 	notationDir  *notationdir.Dir
-	settingsRead *notationdir.Config
+	settingsRead *settings
 }
 
 // asNotation reports whether the process was invoked as notation.

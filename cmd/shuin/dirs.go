@@ -22,21 +22,38 @@ func (a *app) configRoot() string { return cmp.Or(a.getenv(envConfig), a.userCon
 
 // settings are what config.json says of flags' defaults. Notation reads them
 // before NOTATION_CONFIG counts, so under its name they come from the user's
-// directory alone. A file that cannot be used gives the safe defaults: what
-// needs it says why.
-func (a *app) settings() notationdir.Config {
-	if a.settingsRead == nil {
-		d := a.dir()
-		if a.asNotation() {
-			d = notationdir.New(a.userConfig, "", "")
-		}
-		c, err := d.Config()
-		if err != nil {
-			a.warnf("config.json is not used: %v", err)
-			c = &notationdir.Config{}
-		}
-		c.SignatureFormat = cmp.Or(strings.ToLower(c.SignatureFormat), "jws")
-		a.settingsRead = c
+// directory alone. Of a file that cannot be used, err says why; the defaults
+// are the safe ones.
+type settings struct {
+	signatureFormat    string
+	insecureRegistries []string
+	err                error
+}
+
+func (a *app) settings() *settings {
+	if a.settingsRead != nil {
+		return a.settingsRead
 	}
-	return *a.settingsRead
+	d := a.dir()
+	if a.asNotation() {
+		d = notationdir.New(a.userConfig, "", "")
+	}
+	s := &settings{}
+	c, err := d.Config()
+	if err != nil {
+		s.err = err
+		c = &notationdir.Config{}
+	}
+	s.signatureFormat = cmp.Or(strings.ToLower(c.SignatureFormat), "jws")
+	s.insecureRegistries = c.InsecureRegistries
+	a.settingsRead = s
+	return s
+}
+
+// warnSettings warns, once, of a config.json that cannot be used.
+func (a *app) warnSettings() {
+	if s := a.settings(); s.err != nil {
+		a.warnf("config.json is not used: %v", s.err)
+		s.err = nil
+	}
 }

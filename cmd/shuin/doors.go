@@ -13,6 +13,7 @@ import (
 // openTarget is the door to what ref names. Nothing is sent.
 func (a *app) openTarget(ref shuin.Reference, r *registryFlags, forceReferrersTag bool) (target, error) {
 	if ref.Layout != "" {
+		a.warnSettings()
 		layout, err := registry.OpenLayout(ref.Layout)
 		if err != nil {
 			return nil, err
@@ -36,9 +37,10 @@ func (a *app) openTarget(ref shuin.Reference, r *registryFlags, forceReferrersTa
 
 // registryClient talks to registries as the flags and config.json say.
 func (a *app) registryClient(r *registryFlags) *registry.Client {
+	a.warnSettings()
 	client := &registry.Client{
 		PlainHTTP: func(host string) bool {
-			return registry.PlainHTTP(host, r.insecure, a.settings().InsecureRegistries)
+			return registry.PlainHTTP(host, r.insecure, a.settings().insecureRegistries)
 		},
 		UserAgent: a.userAgent(),
 		Warn:      func(message string) { a.warnf("%s", message) },

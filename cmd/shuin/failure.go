@@ -92,12 +92,12 @@ func hints() map[shuin.Code]string {
 	}
 }
 
-// reportUnresolved is the answer for a reference that could not be resolved:
-// there is no artifact to report on.
-func (a *app) reportUnresolved(format string, ref shuin.Reference, err error) error {
+// reportUnresolved is the answer where there is no artifact to report on: it
+// could not be resolved, or there is no usable trust policy to ask.
+func (a *app) reportUnresolved(format, reference string, err error) error {
 	code := shuin.CodeOf(err)
 	if format == "json" {
-		if werr := writeJSON(a.stdout, unresolved(ref, code, err, a.hint(code, err))); werr != nil {
+		if werr := writeJSON(a.stdout, unresolved(reference, code, err, a.hint(code, err))); werr != nil {
 			return errors.Join(err, werr)
 		}
 	}

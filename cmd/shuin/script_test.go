@@ -5,7 +5,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -132,7 +131,7 @@ func cmdStatus(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	want, err := strconv.Atoi(args[0])
 	check(ts, err)
-	runAs(ts, want, nil, args[1:])
+	runAs(context.Background(), ts, want, nil, args[1:])
 }
 
 // cmdStatusStdin is status with the file given as the script's stdin:
@@ -146,7 +145,7 @@ func cmdStatusStdin(ts *testscript.TestScript, neg bool, args []string) {
 	in, err := os.Open(ts.MkAbs(args[1]))
 	check(ts, err)
 	defer in.Close()
-	runAs(ts, want, func(cmd *exec.Cmd) { cmd.Stdin = in }, args[2:])
+	runAs(context.Background(), ts, want, func(cmd *exec.Cmd) { cmd.Stdin = in }, args[2:])
 }
 
 // cmdInterrupted is status for a program that is sent SIGINT as soon as it has
@@ -162,26 +161,26 @@ func cmdInterrupted(ts *testscript.TestScript, neg bool, args []string) {
 	check(ts, err)
 	reg := worldOf(ts).registry
 	reg.ResetLog()
-	done := make(chan struct{})
-	defer close(done)
-	runAs(ts, want, func(cmd *exec.Cmd) {
-		printed := make(chan struct{})
-		cmd.Stdout = &firstLine{w: cmd.Stdout, printed: printed}
-		go func() {
-			tick := time.NewTicker(time.Millisecond)
-			defer tick.Stop()
-			for requests == 0 || len(reg.Log()) < requests {
-				select {
-				case <-printed:
-					requests = -1
-				case <-done:
-					return
-				case <-tick.C:
-				}
+	ctx, interrupt := context.WithCancel(context.Background())
+	printed, done := make(chan struct{}), make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		defer interrupt()
+		tick := time.NewTicker(time.Millisecond)
+		defer tick.Stop()
+		for requests == 0 || len(reg.Log()) < requests {
+			select {
+			case <-printed:
+				return
+			case <-done:
+				return
+			case <-tick.C:
 			}
-			cmd.Process.Signal(os.Interrupt)
-		}()
-	}, args[2:])
+		}
+	})
+	defer wg.Wait()
+	defer close(done)
+	runAs(ctx, ts, want, func(cmd *exec.Cmd) { cmd.Stdout = &firstLine{w: cmd.Stdout, printed: printed} }, args[2:])
 }
 
 // firstLine closes printed at the first write.
@@ -197,10 +196,11 @@ func (f *firstLine) Write(p []byte) (int, error) {
 	return n, err
 }
 
-func runAs(ts *testscript.TestScript, want int, prepare func(*exec.Cmd), args []string) {
+func runAs(ctx context.Context, ts *testscript.TestScript, want int, prepare func(*exec.Cmd), args []string) {
 	path, err := exec.LookPath(args[0])
 	check(ts, err)
-	cmd := exec.CommandContext(context.Background(), path, args[1:]...)
+	cmd := exec.CommandContext(ctx, path, args[1:]...)
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.Args[0] = args[0]
 	cmd.Dir = ts.MkAbs(".")
 	cmd.Stdout, cmd.Stderr = ts.Stdout(), ts.Stderr()
@@ -214,8 +214,7 @@ func runAs(ts *testscript.TestScript, want int, prepare func(*exec.Cmd), args []
 		prepare(cmd)
 	}
 	err = cmd.Run()
-	var exit *exec.ExitError
-	if err != nil && !errors.As(err, &exit) {
+	if cmd.ProcessState == nil {
 		ts.Fatalf("%v", err)
 	}
 	if got := cmd.ProcessState.ExitCode(); got != want {

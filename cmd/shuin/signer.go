@@ -25,7 +25,7 @@ type signerFlags struct {
 func (s *signerFlags) add(a *app, cmd *cobra.Command) {
 	fs := cmd.Flags()
 	fs.StringVarP(&s.key, "key", "k", "", "name of a key of the key list. Not with --id and --plugin")
-	fs.StringVar(&s.format, "signature-format", a.settings().SignatureFormat, "signature envelope format, options: \"jws\", \"cose\"")
+	fs.StringVar(&s.format, "signature-format", a.settings().signatureFormat, "signature envelope format, options: \"jws\", \"cose\"")
 	fs.StringVar(&s.id, "id", "", "key id (required if --plugin is set). Not with --key")
 	fs.StringVar(&s.plugin, "plugin", "", "name of a signing plugin (required if --id is set). Not with --key")
 	cmd.MarkFlagsRequiredTogether("id", "plugin")

@@ -2,7 +2,7 @@ package main
 
 import "github.com/shuin/shuin"
 
-// unresolvedReport is the Report of a reference that could not be resolved:
+// unresolvedReport is the Report of a reference that was not resolved:
 // the same fields, without what only a resolved artifact has.
 type unresolvedReport struct {
 	MediaType string `json:"mediaType"`
@@ -18,12 +18,12 @@ type unresolvedReport struct {
 	Signatures []shuin.SignatureReport `json:"signatures"`
 }
 
-func unresolved(ref shuin.Reference, code shuin.Code, err error, hint string) unresolvedReport {
+func unresolved(reference string, code shuin.Code, err error, hint string) unresolvedReport {
 	r := unresolvedReport{MediaType: shuin.MediaTypeReport, Result: shuin.NotVerified, Signatures: []shuin.SignatureReport{}}
 	if code.Undecided() {
 		r.Result = shuin.Undecided
 	}
-	r.Artifact.Reference = ref.String()
+	r.Artifact.Reference = reference
 	r.Reason.Code, r.Reason.Message, r.Reason.Hint = code, err.Error(), hint
 	return r
 }

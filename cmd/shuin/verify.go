@@ -74,7 +74,7 @@ func (a *app) verify(ctx context.Context, o *verifyOptions) error {
 	a.startDebug(o.debug)
 	doc, err := a.dir().Policy(notationdir.OCIPolicy)
 	if err != nil {
-		return err
+		return a.reportUnresolved(o.output.value, o.reference, err)
 	}
 	metadata, pluginConfig, err := o.metadataFlags.parse()
 	if err != nil {
@@ -92,7 +92,7 @@ func (a *app) verify(ctx context.Context, o *verifyOptions) error {
 		Now: a.now(), Scope: o.scope, Metadata: metadata, PluginConfig: pluginConfig,
 	})
 	if err != nil {
-		return a.reportUnresolved(o.output.value, ref, err)
+		return a.reportUnresolved(o.output.value, ref.String(), err)
 	}
 	a.logReport(report)
 	return a.printReport(ctx, o, repo, report)

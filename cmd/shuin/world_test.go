@@ -33,7 +33,7 @@ func cmdUnprivileged(ts *testscript.TestScript, neg bool, args []string) {
 		want = 1
 	}
 	if os.Geteuid() != 0 {
-		runAs(ts, want, nil, args[1:])
+		runAs(context.Background(), ts, want, nil, args[1:])
 		return
 	}
 	const nobody = 65534
@@ -55,7 +55,7 @@ func cmdUnprivileged(ts *testscript.TestScript, neg bool, args []string) {
 		}
 		return os.Lchown(p, nobody, nobody)
 	}))
-	runAs(ts, want, func(cmd *exec.Cmd) {
+	runAs(context.Background(), ts, want, func(cmd *exec.Cmd) {
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
 	}, args[1:])
 }
