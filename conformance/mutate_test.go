@@ -211,7 +211,15 @@ func mutateJWS(t *tape, envelope []byte, k signerKey, certs []string) []byte {
 		return envelope
 	}
 	for n := 0; t.more() && n < 6; n++ {
-		switch t.next() % 12 {
+		switch t.next() % 13 {
+		case 12:
+			for i := range m.header {
+				var token []byte
+				if m.header[i].name == notary+"timestampSignature" && json.Unmarshal([]byte(m.header[i].value), &token) == nil {
+					b, _ := json.Marshal(mutateBytes(t, token))
+					m.header[i].value = string(b)
+				}
+			}
 		case 0, 1, 2:
 			m.protected = join(mutatePairs(t, split(m.protected)))
 		case 3:
@@ -386,7 +394,14 @@ func mutateCOSE(t *tape, envelope []byte, k signerKey, certs [][]byte) []byte {
 	protected, unprotected := splitMap(protectedBytes), splitMap(parts[1])
 	hash, resign, indefinite, prefix := crypto.SHA256, true, false, envelope[:1]
 	for n := 0; t.more() && n < 6; n++ {
-		switch t.next() % 12 {
+		switch t.next() % 13 {
+		case 12:
+			for i := range unprotected {
+				var token []byte
+				if bytes.Equal(unprotected[i].key, cborOf(notary+"timestampSignature")) && cbor.Unmarshal(unprotected[i].value, &token) == nil {
+					unprotected[i].value = cborOf(mutateBytes(t, token))
+				}
+			}
 		case 0, 1, 2:
 			protected = mutateEntries(t, protected)
 		case 3:

@@ -4,13 +4,22 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/shuin/shuin/envelope"
+	"github.com/shuin/shuin/internal/fetch"
+	"github.com/shuin/shuin/internal/revocation"
 	"github.com/shuin/shuin/policy"
+	"github.com/shuin/shuin/verify"
 )
 
 // compare asks both sides about one mutant of a kind other than an envelope.
@@ -213,5 +222,56 @@ func TestChainMutationsAreDecidedAlike(t *testing.T) {
 			names = append(names, c.Subject.CommonName)
 		}
 		compare(t, classes, shuinChain(in), upstreamChain(in), fmt.Sprint(in.Purpose, names, err))
+	}
+}
+
+// OCSP answers and CRLs with bytes changed: both sides find the same status for
+// each certificate.
+func TestRevocationMutationsAreDecidedAlike(t *testing.T) {
+	classes, r := classesOf(t, "revocation"), rand.New(rand.NewPCG(*seed, 5))
+	var answers map[string]answerJSON
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { serveAnswer(w, r, answers) }))
+	defer server.Close()
+	proxy, err := url.Parse(server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := &fetch.Client{AllowPrivateAddresses: true, Proxy: http.ProxyURL(proxy)}
+	var list differences
+	loadJSON(t, differencesFile, &list)
+	vectors := slices.DeleteFunc(vectorsOf(t, "revocation"), func(v *vector) bool {
+		if _, ok := list.Vectors[v.ID]; ok {
+			return true // differs already
+		}
+		in := input[revocationCase](t, v)
+		return !slices.ContainsFunc(slices.Collect(maps.Values(in.Answers)), func(a answerJSON) bool { return len(a.Body) > 0 })
+	})
+	for range *mutations / 2 {
+		v := vectors[r.IntN(len(vectors))]
+		in := input[revocationCase](t, v)
+		answers = map[string]answerJSON{}
+		for _, address := range slices.Sorted(maps.Keys(in.Answers)) {
+			a := in.Answers[address]
+			if len(a.Body) > 0 && r.IntN(2) == 0 {
+				a.Body = mutateBytes(&tape{randomProgram(r)[:4]}, a.Body)
+			}
+			answers[address] = a
+		}
+		in.Answers = answers
+		chain, err := parseCertificates(in.Chain)
+		if err != nil {
+			t.Fatal(err)
+		}
+		checker := &revocation.Checker{HTTP: client, Now: func() time.Time { return v.Now }}
+		var ours, theirs error
+		for i, f := range checker.Check(t.Context(), chain, envelope.CodeSigning, in.At) {
+			if f.Status == verify.StatusRevoked {
+				ours = fmt.Errorf("certificate %d is revoked", i)
+			} else if f.Status == verify.StatusUnavailable {
+				ours = fmt.Errorf("certificate %d is unavailable: %w", i, f.Err)
+			}
+		}
+		at(t, v.Now, func(t *testing.T) { theirs = upstreamRevocation(t.Context(), in) })
+		compare(t, classes, ours, theirs, v.ID)
 	}
 }

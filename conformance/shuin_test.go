@@ -127,18 +127,7 @@ func newRevoker(t testing.TB, answers map[string]answerJSON, now time.Time) *rev
 	if answers == nil {
 		return c
 	}
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		for address, a := range answers {
-			if s := r.URL.String(); s == address || strings.HasPrefix(s, address+"/") {
-				if a.Status != 0 {
-					w.WriteHeader(a.Status)
-				}
-				_, _ = w.Write(a.Body)
-				return
-			}
-		}
-		w.WriteHeader(http.StatusBadGateway)
-	}))
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { serveAnswer(w, r, answers) }))
 	t.Cleanup(server.Close)
 	proxy, err := url.Parse(server.URL)
 	if err != nil {
@@ -146,6 +135,20 @@ func newRevoker(t testing.TB, answers map[string]answerJSON, now time.Time) *rev
 	}
 	c.HTTP = &fetch.Client{AllowPrivateAddresses: true, Proxy: http.ProxyURL(proxy)}
 	return c
+}
+
+func serveAnswer(w http.ResponseWriter, r *http.Request, answers map[string]answerJSON) {
+	for address, a := range answers {
+		// An OCSP request by GET has the request in its path.
+		if s := r.URL.String(); s == address || strings.HasPrefix(s, address+"/") {
+			if a.Status != 0 {
+				w.WriteHeader(a.Status)
+			}
+			_, _ = w.Write(a.Body)
+			return
+		}
+	}
+	w.WriteHeader(http.StatusBadGateway)
 }
 
 // memoryPlugins is a vector's plugin.

@@ -71,6 +71,21 @@ func certificateCases(b *book) {
 		s.chain = under(bad, issuing, rootCA)
 		s.stores["ca:example"] = []*cert{issuing, rootCA}
 		b.refuse("CERT-01/trusted-but-wrong-"+f, "the chain leads to a trusted root, and its leaf may encipher keys", "", certBad, s, "CERT-06")
+		s = good(f)
+		self := newLeaf("codeSigning", "Example Signer", nil).issue(nil)
+		s.chain, s.stores["ca:example"] = []*cert{self}, []*cert{self}
+		b.accept("CERT-10/signer-is-its-own-root-"+f, "one self-signed certificate, which is in the store", s)
+		s = good(f)
+		s.chain = []*cert{self}
+		b.refuse("CERT-10/strange-self-signed-signer-"+f, "one self-signed certificate, which is in no store", "authenticity", "untrusted", s, "VER-03")
+		cas := []*cert{rootCA}
+		for i := range 3 {
+			c := caSpec(newKey(fmt.Sprintf("p256/ca-%d", i)), fmt.Sprintf("CA %d", i)).issue(cas[0])
+			cas = append([]*cert{c}, cas...)
+		}
+		s = good(f)
+		s.chain = under(leafSpec(newKey("p256/leaf"), "Example Signer"), cas...)
+		b.accept("CERT-11/five-certificates-"+f, "a chain of five", s)
 		b.accept("CERT-01/verified-"+f, "a chain that keeps the rules", good(f))
 	})
 }
@@ -258,5 +273,3 @@ func timeCases(b *book) {
 		b.refuse("CERT-15/root-ended-"+f, "the trusted root has ended", "authenticTimestamp", "expired", s, "VER-05")
 	})
 }
-
-var _ = fmt.Sprint

@@ -268,6 +268,14 @@ func verifyCases(b *book) {
 		s.in.Signatures = []envelopeFile{{MediaType: s.mediaType(), Bytes: []byte{}}}
 		b.refuse("VER-01/empty-"+f, "an envelope of no bytes", "integrity", tampered, s, "JWS-01", "COSE-01")
 
+		for n, mt := range map[string]string{"docker-manifest": "application/vnd.docker.distribution.manifest.v2+json",
+			"docker-list": "application/vnd.docker.distribution.manifest.list.v2+json", "index": "application/vnd.oci.image.index.v1+json"} {
+			s = good(f)
+			d := artifact
+			d.MediaType = mt
+			s.target, s.in.Artifact = string(must(json.Marshal(d))), d
+			b.accept("VER-02/"+n+"-"+f, "an artifact of type "+mt, s)
+		}
 		b.accept("VER-02/same-artifact-"+f, "the payload names the artifact", good(f))
 		for n, change := range map[string]func(*descriptor){
 			"digest":     func(d *descriptor) { d.Digest = strings.Replace(d.Digest, "73c8", "73c9", 1) },
