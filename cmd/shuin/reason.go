@@ -2,23 +2,37 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/shuin/shuin"
+	"github.com/shuin/shuin/envelope"
+	"github.com/shuin/shuin/policy"
+	"github.com/shuin/shuin/trust"
 )
 
 // signatureReason names the check that failed, as notation does, and why.
 func (a *app) signatureReason(sig *shuin.SignatureReport) string {
+	name, reason := a.failedCheck(sig)
+	if name == "" {
+		return reason
+	}
+	return fmt.Sprintf("%s validation failed. Failure reason: %s", name, reason)
+}
+
+// failedCheck is the check for which sig did not count, empty where there was
+// none, and why.
+func (a *app) failedCheck(sig *shuin.SignatureReport) (shuin.CheckName, string) {
 	for _, c := range sig.Checks {
 		if c.Enforced && (c.Outcome == shuin.Failed || c.Outcome == shuin.Unknown) && c.Err != nil {
-			return fmt.Sprintf("%s validation failed. Failure reason: %s", c.Name, a.checkReason(sig, c))
+			return c.Name, a.checkReason(sig, c)
 		}
 	}
 	if a.asNotation() {
 		// Notation knows nothing before the check of the envelope.
-		return fmt.Sprintf("%s validation failed. Failure reason: %v", shuin.CheckIntegrity, sig.Err)
+		return shuin.CheckIntegrity, sig.Err.Error()
 	}
-	return sig.Err.Error()
+	return "", sig.Err.Error()
 }
 
 // checkReason is why a check failed. Under the name notation the commonest
@@ -49,28 +63,56 @@ func notationWords(sig *shuin.SignatureReport, c shuin.Check) string {
 }
 
 // logReport tells -d which checks were made of which signature.
-func (a *app) logReport(report *shuin.Report) {
-	log := a.debug()
+func (a *app) logReport(report *shuin.Report, doc *policy.Document) {
+	if a.log == nil {
+		return
+	}
+	var s *policy.Statement
 	if p := report.Policy; p != nil {
-		log.Debug(fmt.Sprintf("Check verification level: statement %q has level %q", p.Statement, p.Level))
+		a.log.Debug(fmt.Sprintf("Check verification level: statement %q has level %q", p.Statement, p.Level))
+		i := slices.IndexFunc(doc.Statements, func(s policy.Statement) bool { return s.Name == p.Statement })
+		s = &doc.Statements[i]
 	}
 	for _, sig := range report.Signatures {
-		log.Info(fmt.Sprintf("Verify signature against artifact %s: signature %s is %s", report.Artifact.Digest(), sig.Digest, sig.Result))
+		a.log.Info(fmt.Sprintf("Verify signature against artifact %s: signature %s is %s", report.Artifact.Digest(), sig.Digest, sig.Result))
 		for _, c := range sig.Checks {
-			for _, words := range checkWords(c.Name) {
-				log.Info(fmt.Sprintf("Validating %s: %s", words, c.Outcome))
+			for _, words := range checkWords(&sig, c, s) {
+				a.log.Info(words)
 			}
+		}
+		if sig.Err != nil {
+			_, reason := a.failedCheck(&sig)
+			a.log.Warn(fmt.Sprintf("Signature %s failed verification with error: %s", sig.Digest, oneLine(reason)))
 		}
 	}
 }
 
-// checkWords are notation's words for a check, or for its parts.
-func checkWords(name shuin.CheckName) []string {
-	switch name {
+// checkWords say in notation's words which check was made, and how it ended.
+func checkWords(sig *shuin.SignatureReport, c shuin.Check, s *policy.Statement) []string {
+	words := func(name string) string { return fmt.Sprintf("Validating %s: %s", name, c.Outcome) }
+	switch c.Name {
 	case shuin.CheckAuthenticity:
-		return []string{"cert chain", "trust identity"}
+		return []string{words("cert chain"), words("trust identity")}
 	case shuin.CheckAuthenticTimestamp:
-		return []string{"authentic timestamp"}
+		return []string{words("authentic timestamp"), timestampWords(sig, s)}
+	case shuin.CheckRevocation:
+		if c.Outcome == shuin.Passed {
+			return []string{words("revocation"), "No verification impacting errors encountered while checking revocation, status is OK"}
+		}
 	}
-	return []string{string(name)}
+	return []string{words(string(c.Name))}
+}
+
+// timestampWords say whether a timestamp was verified (TSA-02).
+func timestampWords(sig *shuin.SignatureReport, s *policy.Statement) string {
+	const disabled = "Timestamp verification disabled: "
+	switch {
+	case sig.Scheme != string(envelope.SchemeX509):
+		return disabled + "the signing scheme is " + sig.Scheme
+	case len(s.StoresOf(trust.TSA)) == 0:
+		return disabled + "no tsa trust store is configured in trust policy"
+	case s.VerifyTimestamp == policy.AfterCertExpiry && sig.TimeSource != shuin.TimeSourceTimestamp && sig.Result == shuin.Verified:
+		return fmt.Sprintf("%sverifyTimestamp is set to %q and signing cert chain unexpired", disabled, policy.AfterCertExpiry)
+	}
+	return "Performing timestamp verification..."
 }

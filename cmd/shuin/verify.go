@@ -94,7 +94,7 @@ func (a *app) verify(ctx context.Context, o *verifyOptions) error {
 	if err != nil {
 		return a.reportUnresolved(o.output.value, ref.String(), err)
 	}
-	a.logReport(report)
+	a.logReport(report, doc)
 	return a.printReport(ctx, o, repo, report)
 }
 
