@@ -183,6 +183,11 @@ func attributeCases(b *book) {
 		s.expiry = now
 		b.refuse("ATT-14/expires-now-"+f, "now equals the expiry: expired", "expiry", "expired", s, "VER-04")
 	})
+	b.refuse("ATT-08/unknown-critical-integer-label", "an unknown integer label that is critical", "integrity|plugin", "verifier-too-old|tampered|plugin-failed",
+		both("cose", nil, func(d *coseDraft) {
+			d.protected = append(d.protected, item{-70000, "hello"})
+			d.protected = putItem(d.protected, 2, []any{attrBase + "signingScheme", -70000})
+		}), "ATT-15")
 	pluginAttributeCases(b)
 }
 

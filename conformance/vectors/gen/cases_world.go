@@ -162,6 +162,8 @@ func revocationCases(b *book) {
 	b.revocation("REV-03/invalid-without-time", "an invalidity date, and no authentic signing time", "revoked", chain(l), crlOf(crl(invalid(revoked(l, 1, was), date(2025, 4, 1)))), nil)
 	change := func(f func(*list)) map[string]answer { c := crl(); f(c); return crlOf(c) }
 	b.revocation("REV-03/stale", "NextUpdate is over", "unavailable", chain(l), change(func(c *list) { c.to = date(2025, 6, 10) }), nil)
+	b.revocation("REV-03/stale-but-listed", "NextUpdate is over, and the certificate is listed: once revoked it stays so", "revoked", chain(l),
+		func() map[string]answer { c := crl(revoked(l, 1, was)); c.to = date(2025, 6, 10); return crlOf(c) }(), nil)
 	b.revocation("REV-03/broken-signature", "the CRL's signature is wrong", "unavailable", chain(l), change(func(c *list) { c.breakSig = true }), nil)
 	b.revocation("REV-03/other-issuer", "the CRL of another CA", "unavailable", chain(l), change(func(c *list) { c.by = strangerRoot }), nil)
 	b.revocation("REV-03/unknown-critical-extension", "the CRL has an unknown critical extension", "unavailable", chain(l), change(func(c *list) { c.unknown = true }), nil)
@@ -181,9 +183,9 @@ func revocationCases(b *book) {
 		says(respond(o, ocsp.Revoked, func(r *ocsp.Response) {
 			r.ExtraExtensions = invalid(x509.RevocationListEntry{}, date(2025, 4, 1)).ExtraExtensions
 		})), at(signedAt))
-	delegated := func(nocheck, eku bool) []byte {
+	delegated := func(nocheck, eku bool, crls ...string) []byte {
 		s := leafSpec(newKey("p256/responder"), "Responder")
-		s.ExtKeyUsage = nil
+		s.ExtKeyUsage, s.CRLDistributionPoints = nil, crls
 		if eku {
 			s.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageOCSPSigning}
 		}
@@ -197,13 +199,20 @@ func revocationCases(b *book) {
 	}
 	b.revocation("REV-04/delegated", "a delegated responder with nocheck", "good", chain(o), says(delegated(true, true)), nil)
 	b.revocation("REV-04/delegated-without-eku", "a delegated responder without OCSPSigning", "unavailable", chain(o), says(delegated(true, false)), nil)
+	listsResponder := crl(x509.RevocationListEntry{SerialNumber: leafSpec(newKey("p256/responder"), "Responder").SerialNumber, RevocationTime: was, ReasonCode: 1})
+	b.revocation("REV-04/responder-not-revoked", "a delegated responder without nocheck, whose CRL does not list it", "good", chain(o),
+		map[string]answer{ocspURL: {Body: delegated(false, true, crlURL)}, crlURL: {Body: crl().der()}}, nil)
+	b.revocation("REV-04/responder-revoked", "a delegated responder without nocheck, whose CRL lists it", "unavailable", chain(o),
+		map[string]answer{ocspURL: {Body: delegated(false, true, crlURL)}, crlURL: {Body: listsResponder.der()}}, nil)
+	b.revocation("REV-04/responder-with-nocheck-unasked", "a delegated responder with nocheck is not looked up", "good", chain(o),
+		map[string]answer{ocspURL: {Body: delegated(true, true, crlURL)}, crlURL: {Status: 500}}, nil)
 	o2 := revLeaf(nil, []string{ocspURL, ocsp2URL})
 	b.revocation("REV-04/second-responder", "the first responder is down, the second says revoked", "revoked", chain(o2), map[string]answer{ocspURL: {Status: 503}, ocsp2URL: {Body: respond(o2, ocsp.Revoked, nil)}}, nil)
-	revocationLevels(b, l, both)
+	revocationLevels(b, l)
 }
 
 // revocationLevels are whole verifications: what a status does to a verdict.
-func revocationLevels(b *book, l, both *cert) {
+func revocationLevels(b *book, l *cert) {
 	at := func(level, override string, a map[string]answer) *scene {
 		s := good("jws")
 		s.chain = []*cert{l, issuing, rootCA}
@@ -218,7 +227,27 @@ func revocationLevels(b *book, l, both *cert) {
 	b.accept("REV-01/permissive-unavailable", "permissive, the CRL cannot be had", at("permissive", "", gone))
 	b.accept("REV-01/audit-revoked", "audit, revoked", at("audit", "", bad))
 	b.accept("REV-01/skip-override", "strict with revocation skipped, revoked", at("strict", `{"revocation":"skip"}`, bad))
-	_ = both
+	stamped := func(a map[string]answer) *scene {
+		s := good("jws").trustTSA()
+		tsa := tsaSpec(newKey("p256/tsa"), "Revocable TSA")
+		tsa.CRLDistributionPoints = []string{crlURL}
+		s.token = stamp(signedAt)
+		s.token.chain = []*cert{tsa.issue(tsaRoot), tsaRoot}
+		s.in.Answers = a
+		return s
+	}
+	byTSA := func(es ...x509.RevocationListEntry) map[string]answer {
+		c := crl(es...)
+		c.by = tsaRoot
+		return map[string]answer{crlURL: {Body: c.der()}}
+	}
+	serial := tsaSpec(newKey("p256/tsa"), "Revocable TSA").SerialNumber
+	b.accept("TSA-02/tsa-not-revoked", "the authority's certificate is not revoked", stamped(byTSA()))
+	b.refuse("TSA-02/tsa-revoked", "the authority's certificate is revoked", "authenticTimestamp", "revoked|untrusted|tampered", stamped(byTSA(x509.RevocationListEntry{SerialNumber: serial, RevocationTime: date(2025, 2, 1), ReasonCode: 1})), "TSA-03", "REV-01")
+	b.refuse("TSA-02/tsa-revocation-unavailable", "the authority's CRL cannot be had", "authenticTimestamp", "revocation-unavailable", stamped(gone), "TSA-03", "REV-01")
+	off := stamped(gone)
+	off.override = `{"revocation":"skip"}`
+	b.refuse("TSA-02/tsa-revocation-with-skip", "revocation is skipped for the signer; the authority is still checked", "authenticTimestamp", "revocation-unavailable", off, "TSA-03", "REV-01")
 }
 
 func template(c *cert, status int) ocsp.Response {
