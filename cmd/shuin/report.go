@@ -65,7 +65,7 @@ func (a *app) printVerified(report *shuin.Report, warned bool) error {
 	table := newTable(a.stdout)
 	fmt.Fprintln(table, "\nKEY\tVALUE\t")
 	for _, key := range slices.Sorted(maps.Keys(accepted.Metadata)) {
-		fmt.Fprintf(table, "%s\t%s\t\n", printable(key), printable(accepted.Metadata[key]))
+		fmt.Fprintf(table, "%s\t%s\t\n", visible(key), visible(accepted.Metadata[key]))
 	}
 	return table.Flush()
 }

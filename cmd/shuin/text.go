@@ -21,5 +21,15 @@ func printable(s string) string {
 	}, s)
 }
 
+// visible is printable on one line: line breaks and tabs are replaced too.
+func visible(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, s)
+}
+
 // newTable is a table writer with notation's widths.
 func newTable(w io.Writer) *tabwriter.Writer { return tabwriter.NewWriter(w, 0, 0, 3, ' ', 0) }

@@ -29,6 +29,20 @@ func TestTextFromOutsideCannotSteerTheTerminal(t *testing.T) {
 	}
 }
 
+func TestATreeHasOneLineForEachNode(t *testing.T) {
+	root := &node{text: "root"}
+	root.pair("agent", "x\n└── forged\x1b[0m").add("child")
+	root.add("last")
+	var b strings.Builder
+	if err := root.write(&b); err != nil {
+		t.Fatal(err)
+	}
+	want := "root\n├── agent: x\ufffd└── forged\ufffd[0m\n│   └── child\n└── last\n"
+	if b.String() != want {
+		t.Errorf("got %q, want %q", b.String(), want)
+	}
+}
+
 func TestEveryReasonOfAVerificationHasAHint(t *testing.T) {
 	a := &app{name: "shuin"}
 	for _, code := range []shuin.Code{

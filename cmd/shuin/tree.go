@@ -19,10 +19,11 @@ func (n *node) add(text string) *node {
 
 func (n *node) pair(key, value string) *node { return n.add(key + ": " + value) }
 
-// write renders the tree with n as its root.
+// write renders the tree with n as its root. Each node is one line, whatever
+// its text holds.
 func (n *node) write(w io.Writer) error {
 	var b strings.Builder
-	b.WriteString(n.text + "\n")
+	b.WriteString(visible(n.text) + "\n")
 	n.writeChildren(&b, "")
 	_, err := io.WriteString(w, b.String())
 	return err
@@ -34,7 +35,7 @@ func (n *node) writeChildren(b *strings.Builder, indent string) {
 		if i == len(n.children)-1 {
 			branch, below = "└── ", "    "
 		}
-		b.WriteString(indent + branch + child.text + "\n")
+		b.WriteString(indent + branch + visible(child.text) + "\n")
 		child.writeChildren(b, indent+below)
 	}
 }
