@@ -158,7 +158,7 @@ func (m memoryPlugins) Verifier(_ context.Context, name string) (verify.PluginVe
 	if m.pluginJSON == nil || m.Name != name {
 		return nil, errors.New("no such plugin")
 	}
-	return memoryPlugin{m.pluginJSON}, nil
+	return memoryPlugin(m), nil
 }
 
 type memoryPlugin struct{ *pluginJSON }

@@ -358,7 +358,7 @@ func upstreamPlugin(t *testing.T, in pluginCase) error {
 	if err != nil {
 		return err
 	}
-	if _, err := p.GetMetadata(t.Context(), &proto.GetMetadataRequest{}); err != nil || in.Ask == "metadata" {
+	if _, err := p.GetMetadata(t.Context(), &framework.GetMetadataRequest{}); err != nil || in.Ask == "metadata" {
 		return err
 	}
 	// What a signer makes of the answer.
@@ -366,7 +366,7 @@ func upstreamPlugin(t *testing.T, in pluginCase) error {
 	if err != nil {
 		return err
 	}
-	d, err := p.DescribeKey(t.Context(), &proto.DescribeKeyRequest{KeyID: "key-1"})
+	d, err := p.DescribeKey(t.Context(), &framework.DescribeKeyRequest{KeyID: "key-1"})
 	if err != nil {
 		return err
 	}

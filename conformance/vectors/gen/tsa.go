@@ -4,7 +4,6 @@ import (
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/sha256"
-	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"math/big"
@@ -178,5 +177,3 @@ func (t *token) over(signature []byte) []byte {
 	}
 	return must(asn1.Marshal(contentInfo{oidSignedData, wrap(asn1.ClassContextSpecific, 0, must(asn1.Marshal(sd)))}))
 }
-
-var _ = x509.ExtKeyUsageTimeStamping
