@@ -73,7 +73,7 @@ func writePlugin(t *testing.T, in pluginCase) string {
 		write(filepath.Join(answers, name+".err"), c.Stderr, 0o644)
 		write(filepath.Join(answers, name+".exit"), fmt.Sprint(c.Exit), 0o644)
 	}
-	script := fmt.Sprintf("#!/bin/sh\ncat >/dev/null\ncat '%[1]s/'$1.out\ncat '%[1]s/'$1.err >&2\nexit $(cat '%[1]s/'$1.exit)\n", answers)
+	script := fmt.Sprintf("#!/bin/sh\ncat >\"${0%%/*}/$1.in\"\ncat '%[1]s/'$1.out\ncat '%[1]s/'$1.err >&2\nexit $(cat '%[1]s/'$1.exit)\n", answers)
 	file := in.File
 	if file == "" {
 		file = "notation-example"

@@ -273,6 +273,21 @@ func pluginAttributeCases(b *book) {
 		s = withPlugin(f, true, pluginAttr, "example")
 		s.in.Plugin = example(metadata("1.2.0", identityCheck, revocationCheck), results(nil, identityCheck, revocationCheck))
 		b.accept("ATT-15/plugin-processes-"+f, "the named plugin is asked, and agrees", s)
+		s = good(f).authority()
+		s.expiry = date(2030, 1, 1)
+		crit := append(s.critical(), pluginAttr)
+		s.jws = func(d *jwsDraft) {
+			d.protected = set(append(d.protected, member{pluginAttr, quote("example")}), "crit", strings_(crit))
+		}
+		s.cose = func(d *coseDraft) {
+			var labels []any
+			for _, c := range crit {
+				labels = append(labels, c)
+			}
+			d.protected = putItem(append(d.protected, item{pluginAttr, "example"}), 2, labels)
+		}
+		s.in.Plugin = example(metadata("1.2.0", identityCheck), results(nil, identityCheck))
+		b.accept("ATT-15/signing-authority-with-plugin-"+f, "a signing authority's signature with an expiry, and a plugin that agrees", s)
 		s = withPlugin(f, true, pluginAttr, "example")
 		b.refuse("ATT-15/no-such-plugin-"+f, "the signature names a plugin that is not there", "plugin", "plugin-failed", s, "PLG-09")
 		s = withPlugin(f, false, pluginAttr, "example")
