@@ -138,6 +138,7 @@ func pluginVerifierCases(b *book) {
 	b.refuse("PLG-10/check-unanswered", "one check is not answered", "plugin|revocation", "plugin-failed", run(named(), m(identityCheck, revocationCheck), results(nil, identityCheck)))
 	b.refuse("PLG-10/attribute-unprocessed", "a critical attribute is not processed", "plugin", "plugin-failed|verifier-too-old", run(named(attr1, "x"), m(identityCheck), results(nil, identityCheck)), "ATT-08")
 	b.refuse("PLG-10/unasked-check", "a check that was not asked is answered", "plugin", "plugin-failed", run(named(), m(identityCheck), results(nil, identityCheck, revocationCheck)))
+	b.refuse("PLG-10/unasked-attribute", "an attribute that was not asked is processed", "plugin", "plugin-failed", run(named(), m(identityCheck), results([]string{"com.example.other"}, identityCheck)))
 	b.refuse("PLG-10/identity-refused", "the plugin does not trust the identity", "authenticity|plugin", "untrusted|plugin-failed", run(named(), m(identityCheck), results(nil, identityCheck+"!")))
 	b.refuse("PLG-10/revoked", "the plugin says revoked", "revocation|plugin", "revoked|plugin-failed", run(named(), m(revocationCheck), results(nil, revocationCheck+"!")))
 	s := run(named(), m(revocationCheck), results(nil, revocationCheck+"!"))
