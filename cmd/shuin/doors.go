@@ -10,8 +10,12 @@ import (
 	"github.com/shuin/shuin/internal/registry"
 )
 
-// openTarget is the door to what ref names. Nothing is sent.
-func (a *app) openTarget(ref shuin.Reference, r *registryFlags, forceReferrersTag bool) (target, error) {
+// pushing is how signatures will be stored.
+type pushing struct{ forceReferrersTag bool }
+
+// openTarget is the door to what ref names; push is nil for somebody who only
+// reads. Nothing is sent.
+func (a *app) openTarget(ref shuin.Reference, r *registryFlags, push *pushing) (target, error) {
 	if ref.Layout != "" {
 		a.warnSettings()
 		layout, err := registry.OpenLayout(ref.Layout)
@@ -21,7 +25,9 @@ func (a *app) openTarget(ref shuin.Reference, r *registryFlags, forceReferrersTa
 		return layout, nil
 	}
 	client := a.registryClient(r)
-	client.ForceReferrersTag = forceReferrersTag
+	if push != nil {
+		client.ForceReferrersTag = push.forceReferrersTag
+	}
 	client.Credential = func(ctx context.Context, host string) (registry.Credential, error) {
 		return a.credentialStore().Credential(ctx, host) // looked for only when the registry asks
 	}
@@ -31,6 +37,9 @@ func (a *app) openTarget(ref shuin.Reference, r *registryFlags, forceReferrersTa
 	repo, err := client.Repository(ref)
 	if err != nil {
 		return nil, err
+	}
+	if push != nil {
+		repo = repo.ForPush()
 	}
 	return repo, nil
 }

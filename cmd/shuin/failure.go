@@ -38,7 +38,7 @@ func (a *app) failure(ctx context.Context, repo target, scope string, report *sh
 			scope+"@"+report.Artifact.Digest().String(), policy.Help)
 		e.Err = nil
 	default:
-		if code != shuin.CodeLimit && report.Result != shuin.Undecided && judged(report) {
+		if code != shuin.CodeLimit && code != shuin.CodeTagMoved && report.Result != shuin.Undecided && judged(report) {
 			e.Message = fmt.Sprintf("signature verification failed for all the signatures associated with %s", report.Artifact)
 			e.Err = nil
 		}

@@ -57,7 +57,7 @@ func (a *app) inspect(ctx context.Context, o *inspectOptions) error {
 	if err != nil {
 		return err
 	}
-	repo, err := a.openTarget(ref, &o.registryFlags, false)
+	repo, err := a.openTarget(ref, &o.registryFlags, nil)
 	if err != nil {
 		return err
 	}

@@ -65,7 +65,7 @@ func (a *app) list(ctx context.Context, o *listOptions) error {
 	if err != nil {
 		return err
 	}
-	repo, err := a.openTarget(ref, &o.registryFlags, false)
+	repo, err := a.openTarget(ref, &o.registryFlags, nil)
 	if err != nil {
 		return err
 	}

@@ -87,7 +87,7 @@ func (a *app) sign(ctx context.Context, o *signOptions) error {
 	if err != nil {
 		return err
 	}
-	repo, err := a.openTarget(ref, &o.registryFlags, o.forceReferrersTag)
+	repo, err := a.openTarget(ref, &o.registryFlags, &pushing{forceReferrersTag: o.forceReferrersTag})
 	if err != nil {
 		return err
 	}

@@ -84,7 +84,7 @@ func (a *app) verify(ctx context.Context, o *verifyOptions) error {
 	if err != nil {
 		return err
 	}
-	repo, err := a.openTarget(ref, &o.registryFlags, false)
+	repo, err := a.openTarget(ref, &o.registryFlags, nil)
 	if err != nil {
 		return err
 	}
@@ -101,6 +101,7 @@ func (a *app) verify(ctx context.Context, o *verifyOptions) error {
 // verifyReference resolves, lists and judges. The error is for an artifact
 // that could not be resolved; all else is in the Report.
 func (a *app) verifyReference(ctx context.Context, repo target, ref shuin.Reference, doc *policy.Document, o *verifyOptions, vo verify.Options) (*shuin.Report, error) {
+	tag := a.startTagCheck(ctx, repo, ref)
 	artifact, signatures, err := repo.Discover(ctx, ref)
 	if err != nil {
 		return nil, resolveError(err)
@@ -110,7 +111,10 @@ func (a *app) verifyReference(ctx context.Context, repo target, ref shuin.Refere
 		Stores:        a.dir(),
 		Revocation:    a.revocationChecker(&o.revocation),
 		Plugins:       a.plugins(),
+		Chains:        verify.NewChainCache(0), // signatures of one artifact often share a chain
 		MaxSignatures: o.maxSignatures,
 	}
-	return verifier.Verify(ctx, artifact, signatures, doc, vo), nil
+	report := verifier.Verify(ctx, artifact, signatures, doc, vo)
+	tag.judge(report)
+	return report, nil
 }

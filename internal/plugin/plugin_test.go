@@ -447,6 +447,18 @@ func TestVerifierPassesEverythingOn(t *testing.T) {
 		t.Errorf("PLG-10 request is\n%s, want\n%s", in, request)
 	}
 
+	// Without an expiry the zero time is sent, as notation does.
+	without := *env
+	without.Expiry = time.Time{}
+	zero := req
+	zero.Envelope = &without
+	if _, err := v.VerifySignature(t.Context(), zero); err != nil {
+		t.Fatal(err)
+	}
+	if in := string(given(t, h, "good", "verify-signature").In); !strings.Contains(in, `"expiry":"0001-01-01T00:00:00Z"`) {
+		t.Errorf("PLG-10 request without expiry is %s", in)
+	}
+
 	got, err = open("refuses").VerifySignature(t.Context(), req)
 	if err != nil || got.Results["SIGNATURE_VERIFIER.TRUSTED_IDENTITY"] != (verify.PluginResult{Reason: "a b"}) {
 		t.Errorf("PLG-10 a result without success: %+v, %v", got, err)

@@ -80,9 +80,9 @@ func newVerifyRequest(contract string, req verify.PluginRequest) (verifyRequest,
 		wire.TrustPolicy.SignatureVerification = append(wire.TrustPolicy.SignatureVerification, plugin.Capability(c))
 	}
 	critical := &wire.Signature.CriticalAttributes
-	if !e.Expiry.IsZero() {
-		critical.Expiry = &e.Expiry
-	}
+	// Notation sends the zero time for a signature without expiry, and plugins
+	// count on it.
+	critical.Expiry = &e.Expiry
 	if !e.AuthenticSigningTime.IsZero() {
 		critical.AuthenticSigningTime = &e.AuthenticSigningTime
 	}
