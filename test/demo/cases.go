@@ -123,8 +123,10 @@ func (d *demo) failures() []badDay {
 				return d.client.replaceSignature(ctx, repoTampered, d.image.Digest, shuintest.TamperPayload)
 			},
 			[]string{d.pinned(repoTampered)}},
-		{"tag moved after signing", "A tag that was moved to another, unsigned image between signing and verifying", shuin.CodeUnsigned, statusNotVerified,
-			d.moveTag, []string{d.ref(repoMoved, "v1")}},
+		{"tag moved after signing", "A tag that was moved to another image between signing and verifying", shuin.CodeTagMoved, statusNotVerified,
+			d.moveTag, []string{d.ref(repoMoved, "v1") + "@" + d.image.Digest.String()}},
+		{"what the tag names now", "By the tag alone, the other image is judged: nobody signed it", shuin.CodeUnsigned, statusNotVerified,
+			nil, []string{d.ref(repoMoved, "v1")}},
 		{"the digest signed before the move", "What was signed under that tag is still good, by its digest", "", statusVerified,
 			nil, []string{d.pinned(repoMoved)}},
 		{"registry answers 401", "A registry that asks who we are: nothing was checked, which is not the same as bad", shuin.CodeUnauthorized, statusUndecided,
@@ -140,7 +142,7 @@ func (d *demo) pushAndSign(ctx context.Context, repo string, flags ...string) er
 	return d.shell.must(ctx, append(append([]string{"sign"}, flags...), d.pinned(repo))...)
 }
 
-// revoke signs, shows that the signature is good, and revokes its certificate.
+// revoke signs, and revokes the certificate.
 func (d *demo) revoke(ctx context.Context) error {
 	if err := d.pushAndSign(ctx, repoRevoked, "--key", keyLost); err != nil {
 		return err
