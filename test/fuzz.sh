@@ -14,7 +14,7 @@ run() { # module directory, package, target, time
 	log=$(mktemp)
 	if ! fuzz "$@" >"$log" 2>&1; then
 		# Go's fuzzer now and then reports its own deadline as a failure
-		# (golang.org/issue/48591); there is no failing input then.
+		# (golang.org/issue/75804); there is no failing input then.
 		if grep -q 'context deadline exceeded' "$log" && ! grep -q 'Failing input' "$log"; then
 			echo "fuzz $1/$2 $3: again, the fuzzer's own deadline was told as a failure"
 			fuzz "$@" >"$log" 2>&1 || { cat "$log"; rm -f "$log"; exit 1; }
