@@ -1,25 +1,34 @@
-// Package limits holds every upper bound of the project, so that a reviewer
-// sees them in one place. A bound that is hit is an error that names it; it is
-// never silently cut.
+// Package limits holds the upper bounds on what comes from outside, so that a
+// reviewer sees them in one place. (Sizes that a format itself fixes stand
+// where the format is read.) A bound that is hit is an error that names it; it
+// is never silently cut.
 package limits
 
 import "time"
 
 // Bounds on what a registry sends.
 const (
-	ManifestBytes   = 4 << 20  // an image or signature manifest, an index
+	ManifestBytes   = 4 << 20  // a manifest or index that is resolved, a referrers index that is written
 	EnvelopeBytes   = 10 << 20 // a signature envelope
 	ReferrersBytes  = 8 << 20  // one page of a referrers answer
 	ReferrersPages  = 100      // pages of one referrers answer
 	Referrers       = 10_000   // signatures listed for one artifact
 	Signatures      = 100      // signatures verified for one artifact unless asked otherwise
 	FetchesInFlight = 32       // concurrent fetches for one artifact
+	ChecksInVain    = 8        // signature checks for one artifact that led to nothing, for each signature it may have
 	ErrorBodyBytes  = 8 << 10  // of a registry's error answer
+
+	SignatureManifestBytes  = 256 << 10 // one signature manifest
+	SignatureManifestsBytes = 32 << 20  // all signature manifests fetched for one artifact
+	ReferrersTotalBytes     = 32 << 20  // all pages of one referrers answer
+	AnnotationBytes         = 4 << 10   // an annotation of a listing or signature manifest that is used
+	RegistryHeaderBytes     = 256 << 10 // the header of one answer
 )
 
 // Bounds on talking to a registry.
 const (
 	RegistryRequestTime = time.Minute      // one request, its retries and its body
+	SignaturesTime      = 3 * time.Minute  // listing and fetching the signatures of one artifact, together
 	RegistryRetries     = 3                // of one request after 429, 5xx or a broken connection
 	RegistryRetryAfter  = 10 * time.Second // longest wait between two tries; a longer Retry-After is not waited for
 	RegistryRedirects   = 5
@@ -39,7 +48,9 @@ const (
 	TimestampBytes     = 1 << 20  // a timestamp token
 	ExtendedAttributes = 64
 	HeaderBytes        = 256 << 10 // a protected header; unprotected members nobody knows
-	RSABits            = 16384     // an RSA key in a chain: bounds the work of one signature check
+	RSABits            = 8192      // an RSA key in a chain: bounds the work of one signature check
+	RSAExponent        = 65537     // its public exponent, for the same reason
+	Annotations        = 1000      // of a signed payload
 	JSONDepth          = 32
 	CBORDepth          = 16
 	ChainCacheEntries  = 4096 // verified chains and issuing paths remembered, unless asked otherwise
@@ -63,8 +74,11 @@ const (
 	OCSPTimeout    = 2 * time.Second  // per responder (REV-04)
 	CRLTimeout     = 5 * time.Second  // per distribution point (REV-02)
 	TSATimeout     = 15 * time.Second // per request
+	TSAAccuracy    = 24 * time.Hour   // that a timestamp may state
+	ClockSkew      = 5 * time.Minute  // that another's clock may be ahead of ours
 	RevocationURLs = 8                // responders or distribution points tried per certificate
 	CRLCacheFile   = 96 << 20         // one cache file (base64 of base and delta)
+	CRLAlone       = 1 << 20          // a larger CRL is parsed alone: in memory it takes up to fifty times its size
 
 	FetchRedirects   = 3 // of one request
 	FetchHeaderBytes = 64 << 10
