@@ -14,6 +14,7 @@ import (
 	_ "crypto/sha256" // digests of either algorithm can be checked
 	_ "crypto/sha512"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -52,6 +53,8 @@ type Client struct {
 	// masked. Nil: none.
 	Trace func(text string)
 
+	timeForSignatures time.Duration // instead of limits.SignaturesTime, in tests
+
 	once  sync.Once
 	auth  *auth.Client
 	bare  *http.Client // no credentials: for hosts that a registry points to
@@ -64,7 +67,8 @@ type hostFacts struct {
 	mu           sync.Mutex
 	noReferrers  bool // has no referrers API
 	noSinglePost bool // refused a blob in a single POST
-	conditional  bool // honours If-Match: it has answered 412
+	matches      bool // honours If-Match: it has answered 412 to one
+	noneMatches  bool // honours If-None-Match: it has answered 412 to one
 }
 
 func (h *hostFacts) get(p *bool) bool {
@@ -168,6 +172,13 @@ func (c *Client) credential(ctx context.Context, host string) (auth.Credential, 
 	return cred.oras(), nil
 }
 
+func (c *Client) signaturesTime() time.Duration {
+	if c.timeForSignatures > 0 {
+		return c.timeForSignatures
+	}
+	return limits.SignaturesTime
+}
+
 func (c *Client) warn(format string, args ...any) {
 	if c.Warn != nil {
 		c.Warn(fmt.Sprintf(format, args...))
@@ -182,7 +193,9 @@ func newTransport() http.RoundTripper {
 	}
 	t.MaxIdleConnsPerHost = limits.FetchesInFlight
 	t.ResponseHeaderTimeout = 30 * time.Second
-	t.MaxResponseHeaderBytes = 1 << 20
+	t.MaxResponseHeaderBytes = limits.RegistryHeaderBytes
+	t.DisableCompression = true // what is named by a digest and a size comes as it is, so all may
+	t.OnProxyConnectResponse = proxyAnswer
 	t.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}
 	return t
 }
@@ -309,10 +322,12 @@ func readBody(body io.Reader, max int64, name string) ([]byte, error) {
 		if name == "" {
 			return b[:max], nil
 		}
-		return nil, &shuin.Error{Code: shuin.CodeLimit, Message: fmt.Sprintf("the answer is larger than %d bytes (limit %s)", max, name)}
+		return nil, &shuin.Error{Code: shuin.CodeLimit, Message: fmt.Sprintf("more than %d bytes (limit %s)", max, name), Err: errTooLong}
 	}
 	return b, nil
 }
+
+var errTooLong = errors.New("the answer is too long")
 
 // sameOrigin compares scheme, host and port, default ports filled in.
 func sameOrigin(a, b *url.URL) bool {

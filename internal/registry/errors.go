@@ -2,11 +2,16 @@ package registry
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
+	"syscall"
 	"unicode"
 
 	"github.com/shuin/shuin"
@@ -20,6 +25,22 @@ type credentialError struct{ err error }
 
 func (e *credentialError) Error() string { return "find the registry credential: " + e.err.Error() }
 func (e *credentialError) Unwrap() error { return e.err }
+
+// shownError is an error whose text may hold words of a registry or a token
+// server.
+type shownError struct{ err error }
+
+func (e shownError) Error() string { return printableUpTo(e.err.Error(), 2000) }
+func (e shownError) Unwrap() error { return e.err }
+
+const hintRealm = "the registry sends for its token to an internal address under another name than its own, which could be anybody's; let registry and token server have one host name"
+
+// errSignaturesTime is the end of limits.SignaturesTime. It is a limit and no
+// timeout of the registry: whoever may push chooses how much there is to list
+// and fetch, and must not turn "not signed" into "could not be checked".
+var errSignaturesTime = fmt.Errorf("listing and fetching the signatures took more than %v together (limit SignaturesTime)", limits.SignaturesTime)
+
+const hintSignaturesTime = "the registry is too slow for what it holds of this artifact: try again, or remove what does not belong there"
 
 const hintLogin = "log in to the registry first, or give a user name and a password"
 
@@ -82,15 +103,17 @@ func parseErrors(body []byte) errcode.Errors {
 
 // printable keeps what a terminal can show of a registry's text, and not too
 // much of it.
-func printable(s string) string {
+func printable(s string) string { return printableUpTo(s, 300) }
+
+func printableUpTo(s string, max int) string {
 	s = strings.Map(func(r rune) rune {
 		if unicode.IsPrint(r) {
 			return r
 		}
 		return ' '
 	}, s)
-	if r := []rune(s); len(r) > 300 {
-		return string(r[:300]) + "…"
+	if r := []rune(s); len(r) > max {
+		return string(r[:max]) + "…"
 	}
 	return s
 }
@@ -112,7 +135,7 @@ func requestError(ctx context.Context, op, host string, err error) error {
 	var cred *credentialError
 	var uerr *url.Error
 	fail := func(code shuin.Code, hint string, err error) error {
-		return &shuin.Error{Code: code, Message: op, Hint: hint, Err: err}
+		return &shuin.Error{Code: code, Message: op, Hint: hint, Err: shownError{err}}
 	}
 	if errors.As(err, &uerr) {
 		if u, perr := url.Parse(uerr.URL); perr == nil && err == error(uerr) {
@@ -120,6 +143,8 @@ func requestError(ctx context.Context, op, host string, err error) error {
 		}
 	}
 	switch {
+	case errors.Is(context.Cause(ctx), errSignaturesTime):
+		return fail(shuin.CodeLimit, hintSignaturesTime, errSignaturesTime)
 	case ctx.Err() != nil:
 		return fail(shuin.CodeDeadline, "", err)
 	case errors.As(err, &cred) && !errors.As(cred.err, &already):
@@ -131,22 +156,101 @@ func requestError(ctx context.Context, op, host string, err error) error {
 		return fail(code, hintOfCode(code), err)
 	case errors.Is(err, auth.ErrBasicCredentialNotFound), strings.Contains(err.Error(), "missing username or password"):
 		return fail(shuin.CodeUnauthorized, hintLogin, err)
+	case strings.Contains(err.Error(), "bearer realm host"): // it did answer 401
+		return fail(shuin.CodeUnauthorized, hintRealm, err)
 	case errors.Is(err, errRedirect):
 		return fail(shuin.CodeMalformed, "", err)
+	case headerTooLarge(err):
+		return fail(shuin.CodeLimit, "", fmt.Errorf("the answer's header is larger than %d bytes (limit RegistryHeaderBytes): %w", limits.RegistryHeaderBytes, err))
 	case errors.Is(err, context.DeadlineExceeded):
 		return fail(shuin.CodeUnavailable, "", fmt.Errorf("no whole answer within %v (limit RegistryRequestTime): %w", limits.RegistryRequestTime, err))
 	case strings.Contains(err.Error(), "server gave HTTP response to HTTPS client"):
 		return fail(shuin.CodeUnavailable, "the registry speaks plain HTTP; allow it with --insecure-registry if you mean it", err)
-	case uerr != nil, strings.HasPrefix(err.Error(), "read the answer"):
+	case unreachable(err):
 		return fail(shuin.CodeUnavailable, "", err)
 	}
-	// What is left is an authentication flow that breaks its specification.
+	// What is left is an answer, or an authentication flow, that breaks its
+	// specification.
 	return fail(shuin.CodeMalformed, "", err)
+}
+
+// unreachable reports whether err is a connection that failed: no answer, or
+// one that was cut. All else that goes wrong with an answer is its fault, and
+// must not become "could not be checked".
+func unreachable(err error) bool {
+	var op *net.OpError
+	var dns *net.DNSError
+	var number syscall.Errno
+	var proxy *proxyError
+	var uerr *url.Error
+	var cut *cutError
+	switch {
+	case errors.As(err, &op), errors.As(err, &dns), errors.As(err, &number), errors.As(err, &proxy), errors.Is(err, net.ErrClosed):
+		return true
+	case errors.As(err, &cut), errors.As(err, &uerr):
+		// An end of JSON that came whole is no end of a connection.
+		if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
+			return true
+		}
+	}
+	return links(err, timedOut) || links(err, tlsFailed) || links(err, http2Failed)
+}
+
+// links reports whether is holds for an error in err's chain.
+func links(err error, is func(error) bool) bool {
+	for ; err != nil; err = errors.Unwrap(err) {
+		if is(err) {
+			return true
+		}
+	}
+	return false
+}
+
+func timedOut(err error) bool {
+	t, ok := err.(interface{ Timeout() bool })
+	return ok && t.Timeout()
+}
+
+// tlsFailed: a handshake that came to nothing is no answer. Many of its errors
+// have no type; none of these words come from the other side.
+func tlsFailed(err error) bool {
+	switch err.(type) {
+	case tls.RecordHeaderError, *tls.CertificateVerificationError, tls.AlertError,
+		x509.UnknownAuthorityError, x509.HostnameError, x509.CertificateInvalidError:
+		return true
+	}
+	return strings.HasPrefix(err.Error(), "tls: ") || strings.HasPrefix(err.Error(), "x509: ")
+}
+
+// http2Failed is how HTTP/2 says that a connection or stream was ended. The
+// types are not exported.
+func http2Failed(err error) bool {
+	s := err.Error()
+	return strings.HasPrefix(s, "http2: server sent GOAWAY") || strings.HasPrefix(s, "http2: client connection") ||
+		strings.HasPrefix(s, "http2: Transport received Server's graceful shutdown GOAWAY") ||
+		strings.HasPrefix(s, "stream error: ") && !strings.Contains(s, "PROTOCOL_ERROR") && !strings.Contains(s, "COMPRESSION_ERROR") && !strings.Contains(s, "FRAME_SIZE_ERROR")
+}
+
+// headerTooLarge: the error has no type.
+func headerTooLarge(err error) bool {
+	return links(err, func(err error) bool {
+		return strings.HasPrefix(err.Error(), "net/http: server response headers exceeded") ||
+			strings.HasPrefix(err.Error(), "http2: response header list larger")
+	})
 }
 
 // malformed is an answer that breaks its specification.
 func malformed(op, format string, args ...any) error {
 	return &shuin.Error{Code: shuin.CodeMalformed, Message: op, Err: fmt.Errorf(format, args...)}
+}
+
+// unreadable is an answer that could not be decoded: it breaks its
+// specification, or a bound.
+func unreadable(op string, err error) error {
+	if shuin.CodeOf(err) == shuin.CodeLimit {
+		return &shuin.Error{Code: shuin.CodeLimit, Message: op, Err: err}
+	}
+	return malformed(op, "%w", err)
 }
 
 // exceeded is a bound that was hit; name is its name in internal/limits.

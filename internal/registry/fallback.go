@@ -40,10 +40,10 @@ const settleFactor = 6
 // indexFile is a referrers index being rewritten: entries of others are kept as
 // they are, byte for byte, known or not.
 type indexFile struct {
-	SchemaVersion int              `json:"schemaVersion"`
-	MediaType     string           `json:"mediaType,omitempty"`
-	Manifests     []jsontext.Value `json:"manifests"`
-	Rest          jsontext.Value   `json:",embed"`
+	SchemaVersion int            `json:"schemaVersion"`
+	MediaType     string         `json:"mediaType,omitempty"`
+	Manifests     rawEntries     `json:"manifests"`
+	Rest          jsontext.Value `json:",embed"`
 }
 
 // storedIndex is the index as read.
@@ -91,7 +91,8 @@ func (r *Repository) settleIndex(ctx context.Context, subject digest.Digest, des
 			// understand its own ETag: then write without a condition.
 			if conflicts++; conflicts > 3 && old.digest == refused {
 				conditional = false
-				r.facts.set(&r.facts.conditional, false)
+				r.facts.set(&r.facts.matches, false)
+				r.facts.set(&r.facts.noneMatches, false)
 			}
 			refused = old.digest
 			if err := pause(ctx, jitter(10*time.Millisecond<<min(conflicts, 6))); err != nil {
@@ -114,10 +115,12 @@ func (r *Repository) settleIndex(ctx context.Context, subject digest.Digest, des
 
 // watchIndex waits and looks whether our entry is still there, twice: a writer
 // that had read before us may be slow. took is how long our reading and writing
-// took. Where the registry is known to honour conditions one look is enough.
+// took. Where the registry is known to honour both conditions one look is enough:
+// with one of them alone a writer that makes the index, or one that adds to it,
+// still replaces ours.
 func (r *Repository) watchIndex(ctx context.Context, subject, sig digest.Digest, took time.Duration) (lost bool, err error) {
 	looks, wait := 2, min(max(settleMin, settleFactor*took), settleMax)/2
-	if r.facts.get(&r.facts.conditional) {
+	if r.facts.get(&r.facts.matches) && r.facts.get(&r.facts.noneMatches) {
 		looks, wait = 1, 0
 	}
 	for range looks {
@@ -157,10 +160,10 @@ func (r *Repository) readIndex(ctx context.Context, subject, sig digest.Digest) 
 	s := storedIndex{digest: digest.FromBytes(a.body), etag: a.header.Get("ETag")}
 	ix, err := parseIndex(a.body)
 	if err != nil {
-		return none, malformed(op, "%w", err)
+		return none, unreadable(op, err)
 	}
 	if err := decode(a.body, &s.index); err != nil {
-		return none, malformed(op, "%w", err)
+		return none, unreadable(op, err)
 	}
 	for _, d := range ix.Manifests {
 		s.has = s.has || d.Digest == sig
@@ -194,7 +197,12 @@ func (r *Repository) writeIndex(ctx context.Context, subject digest.Digest, desc
 	case http.StatusCreated, http.StatusOK:
 		return nil
 	case http.StatusPreconditionFailed:
-		r.facts.set(&r.facts.conditional, len(header) > 0)
+		if header["If-Match"] != "" {
+			r.facts.set(&r.facts.matches, true)
+		}
+		if header["If-None-Match"] != "" {
+			r.facts.set(&r.facts.noneMatches, true)
+		}
 		return errConflict
 	case http.StatusConflict:
 		return errConflict

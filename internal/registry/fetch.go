@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"sync"
 
@@ -17,12 +18,16 @@ var (
 
 // fetch gets the candidates in two waves, all manifests and then all
 // envelopes, limits.FetchesInFlight at a time. A candidate that cannot be had
-// stays in the result with its reason. The error is the caller's deadline only.
-func (r *Repository) fetch(ctx context.Context, a shuin.Artifact, descs []descriptor) ([]shuin.Signature, error) {
+// stays in the result with its reason, the end of ctx too.
+func (r *Repository) fetch(ctx context.Context, a shuin.Artifact, descs []descriptor) []shuin.Signature {
 	sigs := make([]shuin.Signature, len(descs))
 	layers := make([]descriptor, len(descs))
+	boundManifests(sigs, descs)
 	each(len(descs), func(i int) {
-		sigs[i] = shuin.Signature{Manifest: descs[i].plain(), Thumbprints: thumbprints(descs[i].Annotations)}
+		sigs[i].Manifest, sigs[i].Thumbprints = descs[i].plain(), thumbprints(descs[i].Annotations)
+		if sigs[i].Err != nil {
+			return
+		}
 		layers[i] = r.fetchManifest(ctx, a.Descriptor(), descs[i], &sigs[i])
 	})
 	boundTotal(sigs, layers)
@@ -37,10 +42,7 @@ func (r *Repository) fetch(ctx context.Context, a shuin.Artifact, descs []descri
 		d := layers[i].plain()
 		sigs[i].Envelope, sigs[i].Err = r.content(ctx, "fetch signature envelope "+d.Digest.String(), "blobs/", d, "EnvelopeBytes")
 	})
-	if err := ctx.Err(); err != nil {
-		return nil, &shuin.Error{Code: shuin.CodeDeadline, Message: "fetch signatures of " + a.String(), Err: err}
-	}
-	return sigs, nil
+	return sigs
 }
 
 // fetchManifest reads one signature manifest into sig and gives its layer.
@@ -50,11 +52,11 @@ func (r *Repository) fetchManifest(ctx context.Context, a shuin.Descriptor, d de
 		sig.Err = malformed(op, "its media type is %q, not %q", printable(d.MediaType), mediaTypeImageManifest)
 		return descriptor{}
 	}
-	if d.Size > limits.ManifestBytes {
-		sig.Err = exceeded(op, "ManifestBytes", "it has %d bytes, more than %d", d.Size, limits.ManifestBytes)
+	if d.Size > limits.SignatureManifestBytes {
+		sig.Err = exceeded(op, "SignatureManifestBytes", "it has %d bytes, more than %d", d.Size, limits.SignatureManifestBytes)
 		return descriptor{}
 	}
-	b, err := r.content(ctx, op, "manifests/", d.plain(), "ManifestBytes")
+	b, err := r.content(ctx, op, "manifests/", d.plain(), "SignatureManifestBytes")
 	if err != nil {
 		sig.Err = err
 		return descriptor{}
@@ -89,6 +91,21 @@ func readManifest(op string, b []byte, a shuin.Descriptor, sig *shuin.Signature)
 	return layer
 }
 
+// boundManifests refuses what would exceed limits.SignatureManifestsBytes. One
+// that is too large by itself is not fetched and does not count.
+func boundManifests(sigs []shuin.Signature, descs []descriptor) {
+	var total int64
+	for i, d := range descs {
+		if d.Size > limits.SignatureManifestBytes {
+			continue
+		}
+		if total += d.Size; total > limits.SignatureManifestsBytes {
+			sigs[i].Err = exceeded("fetch signature manifest "+d.Digest.String(), "SignatureManifestsBytes",
+				"the signature manifests of this artifact have more than %d bytes together", limits.SignatureManifestsBytes)
+		}
+	}
+}
+
 // boundTotal refuses what would exceed limits.SignaturesBytes, so that many
 // large envelopes do not fill the memory.
 func boundTotal(sigs []shuin.Signature, layers []descriptor) {
@@ -116,7 +133,7 @@ func (r *Repository) content(ctx context.Context, op, path string, d shuin.Descr
 		max: max(d.Size, 1), limit: limit,
 	})
 	switch {
-	case err != nil && shuin.CodeOf(err) == shuin.CodeLimit:
+	case errors.Is(err, errTooLong):
 		return nil, malformed(op, "the registry sends more than the %d bytes it has", d.Size)
 	case err != nil:
 		return nil, err
@@ -143,10 +160,36 @@ func checkContent(op string, b []byte, d shuin.Descriptor) error {
 	return nil
 }
 
+// together is a group of goroutines. A panic in one of them is a panic of who
+// waits for it, where the caller can catch it.
+type together struct {
+	wg       sync.WaitGroup
+	once     sync.Once
+	panicked any
+}
+
+func (g *together) Go(f func()) {
+	g.wg.Go(func() {
+		defer func() {
+			if p := recover(); p != nil {
+				g.once.Do(func() { g.panicked = p })
+			}
+		}()
+		f()
+	})
+}
+
+func (g *together) Wait() {
+	g.wg.Wait()
+	if g.panicked != nil {
+		panic(g.panicked)
+	}
+}
+
 // each calls f for 0 to n-1, limits.FetchesInFlight at a time, and waits.
 func each(n int, f func(int)) {
 	slots := make(chan struct{}, limits.FetchesInFlight)
-	var wg sync.WaitGroup
+	var wg together
 	for i := range n {
 		slots <- struct{}{}
 		wg.Go(func() {

@@ -138,7 +138,7 @@ func (l *Layout) readIndexFile(op string) (index, []byte, error) {
 	}
 	ix, err := parseIndex(b)
 	if err != nil {
-		return index{}, nil, malformed(op, "%s: %w", indexFileName, err)
+		return index{}, nil, unreadable(op, fmt.Errorf("%s: %w", indexFileName, err))
 	}
 	return ix, b, nil
 }
@@ -221,7 +221,7 @@ func (l *Layout) walk(ctx context.Context, op string, f func(d descriptor, b []b
 			}
 			inner, err := entries(d.MediaType, b)
 			if err != nil {
-				return malformed(op, "index %s: %w", d.Digest, err)
+				return unreadable(op, fmt.Errorf("index %s: %w", d.Digest, err))
 			}
 			below = append(below, inner...)
 		}
@@ -297,10 +297,13 @@ func (l *Layout) Signatures(ctx context.Context, a shuin.Artifact, max int) ([]s
 	}
 	sigs := make([]shuin.Signature, len(descs))
 	layers := make([]descriptor, len(descs))
+	boundManifests(sigs, descs)
 	for i, d := range descs {
-		sigs[i] = shuin.Signature{Manifest: d.plain()}
+		if sigs[i].Manifest = d.plain(); sigs[i].Err != nil {
+			continue
+		}
 		op := "read signature manifest " + d.Digest.String()
-		b, err := l.blob(op, d.plain(), limits.ManifestBytes, "ManifestBytes")
+		b, err := l.blob(op, d.plain(), limits.SignatureManifestBytes, "SignatureManifestBytes")
 		if err != nil {
 			sigs[i].Err = listedButMissing(err)
 			continue

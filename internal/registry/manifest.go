@@ -19,12 +19,12 @@ const (
 
 // descriptor is an OCI descriptor as a registry writes it.
 type descriptor struct {
-	MediaType    string            `json:"mediaType"`
-	Digest       digest.Digest     `json:"digest"`
-	Size         int64             `json:"size"`
-	ArtifactType string            `json:"artifactType,omitempty"`
-	Data         string            `json:"data,omitempty"` // base64
-	Annotations  map[string]string `json:"annotations,omitempty"`
+	MediaType    string        `json:"mediaType"`
+	Digest       digest.Digest `json:"digest"`
+	Size         int64         `json:"size"`
+	ArtifactType string        `json:"artifactType,omitempty"`
+	Data         string        `json:"data,omitempty"` // base64
+	Annotations  annotations   `json:"annotations,omitempty"`
 }
 
 func (d descriptor) plain() shuin.Descriptor {
@@ -33,21 +33,21 @@ func (d descriptor) plain() shuin.Descriptor {
 
 // manifest is an OCI image manifest, as far as a signature manifest uses it.
 type manifest struct {
-	SchemaVersion int               `json:"schemaVersion"`
-	MediaType     string            `json:"mediaType"`
-	ArtifactType  string            `json:"artifactType,omitempty"`
-	Config        *descriptor       `json:"config"`
-	Layers        []descriptor      `json:"layers"`
-	Subject       *descriptor       `json:"subject,omitempty"`
-	Annotations   map[string]string `json:"annotations,omitempty"`
+	SchemaVersion int         `json:"schemaVersion"`
+	MediaType     string      `json:"mediaType"`
+	ArtifactType  string      `json:"artifactType,omitempty"`
+	Config        *descriptor `json:"config"`
+	Layers        layers      `json:"layers"`
+	Subject       *descriptor `json:"subject,omitempty"`
+	Annotations   annotations `json:"annotations,omitempty"`
 }
 
 // index is an OCI image index: a referrers answer, a fallback index, an
 // index.json.
 type index struct {
-	SchemaVersion int          `json:"schemaVersion"`
-	MediaType     string       `json:"mediaType"`
-	Manifests     []descriptor `json:"manifests"`
+	SchemaVersion int         `json:"schemaVersion"`
+	MediaType     string      `json:"mediaType"`
+	Manifests     descriptors `json:"manifests"`
 }
 
 // decode reads JSON from outside: case-sensitive, duplicate names and invalid
@@ -132,8 +132,12 @@ func (m manifest) check(a shuin.Descriptor) error {
 	if err := m.checkType(); err != nil {
 		return err
 	}
-	if len(m.Layers) != 1 { // OCI-04
-		return fmt.Errorf("%d layers; a signature has exactly one, its envelope", len(m.Layers))
+	switch len(m.Layers) { // OCI-04
+	case 0:
+		return errors.New("0 layers; a signature has exactly one, its envelope")
+	case 1:
+	default: // only the first two were kept
+		return errors.New("2 layers or more; a signature has exactly one, its envelope")
 	}
 	layer := m.Layers[0].plain()
 	if err := layer.Validate(); err != nil {
@@ -243,8 +247,8 @@ func newManifest(f form, a shuin.Descriptor, mediaType string, envelope []byte, 
 	if err != nil {
 		return nil, descriptor{}, err
 	}
-	if len(b) > limits.ManifestBytes {
-		return nil, descriptor{}, exceeded("build the signature manifest", "ManifestBytes", "%d bytes, more than %d", len(b), limits.ManifestBytes)
+	if len(b) > limits.SignatureManifestBytes {
+		return nil, descriptor{}, exceeded("build the signature manifest", "SignatureManifestBytes", "%d bytes, more than %d", len(b), limits.SignatureManifestBytes)
 	}
 	return b, descriptor{
 		MediaType: mediaTypeImageManifest, Digest: digest.FromBytes(b), Size: int64(len(b)),

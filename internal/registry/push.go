@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"sync"
 
 	"github.com/opencontainers/go-digest"
 	"github.com/shuin/shuin"
@@ -27,7 +26,7 @@ func (r *Repository) PushSignature(ctx context.Context, a shuin.Artifact, mediaT
 	if err != nil {
 		return shuin.Descriptor{}, &shuin.Error{Code: shuin.CodeInvalidInput, Message: op, Err: err}
 	}
-	var wg sync.WaitGroup
+	var wg together
 	var configErr, envelopeErr error
 	wg.Go(func() { configErr = r.upload(ctx, op, []byte(emptyJSON)) })
 	wg.Go(func() { envelopeErr = r.upload(ctx, op, envelope) })

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 	"github.com/shuin/shuin"
@@ -24,15 +25,29 @@ type listing struct {
 	begun bool
 	found []descriptor // signatures only, each digest once, in the registry's order
 	seen  map[digest.Digest]bool
-	next  *url.URL        // nil: no more pages
-	pages map[string]bool // addresses asked
-	total int             // entries of any kind
+	next  *url.URL               // nil: no more pages
+	pages map[digest.Digest]bool // of the addresses asked
+	total int                    // entries of any kind
+	bytes int64                  // of all pages
+	left  time.Duration          // of limits.SignaturesTime, for fetching too
 }
 
 func (r *Repository) referrers(subject digest.Digest) *listing {
 	return &listing{
 		repo: r, subject: subject, op: "list signatures of " + r.ref.Name() + "@" + subject.String(),
-		seen: map[digest.Digest]bool{}, pages: map[string]bool{},
+		seen: map[digest.Digest]bool{}, pages: map[digest.Digest]bool{}, left: r.client.signaturesTime(),
+	}
+}
+
+// bounded is ctx within what is left of limits.SignaturesTime. The time counts
+// from here until done is called: what happens between listing and fetching is
+// not the registry's.
+func (l *listing) bounded(ctx context.Context) (_ context.Context, done func()) {
+	began := time.Now()
+	ctx, cancel := context.WithTimeoutCause(ctx, l.left, errSignaturesTime)
+	return ctx, func() {
+		cancel()
+		l.left -= time.Since(began)
 	}
 }
 
@@ -106,13 +121,10 @@ func (l *listing) begin(ctx context.Context) error {
 func async(f func() (*answer, error)) func() (*answer, error) {
 	var a *answer
 	var err error
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		a, err = f()
-	}()
+	var g together
+	g.Go(func() { a, err = f() })
 	return func() (*answer, error) {
-		<-done
+		g.Wait()
 		return a, err
 	}
 }
@@ -157,7 +169,7 @@ func filterApplied(h http.Header) bool {
 // page asks for one page, and notices a list that turns in a circle or has no
 // end.
 func (l *listing) page(ctx context.Context, at *url.URL) (*answer, error) {
-	key := at.String()
+	key := digest.FromString(at.String())
 	if l.pages[key] {
 		return nil, malformed(l.op, "the referrers pages turn in a circle: %s was answered before", maskURL(at))
 	}
@@ -165,10 +177,12 @@ func (l *listing) page(ctx context.Context, at *url.URL) (*answer, error) {
 		return nil, exceeded(l.op, "ReferrersPages", "more than %d pages of referrers", limits.ReferrersPages)
 	}
 	l.pages[key] = true
-	return l.repo.do(ctx, request{
-		op: l.op, method: http.MethodGet, url: at, accept: mediaTypeImageIndex,
-		max: limits.ReferrersBytes, limit: "ReferrersBytes",
-	})
+	// What is left of the bound on all pages may be less than that on one.
+	max, name := int64(limits.ReferrersBytes), "ReferrersBytes"
+	if left := limits.ReferrersTotalBytes - l.bytes; left < max {
+		max, name = left, "ReferrersTotalBytes"
+	}
+	return l.repo.do(ctx, request{op: l.op, method: http.MethodGet, url: at, accept: mediaTypeImageIndex, max: max, limit: name})
 }
 
 // add takes a page's signatures and finds the next page.
@@ -191,12 +205,12 @@ func (l *listing) add(a *answer) error {
 }
 
 func (l *listing) addIndex(body []byte) error {
+	if l.bytes += int64(len(body)); l.bytes >= limits.ReferrersTotalBytes {
+		return exceeded(l.op, "ReferrersTotalBytes", "the referrers have more than %d bytes", limits.ReferrersTotalBytes)
+	}
 	ix, err := parseIndex(body)
 	if err != nil {
-		if shuin.CodeOf(err) == shuin.CodeLimit {
-			return &shuin.Error{Code: shuin.CodeLimit, Message: l.op, Err: err}
-		}
-		return malformed(l.op, "%w", err)
+		return unreadable(l.op, err)
 	}
 	l.total += len(ix.Manifests)
 	if l.total > limits.Referrers {

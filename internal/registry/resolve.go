@@ -185,8 +185,12 @@ func (r *Repository) Discover(ctx context.Context, ref shuin.Reference) (shuin.A
 	lctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	f := &found{repo: r, list: r.referrers(ref.Digest)}
-	var wg sync.WaitGroup
-	wg.Go(func() { f.err = f.list.begin(lctx) })
+	var wg together
+	wg.Go(func() {
+		bctx, done := f.list.bounded(lctx)
+		defer done()
+		f.err = f.list.begin(bctx)
+	})
 	a, err := r.Resolve(ctx, ref)
 	if err != nil {
 		cancel()
@@ -229,12 +233,17 @@ func (r *Repository) collect(ctx context.Context, a shuin.Artifact, l *listing, 
 	if max <= 0 {
 		max = limits.Signatures
 	}
-	descs, more, err := l.take(ctx, max)
+	bctx, done := l.bounded(ctx)
+	defer done()
+	descs, more, err := l.take(bctx, max)
 	if err != nil {
 		return nil, false, err
 	}
-	sigs, err := r.fetch(ctx, a, descs)
-	return sigs, more, err
+	sigs := r.fetch(bctx, a, descs)
+	if err := ctx.Err(); err != nil { // not that of bctx: what was fetched in time may be enough
+		return nil, false, &shuin.Error{Code: shuin.CodeDeadline, Message: "fetch signatures of " + a.String(), Err: err}
+	}
+	return sigs, more, nil
 }
 
 // List lists the signature manifests of a, up to max (0: limits.Signatures), in
@@ -244,7 +253,10 @@ func (r *Repository) List(ctx context.Context, a shuin.Artifact, max int) ([]shu
 	if max <= 0 {
 		max = limits.Signatures
 	}
-	descs, more, err := r.referrers(a.Digest()).take(ctx, max)
+	l := r.referrers(a.Digest())
+	ctx, done := l.bounded(ctx)
+	defer done()
+	descs, more, err := l.take(ctx, max)
 	if err != nil {
 		return nil, false, err
 	}

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -41,6 +42,36 @@ func redirectPolicy(next func(*http.Request, []*http.Request) error) func(*http.
 	}
 }
 
+// cutError is a body that could not be read to its end. Without it, a
+// connection that was cut could not be told from JSON that was.
+type cutError struct{ err error }
+
+func (e *cutError) Error() string { return "the answer broke off: " + e.err.Error() }
+func (e *cutError) Unwrap() error { return e.err }
+
+// wireBody marks the errors of reading a body.
+type wireBody struct{ io.ReadCloser }
+
+func (b *wireBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil && err != io.EOF {
+		err = &cutError{err}
+	}
+	return n, err
+}
+
+// proxyError is a proxy that does not connect us.
+type proxyError struct{ status string }
+
+func (e *proxyError) Error() string { return "the proxy answers " + printable(e.status) }
+
+func proxyAnswer(_ context.Context, _ *url.URL, _ *http.Request, resp *http.Response) error {
+	if resp.StatusCode != http.StatusOK {
+		return &proxyError{resp.Status}
+	}
+	return nil
+}
+
 // retryTransport repeats a request that the registry asked to repeat (429), and
 // one that failed for a passing reason where repeating is safe. It waits no
 // longer than limits.RegistryRetryAfter and never past the context's deadline:
@@ -50,6 +81,9 @@ type retryTransport struct{ base http.RoundTripper }
 func (t *retryTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	for try := 0; ; try++ {
 		resp, err := t.base.RoundTrip(req)
+		if resp != nil {
+			resp.Body = &wireBody{resp.Body}
+		}
 		if try >= limits.RegistryRetries || !retryable(req, resp, err) {
 			return resp, err
 		}
