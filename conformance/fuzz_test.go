@@ -106,8 +106,7 @@ func newStage(tb testing.TB, v *vector) *stage {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	now := v.Now
-	s.ours = &verify.Verifier{Stores: stores, Revocation: &revocation.Checker{Now: func() time.Time { return now }}, Plugins: memoryPlugins{}, Chains: verify.NewChainCache(64)}
+	s.ours = &verify.Verifier{Stores: stores, Revocation: &revocation.Checker{}, Plugins: memoryPlugins{}, Chains: verify.NewChainCache(64)}
 	if s.artifact, err = artifactOf(s.in.Reference, s.in.Artifact); err != nil {
 		tb.Fatal(err)
 	}

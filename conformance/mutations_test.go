@@ -13,7 +13,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/shuin/shuin/envelope"
 	"github.com/shuin/shuin/internal/fetch"
@@ -262,9 +261,9 @@ func TestRevocationMutationsAreDecidedAlike(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		checker := &revocation.Checker{HTTP: client, Now: func() time.Time { return v.Now }}
+		checker := &revocation.Checker{HTTP: client}
 		var ours, theirs error
-		for i, f := range checker.Check(t.Context(), chain, envelope.CodeSigning, in.At) {
+		for i, f := range checker.Check(t.Context(), chain, envelope.CodeSigning, v.Now, in.At) {
 			if f.Status == verify.StatusRevoked {
 				ours = fmt.Errorf("certificate %d is revoked", i)
 			} else if f.Status == verify.StatusUnavailable {

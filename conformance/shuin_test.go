@@ -122,8 +122,8 @@ func newStores(stores map[string][][]byte) (memoryStores, error) {
 }
 
 // newRevoker asks a proxy that answers in the place of everybody.
-func newRevoker(t testing.TB, answers map[string]answerJSON, now time.Time) *revocation.Checker {
-	c := &revocation.Checker{Now: func() time.Time { return now }}
+func newRevoker(t testing.TB, answers map[string]answerJSON) *revocation.Checker {
+	c := &revocation.Checker{}
 	if answers == nil {
 		return c
 	}
@@ -229,7 +229,7 @@ func shuinVerify(t *testing.T, in envelopeCase, now time.Time) []reason {
 	if err != nil {
 		return []reason{reasonFor("", err)}
 	}
-	v := &verify.Verifier{Stores: stores, Revocation: newRevoker(t, in.Answers, now), Plugins: memoryPlugins{in.Plugin}, Chains: verify.NewChainCache(16)}
+	v := &verify.Verifier{Stores: stores, Revocation: newRevoker(t, in.Answers), Plugins: memoryPlugins{in.Plugin}, Chains: verify.NewChainCache(16)}
 	cold := v.Verify(t.Context(), a, signaturesOf(in), doc, verify.Options{Now: now, Metadata: in.UserMetadata})
 	warm := v.Verify(t.Context(), a, signaturesOf(in), doc, verify.Options{Now: now, Metadata: in.UserMetadata})
 	if cold.Result != warm.Result {
@@ -307,7 +307,7 @@ func shuinRevocation(t *testing.T, in revocationCase, now time.Time) []reason {
 	if err != nil {
 		return []reason{reasonFor("", err)}
 	}
-	found := newRevoker(t, in.Answers, now).Check(t.Context(), chain, envelope.CodeSigning, in.At)
+	found := newRevoker(t, in.Answers).Check(t.Context(), chain, envelope.CodeSigning, now, in.At)
 	var out []reason
 	for i, want := range in.Status {
 		is := map[verify.Status]string{verify.StatusGood: "good", verify.StatusNoSource: "no-source", verify.StatusRevoked: "revoked", verify.StatusUnavailable: "unavailable"}[found[i].Status]

@@ -49,15 +49,15 @@ var algorithms = [...]struct {
 func AlgorithmOf(pub crypto.PublicKey) (Algorithm, error) {
 	switch k := pub.(type) {
 	case *rsa.PublicKey:
-		switch k.Size() {
-		case 256:
+		switch k.N.BitLen() { // Size rounds up to bytes: 2041 bits are no RSA 2048
+		case 2048:
 			return PS256, nil
-		case 384:
+		case 3072:
 			return PS384, nil
-		case 512:
+		case 4096:
 			return PS512, nil
 		}
-		return 0, bad("ALG-02", "RSA key of %d bits has no algorithm (2048, 3072 or 4096)", k.Size()*8)
+		return 0, bad("ALG-02", "RSA key of %d bits has no algorithm (2048, 3072 or 4096)", k.N.BitLen())
 	case *ecdsa.PublicKey:
 		switch k.Curve {
 		case elliptic.P256():

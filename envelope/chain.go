@@ -112,14 +112,22 @@ func checkAlgorithms(cert *x509.Certificate) error {
 	default:
 		return bad("CERT-12", "certificate %q is signed with %s, which is not allowed", cert.Subject, cert.SignatureAlgorithm)
 	}
-	return checkKeySize(cert)
+	return CheckKeySize(cert)
 }
 
-// checkKeySize bounds the work of one signature check.
-// Differs from upstream: it takes RSA keys of any size in CA certificates.
-func checkKeySize(cert *x509.Certificate) error {
-	if k, ok := cert.PublicKey.(*rsa.PublicKey); ok && k.N.BitLen() > limits.RSABits {
+// CheckKeySize bounds the work of one signature check with the certificate's
+// key: somebody unknown may have chosen it.
+// Differs from upstream: it takes RSA keys of any size and any exponent in CA
+// certificates.
+func CheckKeySize(cert *x509.Certificate) error {
+	k, ok := cert.PublicKey.(*rsa.PublicKey)
+	switch {
+	case !ok:
+		return nil
+	case k.N.BitLen() > limits.RSABits:
 		return tooMuch("CERT-09", "certificate %q has an RSA key of %d bits, limit %d", cert.Subject, k.N.BitLen(), limits.RSABits)
+	case k.E > limits.RSAExponent:
+		return tooMuch("CERT-09", "certificate %q has an RSA key with exponent %d, limit %d", cert.Subject, k.E, limits.RSAExponent)
 	}
 	return nil
 }

@@ -276,6 +276,24 @@ func TestParseChainIsBounded(t *testing.T) {
 	wantRow(t, err, "ATT-10", shuin.CodeLimit)
 }
 
+func TestALargeExponentIsRefusedBeforeItIsUsed(t *testing.T) {
+	chain := shuintest.MustChain(shuintest.ChainOptions{CAKey: shuintest.RSA2048}).Certs
+	slow := *chain[1]
+	slow.PublicKey = &rsa.PublicKey{N: chain[1].PublicKey.(*rsa.PublicKey).N, E: limits.RSAExponent + 2}
+	wantRow(t, envelope.CheckChain([]*x509.Certificate{chain[0], &slow, chain[2]}, envelope.CodeSigning), "CERT-09", shuin.CodeLimit)
+	if err := envelope.CheckChain(chain, envelope.CodeSigning); err != nil {
+		t.Errorf("65537: %v", err)
+	}
+}
+
+func TestAnRSAKeyOfAFewBitsLessHasNoAlgorithm(t *testing.T) {
+	for _, bits := range []int{2041, 2047, 2049, 3071, 4095} {
+		n := new(big.Int).Lsh(big.NewInt(1), uint(bits-1))
+		_, err := envelope.AlgorithmOf(&rsa.PublicKey{N: n.SetBit(n, 0, 1), E: 65537})
+		wantRow(t, err, "ALG-02", shuin.CodeTampered)
+	}
+}
+
 func TestAGiantKeyIsRefusedBeforeItIsUsed(t *testing.T) {
 	chain := shuintest.MustChain(shuintest.ChainOptions{}).Certs
 	giant := *chain[1]

@@ -53,7 +53,7 @@ func (c *claims) check() error {
 	if err != nil {
 		return err
 	}
-	if e := c.env.Expiry; !e.IsZero() && !e.After(at) {
+	if e := c.env.Expiry; c.hasExp && !e.After(at) {
 		return bad("ATT-06", "expiry %s is not after the signing time %s", e.UTC().Format(time.RFC3339), at.UTC().Format(time.RFC3339))
 	}
 	return nil

@@ -36,6 +36,9 @@ func TestCOSERefused(t *testing.T) {
 	}
 	const sa = shuintest.SchemeSigningAuthority
 	runRefused(t, shuin.MediaTypeCOSE, []mutation{
+		{name: "ATT-06 an expiry in the year 1 is an expiry", change: func(o *shuintest.EnvelopeOptions) {
+			o.Protected = func(h map[any]any) { h[shuintest.HeaderExpiry] = shuintest.Tagged{Tag: 1, Value: int64(-62135596800)} }
+		}},
 		{name: "COSE-01 no tag", change: outer(func(b []byte) []byte { return b[1:] })},
 		{name: "COSE-01 another tag", change: outer(func(b []byte) []byte { b[0] = 0xd1; return b })},
 		{name: "COSE-01 tag in a longer form", change: outer(func(b []byte) []byte { return append([]byte{0xd8, 18}, b[1:]...) })},

@@ -285,7 +285,7 @@ func (c *claims) readScheme(raw []byte) error {
 }
 
 // readTime reads an RFC 3339 time with any offset and fraction (JWS-06 says
-// SHOULD NOT). The zero time reads as absent. Escapes are not taken, and the
+// SHOULD NOT). Escapes are not taken, and the
 // standard library's small liberties are ("T1:00:00Z"), as upstream.
 func (c *claims) readTime(name string, raw []byte) error {
 	if len(raw) < 2 || raw[0] != '"' {
@@ -304,7 +304,7 @@ func (c *claims) readTime(name string, raw []byte) error {
 	case keyAuthenticSigningTime:
 		c.hasAuth, c.authentic = true, t
 	default:
-		c.hasExp, c.env.Expiry = !t.IsZero(), t
+		c.hasExp, c.env.Expiry = true, t
 	}
 	return nil
 }

@@ -116,6 +116,9 @@ func TestJWSRefused(t *testing.T) {
 	}
 	const sa = shuintest.SchemeSigningAuthority
 	runRefused(t, shuin.MediaTypeJWS, []mutation{
+		{name: "ATT-06 an expiry in the year 1 is an expiry", change: func(o *shuintest.EnvelopeOptions) {
+			o.Protected = func(h map[any]any) { h[shuintest.HeaderExpiry] = "0001-01-01T00:00:00Z" }
+		}},
 		{name: "JWS-01 a further top-level member", change: edit(func(m map[string]any) { m["comment"] = "x" })},
 		{name: "JWS-01 general serialization", change: edit(func(m map[string]any) { m["signatures"] = []any{} })},
 		{name: "JWS-01 member in another letter case", change: outerReplace(`"payload"`, `"Payload"`)},

@@ -1,6 +1,8 @@
 package envelope
 
 import (
+	"errors"
+	"fmt"
 	"strconv"
 	"strings"
 
@@ -77,6 +79,10 @@ func readDescriptor(r *reader, d *shuin.Descriptor) error {
 			}
 		}
 		if err != nil {
+			var broken *Error
+			if errors.As(err, &broken) {
+				return badCode(err, fmt.Sprintf("descriptor member %q", name)) // keeps the code of a limit
+			}
 			return badCause("PAY-02", err, "descriptor member %q", name)
 		}
 		return nil
@@ -107,6 +113,9 @@ func readAnnotations(raw []byte) (map[string]string, error) {
 		s, err := jsonString(v)
 		if err != nil {
 			return badCause("PAY-02", err, "annotation %.64q", name)
+		}
+		if len(m) == limits.Annotations {
+			return tooMuch("PAY-02", "payload has more than %d annotations", limits.Annotations)
 		}
 		m[name] = s
 		return nil

@@ -1,6 +1,7 @@
 package envelope_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -9,6 +10,7 @@ import (
 	"github.com/shuin/shuin"
 	"github.com/shuin/shuin/envelope"
 	"github.com/shuin/shuin/internal/limits"
+	"github.com/shuin/shuin/internal/shuintest"
 )
 
 const (
@@ -117,4 +119,19 @@ func TestPayloadsWritten(t *testing.T) {
 	p.TargetArtifact.Digest = "x"
 	_, err = p.Marshal()
 	wantRow(t, err, "PAY-02", shuin.CodeTampered)
+}
+
+func TestAPayloadHasABoundedNumberOfAnnotations(t *testing.T) {
+	payload := func(n int) []byte {
+		notes := make(map[string]string, n)
+		for i := range n {
+			notes[fmt.Sprint(i)] = ""
+		}
+		return shuintest.Payload("a/b", "sha256:"+strings.Repeat("0", 64), 1, notes)
+	}
+	if p, err := envelope.ParsePayload(payload(limits.Annotations)); err != nil || len(p.TargetArtifact.Annotations) != limits.Annotations {
+		t.Errorf("as many as there may be: %v", err)
+	}
+	_, err := envelope.ParsePayload(payload(limits.Annotations + 1))
+	wantRow(t, err, "PAY-02", shuin.CodeLimit)
 }

@@ -56,9 +56,8 @@ func ParseTimestamp(token, signature []byte, roots []*x509.Certificate) (ts *Tim
 	if err != nil {
 		return nil, badCause("TSA-03", err, "malformed timestamp token")
 	}
-	if a := info.Accuracy; a.Seconds < 0 || a.Milliseconds < 0 || a.Microseconds < 0 {
-		// Differs from upstream: a negative accuracy moves the time there.
-		return nil, bad("TSA-03", "timestamp token has a negative accuracy")
+	if err := checkAccuracy(info.Accuracy); err != nil {
+		return nil, err
 	}
 	at, err := info.Validate(signature)
 	if err != nil {
@@ -77,6 +76,24 @@ func ParseTimestamp(token, signature []byte, roots []*x509.Certificate) (ts *Tim
 	return &Timestamp{Chain: chain, Time: at.Value, Accuracy: at.Accuracy}, nil
 }
 
+// checkAccuracy refuses an accuracy that would move the time the wrong way:
+// a negative one, and one so large that it overflows when it is added up.
+// Differs from upstream: it takes both.
+func checkAccuracy(a tspclient.Accuracy) error {
+	const most = limits.TSAAccuracy
+	switch {
+	case a.Seconds < 0 || a.Milliseconds < 0 || a.Microseconds < 0:
+		return bad("TSA-03", "timestamp token has a negative accuracy")
+	case int64(a.Seconds) > int64(most/time.Second) || int64(a.Milliseconds) > int64(most/time.Millisecond) ||
+		int64(a.Microseconds) > int64(most/time.Microsecond):
+		// Each by itself first: as nanoseconds they could overflow.
+	case time.Duration(a.Seconds)*time.Second+time.Duration(a.Milliseconds)*time.Millisecond+
+		time.Duration(a.Microseconds)*time.Microsecond <= most:
+		return nil
+	}
+	return tooMuch("TSA-04", "timestamp token states an accuracy of more than %s", most)
+}
+
 // boundToken refuses what costs too much to verify.
 // Differs from upstream: it tries any number of signers; RFC 3161 section
 // 2.4.2 allows the TSA's alone.
@@ -88,7 +105,7 @@ func boundToken(signed *tspclient.SignedToken) error {
 		return tooMuch("TSA-03", "timestamp token has %d certificates, limit %d", n, limits.ChainLength)
 	}
 	for _, cert := range signed.Certificates {
-		if err := checkKeySize(cert); err != nil {
+		if err := CheckKeySize(cert); err != nil {
 			return err
 		}
 	}

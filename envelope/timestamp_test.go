@@ -44,6 +44,7 @@ func TestTimestampsRead(t *testing.T) {
 		{name: "TSA-03 no store yet and no root in the token", change: func(a *shuintest.TSA) { a.OmitRoot = true }, noRoots: true},
 		{name: "TSA-03 signed with SHA-512", change: func(a *shuintest.TSA) { a.Digest = crypto.SHA512 }},
 		{name: "TSA-04 accuracy stated", change: func(a *shuintest.TSA) { a.Accuracy = 2*time.Second + 3*time.Millisecond }, accuracy: 2*time.Second + 3*time.Millisecond},
+		{name: "TSA-04 an accuracy of a day", change: func(a *shuintest.TSA) { a.Accuracy = limits.TSAAccuracy }, accuracy: limits.TSAAccuracy},
 		{name: "TSA-04 baseline policy", change: func(a *shuintest.TSA) { a.Policy = shuintest.OIDBaselinePolicy }, accuracy: time.Second},
 	}
 	for _, c := range cases {
@@ -118,6 +119,10 @@ func TestTimestampsRefused(t *testing.T) {
 					k.Certs = append(k.Certs, k.Certs[0])
 				}
 			}
+		}},
+		{name: "TSA-04 an accuracy of more than a day", code: shuin.CodeLimit, change: func(a *shuintest.TSA) { a.Accuracy = limits.TSAAccuracy + time.Second }},
+		{name: "TSA-04 an accuracy that wraps round when it is added up", code: shuin.CodeLimit, change: func(a *shuintest.TSA) {
+			a.Mutate = func(k *shuintest.Token) { k.AccuracySeconds = 9_300_000_000 }
 		}},
 		{name: "CERT-06 TSA certificate with keyCertSign", options: at(0, usage(x509.KeyUsageDigitalSignature|x509.KeyUsageCertSign)), change: func(*shuintest.TSA) {}},
 		{name: "CERT-02 TSA's CA with basic constraints not critical", options: at(1, extra(shuintest.BasicConstraints(false, true, -1))), change: func(*shuintest.TSA) {}},

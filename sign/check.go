@@ -10,6 +10,7 @@ import (
 
 	"github.com/shuin/shuin"
 	"github.com/shuin/shuin/envelope"
+	"github.com/shuin/shuin/internal/limits"
 )
 
 // checkChain checks the certificate and algorithm rules of the chain that is
@@ -111,7 +112,9 @@ func sameChain(a, b [][]byte) bool {
 }
 
 // byEnveloper has the whole envelope made elsewhere and believes nothing of it
-// (PLG-07).
+// (PLG-07): it has to be over what was asked for, hold together, and be one
+// that our own verification would take now. Whether anybody trusts its signer,
+// and what a verification plugin would say, is not known here.
 func (s *Signer) byEnveloper(ctx context.Context, target shuin.Descriptor, payload []byte, o Options) (*Signed, error) {
 	resp, err := s.Enveloper.Envelope(ctx, EnvelopeRequest{
 		MediaType: o.MediaType, Payload: payload, PayloadType: shuin.MediaTypePayload,
@@ -144,18 +147,22 @@ func checkForeign(e *envelope.Envelope, target shuin.Descriptor, o Options) erro
 	if err := checkTarget(p.TargetArtifact, target); err != nil {
 		return err
 	}
-	if o.Expiry > 0 && e.Expiry.IsZero() {
-		return errors.New("it has no expiry, and one was asked for")
+	if err := checkForeignTimes(e, o); err != nil {
+		return err
 	}
-	at := e.SigningTime
-	if e.Scheme == envelope.SchemeSigningAuthority {
-		at = e.AuthenticSigningTime
+	if err := checkForeignAttributes(e); err != nil {
+		return err
 	}
-	certs, err := checkChain(e.Chain, e.Algorithm, at)
+	certs, err := checkChain(e.Chain, e.Algorithm, signingTime(e))
 	if err != nil {
 		return err
 	}
-	if err := e.Algorithm.VerifySignature(certs[0].PublicKey, e.SignedBytes(), e.Signature); err != nil {
+	for _, c := range certs {
+		if o.Time.After(c.NotAfter) {
+			return fmt.Errorf("certificate %q expired at %s", c.Subject, c.NotAfter.UTC().Format(time.RFC3339))
+		}
+	}
+	if err := e.VerifySignature(certs[0].PublicKey); err != nil {
 		return err
 	}
 	if len(e.TimestampToken) > 0 {
@@ -163,6 +170,45 @@ func checkForeign(e *envelope.Envelope, target shuin.Descriptor, o Options) erro
 		_, err = envelope.ParseTimestamp(e.TimestampToken, e.Signature, nil)
 	}
 	return err
+}
+
+// signingTime is the time the envelope says it was signed at.
+func signingTime(e *envelope.Envelope) time.Time {
+	if e.Scheme == envelope.SchemeSigningAuthority {
+		return e.AuthenticSigningTime
+	}
+	return e.SigningTime
+}
+
+// checkForeignTimes: signed by now, not expired yet, and for no longer than
+// was asked. An Enveloper may take its time, and its clock differ.
+func checkForeignTimes(e *envelope.Envelope, o Options) error {
+	at := signingTime(e)
+	switch {
+	case at.After(o.Time.Add(limits.PluginCommandTime + limits.ClockSkew)):
+		return fmt.Errorf("its signing time %s is to come", at.UTC().Format(time.RFC3339))
+	case o.Expiry > 0 && e.Expiry.IsZero():
+		return errors.New("it has no expiry, and one was asked for")
+	case o.Expiry > 0 && e.Expiry.After(at.Add(o.Expiry+limits.ClockSkew)):
+		return fmt.Errorf("it expires at %s, %s after it was signed; %s was asked for", e.Expiry.UTC().Format(time.RFC3339), e.Expiry.Sub(at), o.Expiry)
+	case !e.Expiry.IsZero() && !o.Time.Before(e.Expiry):
+		return fmt.Errorf("it expired at %s", e.Expiry.UTC().Format(time.RFC3339))
+	}
+	return nil
+}
+
+// checkForeignAttributes: critical attributes that nobody knows are for the
+// verification plugin that the envelope names; without one they make every
+// verification fail (ATT-08, ATT-09).
+func checkForeignAttributes(e *envelope.Envelope) error {
+	p, err := e.PluginAttributes()
+	if err != nil {
+		return err
+	}
+	if p.Name == "" && len(p.Unknown) > 0 {
+		return fmt.Errorf("it has the critical attribute %v and names no verification plugin that would know it", p.Unknown[0].Key)
+	}
+	return nil
 }
 
 // checkTarget: the descriptor is the one asked for; annotations may be added,

@@ -41,9 +41,11 @@ type Signer struct {
 type Options struct {
 	// MediaType is shuin.MediaTypeJWS or shuin.MediaTypeCOSE.
 	MediaType string
-	// Time is the signing time; it is cut to whole seconds. Required with a Key.
+	// Time is the present, and with a Key the signing time, cut to whole
+	// seconds. Required.
 	Time time.Time
-	// Expiry is how long the signature is good for, in whole seconds; 0: no end.
+	// Expiry is how long the signature is good for, in whole seconds; 0: no
+	// end of ours (an Enveloper may set one).
 	Expiry time.Duration
 	// Metadata becomes annotations of the signed descriptor. Keys starting
 	// with shuin.ReservedAnnotationPrefix are refused (PAY-04), as are keys the
@@ -101,7 +103,7 @@ func (s *Signer) checkInput(o Options) error {
 		return errors.New("expiry duration cannot be a negative value")
 	case o.Expiry%time.Second != 0:
 		return errors.New("expiry duration supports minimum granularity of seconds")
-	case s.Key != nil && o.Time.IsZero():
+	case o.Time.IsZero():
 		return errors.New("no signing time")
 	}
 	return nil
@@ -225,16 +227,12 @@ func finish(data []byte, e *envelope.Envelope, extra map[string]string) (*Signed
 	if err != nil {
 		return nil, failed("write thumbprints", shuin.CodeInternal, err)
 	}
-	at := e.SigningTime
-	if e.Scheme == envelope.SchemeSigningAuthority {
-		at = e.AuthenticSigningTime
-	}
 	annotations := maps.Clone(extra)
 	if annotations == nil {
 		annotations = make(map[string]string, 2)
 	}
 	annotations[shuin.AnnotationThumbprints] = string(list)
-	annotations[annotationCreated] = at.UTC().Format(time.RFC3339)
+	annotations[annotationCreated] = signingTime(e).UTC().Format(time.RFC3339)
 	return &Signed{MediaType: e.MediaType, Envelope: data, Chain: e.Chain, Annotations: annotations}, nil
 }
 

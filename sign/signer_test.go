@@ -362,6 +362,9 @@ func rewritten(change func(target, annotations map[string]any)) func([]byte) []b
 
 func TestPLG07NothingOfAForeignEnvelopeIsBelieved(t *testing.T) {
 	expired := chainOf(func(o *shuintest.ChainOptions) { o.NotAfter = now.Add(-time.Second) })
+	ended := chainOf(func(o *shuintest.ChainOptions) {
+		o.NotBefore, o.NotAfter = begin.AddDate(-9, 0, 0), begin.AddDate(-8, 0, 0)
+	})
 	type notes = map[string]any
 	tests := []struct {
 		name   string
@@ -374,9 +377,33 @@ func TestPLG07NothingOfAForeignEnvelopeIsBelieved(t *testing.T) {
 			e.payload = rewritten(func(_, a notes) { a["more"] = "yes" })
 		}, ""},
 		{"with a timestamp of its own", func(e *enveloper, _ *sign.Signer, _ *sign.Options) { e.env.TSA = newClock(now).tsa }, ""},
-		{"with critical attributes of its own", func(e *enveloper, _ *sign.Signer, _ *sign.Options) {
-			e.env.Critical = map[string]any{"com.example.job": "1"}
+		{"with critical attributes for the verification plugin it names", func(e *enveloper, _ *sign.Signer, _ *sign.Options) {
+			e.env.Critical = map[string]any{"com.example.job": "1", "io.cncf.notary.verificationPlugin": "example"}
 		}, ""},
+		{"ATT-08 with critical attributes that nobody knows", func(e *enveloper, _ *sign.Signer, _ *sign.Options) {
+			e.env.Critical = map[string]any{"com.example.job": "1"}
+		}, shuin.CodePluginFailed},
+		{"ATT-09 with a verification plugin that is not critical", func(e *enveloper, _ *sign.Signer, _ *sign.Options) {
+			e.env.Plain = map[string]any{"io.cncf.notary.verificationPlugin": "example"}
+		}, shuin.CodePluginFailed},
+		{"with a chain that was valid when it was signed, years ago", func(e *enveloper, _ *sign.Signer, _ *sign.Options) {
+			e.env.Chain = ended
+			e.env.Time = begin.AddDate(-8, -6, 0)
+		}, shuin.CodePluginFailed},
+		{"ATT-14 with an expiry that has passed", func(e *enveloper, _ *sign.Signer, _ *sign.Options) {
+			e.env.Time, e.env.Expiry = now.Add(-2*time.Hour), now.Add(-time.Hour)
+		}, shuin.CodePluginFailed},
+		{"with a later expiry than was asked for", func(e *enveloper, _ *sign.Signer, o *sign.Options) {
+			o.Expiry = time.Hour
+			e.env.Expiry = now.AddDate(30, 0, 0)
+		}, shuin.CodePluginFailed},
+		{"with an earlier expiry than was asked for", func(e *enveloper, _ *sign.Signer, o *sign.Options) {
+			o.Expiry = time.Hour
+			e.env.Expiry = now.Add(time.Minute)
+		}, ""},
+		{"with an expiry nobody asked for", func(e *enveloper, _ *sign.Signer, _ *sign.Options) { e.env.Expiry = now.Add(time.Hour) }, ""},
+		{"with a signing time to come", func(e *enveloper, _ *sign.Signer, _ *sign.Options) { e.env.Time = now.Add(24 * time.Hour) }, shuin.CodePluginFailed},
+		{"with a signing time after the call, while the plugin was at work", func(_ *enveloper, _ *sign.Signer, o *sign.Options) { o.Time = now.Add(-8 * time.Minute) }, ""},
 		{"with notes for the manifest", func(e *enveloper, _ *sign.Signer, _ *sign.Options) { e.notes = map[string]string{"com.example.k": "v"} }, ""},
 		{"an error", func(e *enveloper, _ *sign.Signer, _ *sign.Options) { e.err = errors.New("no") }, shuin.CodePluginFailed},
 		{"another kind of envelope", func(e *enveloper, _ *sign.Signer, _ *sign.Options) { e.mediaType = shuin.MediaTypeCOSE }, shuin.CodePluginFailed},
@@ -426,7 +453,7 @@ func TestPLG07NothingOfAForeignEnvelopeIsBelieved(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			e := &enveloper{env: shuintest.EnvelopeOptions{Chain: signing, Time: now}}
 			s, o := &sign.Signer{Enveloper: e, Agent: "shuin/test"}, options()
-			o.Time, o.Metadata = time.Time{}, map[string]string{"stage": "build"}
+			o.Metadata = map[string]string{"stage": "build"}
 			tt.change(e, s, &o)
 			got, err := s.Sign(t.Context(), newArtifact(t, nil), o)
 			if tt.code != "" {

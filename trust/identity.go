@@ -138,8 +138,8 @@ func find(dn []attribute, typ string) string {
 // Matches reports whether every RDN of i stands in the certificate's subject
 // (VER-03). "*" matches any certificate; an identity that is no subject
 // matches none. The error says why the subject cannot be compared at all:
-// several values of one attribute, an attribute type without a short name,
-// "=#", or no C, ST or O.
+// several values of one attribute, of a common name too, an attribute type
+// without a short name, "=#", or no C, ST or O.
 func (i Identity) Matches(cert *x509.Certificate) (bool, error) {
 	switch i.prefix {
 	case PrefixAny:
@@ -171,9 +171,17 @@ func checkSubject(n *pkix.Name) error {
 			return fmt.Errorf("distinguished name (DN) %q has multi-valued RDN attributes, remove multi-valued RDN attributes as they are not supported", n.String())
 		}
 	}
+	var seen [32]bool // by the last number of the type, all that is left of it
 	for _, a := range n.Names {
 		if !hasShortName(a.Type) {
 			return fmt.Errorf("unsupported distinguished name (DN) %q: attribute type %s has no short name, so it cannot be compared with x509.subject identities", n.String(), a.Type)
+		}
+		// Differs from upstream: of several common names or serial numbers,
+		// which n holds the last of, it compares that one.
+		if last := a.Type[3]; seen[last] {
+			return fmt.Errorf("unsupported distinguished name (DN) %q: it has several values of attribute type %s, so it cannot be compared with x509.subject identities", n.String(), a.Type)
+		} else {
+			seen[last] = true
 		}
 	}
 	for _, t := range subjectTypes {

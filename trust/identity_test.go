@@ -112,6 +112,8 @@ func TestMatchesSubject(t *testing.T) {
 		{"TI-04 unescaped spaces are trimmed", `x509.subject: C=US, ST=WA, O= a `, []string{"C", "US", "ST", "WA", "O", "a"}, true, ""},
 		{"TI-04 backslash before a trimmed space", `x509.subject: C=US, ST=WA, O=a\\ `, []string{"C", "US", "ST", "WA", "O", `a\`}, true, ""},
 		{"TI-01 two organizational units in the certificate", "x509.subject: C=US, ST=WA, O=acme", with("OU", "org2"), false, "multi-valued RDN"},
+		{"TI-01 two common names in the certificate", "x509.subject: C=US, ST=WA, O=acme, CN=b", with("CN", "b"), false, "several values"},
+		{"TI-01 two serial numbers in the certificate", "x509.subject: C=US, ST=WA, O=acme", with("SERIALNUMBER", "1", "SERIALNUMBER", "1"), false, "several values"},
 		{"TI-01 attribute without a short name in the certificate", "x509.subject: C=US, ST=WA, O=acme", with("email", "a@b"), false, "no short name"},
 		{"TI-01 =# in the certificate", "x509.subject: C=US, ST=WA, O=acme", with("L", "x=#1"), false, `"=#"`},
 		{"TI-02 certificate without ST", "x509.subject: C=US, ST=WA, O=acme", []string{"C", "US", "O", "acme"}, false, `no mandatory RDN attribute for "ST"`},

@@ -12,6 +12,8 @@ import (
 
 	"github.com/shuin/shuin"
 	"github.com/shuin/shuin/internal/limits"
+	"golang.org/x/crypto/cryptobyte"
+	cbasn1 "golang.org/x/crypto/cryptobyte/asn1"
 )
 
 // CRL reasons (RFC 5280, section 5.3.1) that are not for ever.
@@ -26,17 +28,72 @@ var (
 	oidDeltaCRLIndicator        = asn1.ObjectIdentifier{2, 5, 29, 27}
 )
 
-// ParseCRL reads one DER CRL of at most limits.CRLBytes. Nothing in it is
-// trusted before [EvaluateCRL] checked its signature.
-func ParseCRL(der []byte) (*x509.RevocationList, error) {
+// ParseCRL reads one DER CRL of at most limits.CRLBytes that issuer signed. The
+// signature is checked before any entry is read: in memory they take many
+// times their size, and CRLs come over plain HTTP and from disks. The error
+// has [shuin.CodeLimit] or [shuin.CodeMalformed].
+func ParseCRL(der []byte, issuer *x509.Certificate) (*x509.RevocationList, error) {
 	if len(der) > limits.CRLBytes {
 		return nil, &shuin.Error{Code: shuin.CodeLimit, Message: fmt.Sprintf("crl is larger than %d bytes", limits.CRLBytes)}
 	}
+	outer, err := unparsed(der)
+	if err != nil {
+		return nil, malformed("read crl", err)
+	}
+	if err := outer.CheckSignatureFrom(issuer); err != nil {
+		return nil, malformed(fmt.Sprintf("crl is not signed by %q", issuer.Subject), err)
+	}
 	crl, err := x509.ParseRevocationList(der)
 	if err != nil {
-		return nil, fmt.Errorf("read crl: %w", err)
+		return nil, malformed("read crl", err)
 	}
 	return crl, nil
+}
+
+// unparsed is as much of a CRL as its signature is checked by. The standard
+// library's table of signature algorithms can only be had by parsing: it is
+// given a list without entries under the same algorithm.
+func unparsed(der []byte) (*x509.RevocationList, error) {
+	var list, tbs, algorithm, inside, signature cryptobyte.String
+	in := cryptobyte.String(der)
+	if !in.ReadASN1(&list, cbasn1.SEQUENCE) || !in.Empty() || !list.ReadASN1Element(&tbs, cbasn1.SEQUENCE) ||
+		!list.ReadASN1Element(&algorithm, cbasn1.SEQUENCE) || !list.ReadASN1Element(&signature, cbasn1.BIT_STRING) || !list.Empty() {
+		return nil, errors.New("not a sequence of list, algorithm and signature")
+	}
+	rest := tbs
+	if !rest.ReadASN1(&inside, cbasn1.SEQUENCE) {
+		return nil, errors.New("not a list")
+	}
+	b := cryptobyte.NewBuilder(nil)
+	b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
+		b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
+			b.AddASN1Int64(1) // version 2
+			b.AddBytes(algorithm)
+			b.AddASN1(cbasn1.SEQUENCE, func(*cryptobyte.Builder) {}) // nobody's
+			b.AddASN1UTCTime(time.Unix(0, 0).UTC())
+		})
+		b.AddBytes(algorithm)
+		b.AddBytes(signature)
+	})
+	empty, err := b.Bytes()
+	if err != nil {
+		return nil, err
+	}
+	parsed, err := x509.ParseRevocationList(empty)
+	if err != nil {
+		return nil, err
+	}
+	return &x509.RevocationList{RawTBSRevocationList: tbs, SignatureAlgorithm: parsed.SignatureAlgorithm, Signature: parsed.Signature}, nil
+}
+
+// malformed says that an answer came and is no answer. It is bad, not "could
+// not check": whoever stands between could send it at will.
+func malformed(doing string, err error) error {
+	code := shuin.CodeMalformed
+	if shuin.CodeOf(err) == shuin.CodeLimit {
+		code = shuin.CodeLimit
+	}
+	return &shuin.Error{Code: code, Message: doing, Err: err}
 }
 
 // EvaluateCRL says what a base CRL, with its delta CRL where there is one
@@ -47,28 +104,33 @@ func ParseCRL(der []byte) (*x509.RevocationList, error) {
 // "… with Delta CRLs"; REV-03).
 //
 // Both lists must be signed by issuer and be about cert; indirect CRLs are not
-// supported. A certificate that names a delta CRL itself is judged only with one.
+// supported, and a delta CRL is no base. A certificate that names a delta CRL
+// itself is judged only with one. Where the lists are genuine and only too old
+// or of a time to come, Err has no code; else [shuin.CodeMalformed].
 func EvaluateCRL(base, delta *x509.RevocationList, cert, issuer *x509.Certificate, now, at time.Time) Revocation {
 	if err := checkCRLs(base, delta, cert, issuer); err != nil {
-		return unavailable("crl", err)
+		return unavailable("crl", malformed("", err))
 	}
 	partial, err := checkScope(base, delta, cert)
 	if err != nil {
-		return unavailable("crl", err)
+		return unavailable("crl", malformed("", err))
 	}
 	r, err := judgeEntries(base, delta, cert, at)
 	if err != nil {
-		return unavailable("crl", err)
+		return unavailable("crl", malformed("", err))
 	}
 	if partial && r.Status == StatusGood {
-		return unavailable("crl", errors.New("the crl holds only some reasons of revocation"))
+		return unavailable("crl", malformed("", errors.New("the crl holds only some reasons of revocation")))
 	}
 	for _, crl := range []*x509.RevocationList{base, delta} {
 		if crl == nil {
 			continue
 		}
 		if crl.NextUpdate.IsZero() {
-			return unavailable("crl", errors.New("crl has no nextUpdate"))
+			return unavailable("crl", malformed("", errors.New("crl has no nextUpdate")))
+		}
+		if early(crl.ThisUpdate, now) {
+			return unavailable("crl", fmt.Errorf("crl is of %s, which is to come", stamp(crl.ThisUpdate)))
 		}
 		// An old list that names the certificate for good still speaks: what
 		// is revoked stays so. Any other old list does not.
@@ -98,6 +160,11 @@ func checkCRLs(base, delta *x509.RevocationList, cert, issuer *x509.Certificate)
 	if err := checkCRL(base, issuer); err != nil {
 		return fmt.Errorf("base crl: %w", err)
 	}
+	if extensionValue(base.Extensions, oidDeltaCRLIndicator) != nil {
+		// RFC 5280, section 5.2.4: it tells only what changed. The issuer
+		// signed it, so that anybody could put it in the base's place.
+		return errors.New("base crl: it is a delta crl")
+	}
 	if delta == nil {
 		return nil
 	}
@@ -107,7 +174,15 @@ func checkCRLs(base, delta *x509.RevocationList, cert, issuer *x509.Certificate)
 	return checkDelta(base, delta)
 }
 
+// early reports whether an answer is of a time that is to come, by more than
+// clocks may differ.
+func early(thisUpdate, now time.Time) bool { return thisUpdate.After(now.Add(limits.ClockSkew)) }
+
 func checkCRL(crl *x509.RevocationList, issuer *x509.Certificate) error {
+	if !bytes.Equal(crl.RawIssuer, issuer.RawSubject) {
+		// RFC 5280, section 6.3.3 (b): a CA of another name may have the same key.
+		return fmt.Errorf("it is the list of %q, not of %q", crl.Issuer, issuer.Subject)
+	}
 	if err := crl.CheckSignatureFrom(issuer); err != nil {
 		return fmt.Errorf("not signed by %q: %w", issuer.Subject, err)
 	}

@@ -8,6 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+
+	"golang.org/x/crypto/cryptobyte"
+	cbasn1 "golang.org/x/crypto/cryptobyte/asn1"
 )
 
 // issuingPoint is the scope of a CRL (RFC 5280, section 5.2.5).
@@ -50,7 +53,7 @@ func checkScope(base, delta *x509.RevocationList, cert *x509.Certificate) (parti
 		return false, errors.New("the crl is for another kind of certificate")
 	case p.Indirect:
 		return false, errors.New("indirect crls are not supported")
-	case !p.Name.matches(cert.CRLDistributionPoints):
+	case namesPoint(scope) && !p.Name.matches(cert.CRLDistributionPoints):
 		return false, errors.New("the crl is that of another distribution point")
 	}
 	return p.SomeReasons.BitLength > 0, nil
@@ -63,19 +66,21 @@ func trailing(rest []byte) error {
 	return nil
 }
 
-// matches reports whether the list is that of one of the points, or does not
-// say by address whose it is.
+// namesPoint reports whether an issuing distribution point has a name, of
+// whatever kind.
+func namesPoint(scope []byte) bool {
+	var inside cryptobyte.String
+	in := cryptobyte.String(scope)
+	return !in.ReadASN1(&inside, cbasn1.SEQUENCE) || inside.PeekASN1Tag(cbasn1.Tag(0).ContextSpecific().Constructed())
+}
+
+// matches reports whether the list is that of one of the points, which are
+// known by address. A name of another kind, a directory's for one, matches
+// none: which partition of the CA's lists it means cannot be told here.
 func (n issuingPointName) matches(points []string) bool {
-	named := false
-	for _, name := range n.FullName {
-		if name.Class != asn1.ClassContextSpecific || name.Tag != generalNameURI {
-			continue
-		}
-		if named = true; slices.Contains(points, string(name.Bytes)) {
-			return true
-		}
-	}
-	return !named
+	return slices.ContainsFunc(n.FullName, func(name asn1.RawValue) bool {
+		return name.Class == asn1.ClassContextSpecific && name.Tag == generalNameURI && slices.Contains(points, string(name.Bytes))
+	})
 }
 
 func extensionValue(extensions []pkix.Extension, id asn1.ObjectIdentifier) []byte {

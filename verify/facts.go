@@ -32,6 +32,11 @@ type Facts struct {
 	// Artifact is nil when the payload names the artifact: same digest, media
 	// type and size (VER-02).
 	Artifact error
+	// Unexamined: no signature was checked and the payload not read, since
+	// the chain leads to none of the trust stores ([Examiner.AnchoredOnly]).
+	// Integrity is nil then as far as form goes; no judgement of such facts
+	// is ever Verified.
+	Unexamined bool
 
 	chain  *chainEntry // what Chain is of
 	plugin pluginAttributes
@@ -67,9 +72,15 @@ type Examiner struct {
 	// Chains remembers verified chains; nil: each chain is verified anew.
 	Chains *ChainCache
 	// Anchors gives the trust stores the facts may be judged by, for a
-	// signing scheme. It only decides what may be remembered, never a fact;
-	// nil: nothing is remembered.
+	// signing scheme. A chain that they anchor may be remembered, and the
+	// signature by itself of a root that they hold is not checked: it is
+	// trusted by equality. Nil: nothing is remembered, everything is checked.
 	Anchors func(envelope.Scheme) []*trust.Store
+	// AnchoredOnly says whether chains that Anchors anchors nowhere are left
+	// unexamined, beyond their form: what a stranger made costs next to
+	// nothing then. For statements that enforce authenticity, whose stores
+	// loaded. Nil: everything is examined.
+	AnchoredOnly func(envelope.Scheme) bool
 
 	// checks counts signature checks, for tests and benchmarks; nil: not counted.
 	checks *atomic.Int64
@@ -89,7 +100,7 @@ func (x *Examiner) Examine(mediaType string, data []byte, a shuin.Artifact) *Fac
 		stores = x.Anchors(f.Envelope.Scheme)
 	}
 	f.plugin = readPluginAttributes(f.Envelope)
-	if f.Integrity = x.integrity(f, stores); f.Integrity != nil {
+	if f.Integrity = x.integrity(f, stores); f.Integrity != nil || f.Unexamined {
 		return f
 	}
 	f.Payload, f.Artifact = payloadOf(f.Envelope, a)
@@ -98,7 +109,8 @@ func (x *Examiner) Examine(mediaType string, data []byte, a shuin.Artifact) *Fac
 
 // integrity checks the chain and the one payload signature.
 func (x *Examiner) integrity(f *Facts, stores []*trust.Store) error {
-	entry, err := x.chain(f.Envelope.Chain, envelope.CodeSigning, stores)
+	strangers := x.AnchoredOnly != nil && x.AnchoredOnly(f.Envelope.Scheme) && anchoredAt(f.Envelope.Chain, stores) < 0
+	entry, err := x.chain(f.Envelope.Chain, envelope.CodeSigning, stores, strangers)
 	if err != nil {
 		return tampered("check certificate chain", err)
 	}
@@ -113,8 +125,11 @@ func (x *Examiner) integrity(f *Facts, stores []*trust.Store) error {
 		return tampered("check signature algorithm", fmt.Errorf("the signing certificate's key makes %s, the envelope says %s", want, f.Envelope.Algorithm))
 	}
 	f.Chain, f.chain = entry.certs, entry
+	if f.Unexamined = strangers; strangers {
+		return nil
+	}
 	x.count()
-	if err := want.VerifySignature(leaf.PublicKey, f.Envelope.SignedBytes(), f.Envelope.Signature); err != nil {
+	if err := f.Envelope.VerifySignature(leaf.PublicKey); err != nil {
 		return tampered("check signature", err)
 	}
 	return nil
@@ -134,7 +149,7 @@ func payloadOf(e *envelope.Envelope, a shuin.Artifact) (envelope.Payload, error)
 	case got.Digest != want.Digest:
 		err = fmt.Errorf("it signs %s, not %s", got.Digest, want.Digest)
 	case got.MediaType != want.MediaType:
-		err = fmt.Errorf("it signs media type %q, the artifact has %q", got.MediaType, want.MediaType)
+		err = fmt.Errorf("it signs media type %.200q, the artifact has %q", got.MediaType, want.MediaType)
 	default:
 		err = fmt.Errorf("it signs a size of %d bytes, the artifact has %d", got.Size, want.Size)
 	}
@@ -148,9 +163,10 @@ func payloadOf(e *envelope.Envelope, a shuin.Artifact) (envelope.Payload, error)
 // done. It makes len(der)-1 signature checks when the root is in one of the
 // stores, one more when it is not: the signature by itself of a root that is
 // trusted by equality adds nothing. (A single certificate's is always checked.)
-func (x *Examiner) chain(der [][]byte, purpose envelope.Purpose, stores []*trust.Store) (*chainEntry, error) {
+// With formOnly it makes none.
+func (x *Examiner) chain(der [][]byte, purpose envelope.Purpose, stores []*trust.Store, formOnly bool) (*chainEntry, error) {
 	cache := x.Chains
-	if len(stores) == 0 {
+	if len(stores) == 0 || formOnly {
 		cache = nil
 	}
 	var whole, path chainKey
@@ -167,14 +183,21 @@ func (x *Examiner) chain(der [][]byte, purpose envelope.Purpose, stores []*trust
 	if err := envelope.CheckChain(certs, purpose); err != nil {
 		return nil, err
 	}
-	if err := x.links(certs, known != nil, rootTrusted(der, stores)); err != nil {
+	if formOnly {
+		return newChainEntry(certs), nil
+	}
+	anchor := anchoredAt(der, stores)
+	if rootTrusted(der, stores) {
+		anchor = len(der) - 1
+	}
+	if err := x.links(certs, known != nil, anchor); err != nil {
 		return nil, err
 	}
 	e := newChainEntry(certs)
 	if cache == nil {
 		return e, nil
 	}
-	if anchoredAt(der, stores) < 0 {
+	if anchor < 0 {
 		return e, nil // a stranger's chain holds together too; it is not worth a place
 	}
 	if known == nil && anchoredAt(der[1:], stores) >= 0 {
@@ -220,8 +243,11 @@ func storedCertificate(der []byte, stores []*trust.Store) *x509.Certificate {
 }
 
 // links checks that each certificate is signed by the next. pathKnown: only
-// the leaf's link is not known to hold.
-func (x *Examiner) links(certs []*x509.Certificate, pathKnown, rootTrusted bool) error {
+// the leaf's link is not known to hold. anchor is the index of a trusted
+// certificate, or -1: the links are checked from there outwards, so that
+// somebody who adds certificates of his own to a trusted one, of the largest
+// keys that are allowed, has us check one of them.
+func (x *Examiner) links(certs []*x509.Certificate, pathKnown bool, anchor int) error {
 	check := func(child, parent *x509.Certificate) error {
 		x.count()
 		return child.CheckSignatureFrom(parent)
@@ -229,14 +255,23 @@ func (x *Examiner) links(certs []*x509.Certificate, pathKnown, rootTrusted bool)
 	if pathKnown {
 		return envelope.CheckLinks(certs[:2], check)
 	}
-	if len(certs) == 1 {
+	for i := anchor; i > 0; i-- {
+		if err := envelope.CheckLinks(certs[i-1:i+1], check); err != nil {
+			return err
+		}
+	}
+	if anchor > 0 && anchor == len(certs)-1 {
+		return nil // the root is trusted by equality
+	}
+	above := certs[max(anchor, 0):]
+	if len(above) == 1 {
 		x.count() // its own signature, made without check
 	}
-	if err := envelope.CheckLinks(certs, check); err != nil || rootTrusted || len(certs) == 1 {
+	if err := envelope.CheckLinks(above, check); err != nil || len(above) == 1 {
 		return err
 	}
 	x.count()
-	return envelope.CheckRoot(certs)
+	return envelope.CheckRoot(above)
 }
 
 func (x *Examiner) count() {

@@ -125,8 +125,12 @@ func Judge(c *Case) *Judgement {
 }
 
 func (j *judging) run() {
-	j.set(iIntegrity, outcomeOf(j.Facts.Integrity), j.Facts.Integrity)
+	j.integrity()
 	if j.dead {
+		return
+	}
+	if j.Facts.Unexamined {
+		j.unexamined()
 		return
 	}
 	j.set(iArtifact, outcomeOf(j.Facts.Artifact), j.Facts.Artifact)
@@ -139,7 +143,7 @@ func (j *judging) run() {
 	j.metadata()
 	if a := &j.Facts.plugin; a.err != nil {
 		j.set(iPlugin, shuin.Failed, a.failed("", a.err))
-	} else if a.name == "" {
+	} else if a.Name == "" {
 		if err := a.judgeUnknown(); err != nil {
 			j.set(iPlugin, shuin.Failed, err)
 		}
@@ -155,7 +159,7 @@ func (j *judging) run() {
 	if j.plugin(); j.dead {
 		return
 	}
-	if !j.Plugin.can(CapabilityTrustedIdentity) {
+	if !j.can(CapabilityTrustedIdentity) {
 		j.identity()
 	}
 	if due && !j.dead {
@@ -169,6 +173,31 @@ func (j *judging) run() {
 		return
 	}
 	j.pluginAnswer()
+}
+
+// integrity is what the facts say of it (VER-01), or that they do not.
+func (j *judging) integrity() {
+	if j.Facts.Integrity == nil && j.Facts.Unexamined {
+		j.set(iIntegrity, shuin.Skipped, nil)
+		return
+	}
+	j.set(iIntegrity, outcomeOf(j.Facts.Integrity), j.Facts.Integrity)
+}
+
+// unexamined judges a signature whose cryptography was left out because its
+// chain leads to no trust store: authenticity fails it. Where it does not, the
+// facts were made for another statement, and nothing is known of integrity.
+func (j *judging) unexamined() {
+	j.anchor()
+	if !j.dead {
+		j.set(iIntegrity, shuin.Failed, &shuin.Error{Code: shuin.CodeInternal, Message: "the facts of the signature were made for other trust stores"})
+	}
+}
+
+// can reports whether the plugin that the signature asks for makes a check in
+// our place. A plugin nobody asked for makes none.
+func (j *judging) can(capability string) bool {
+	return j.Facts.plugin.Name != "" && j.Plugin.can(capability)
 }
 
 func outcomeOf(err error) shuin.Outcome {
@@ -334,7 +363,7 @@ func (j *judging) revocation(anchored bool) {
 	switch {
 	case j.Statement.Level.Action(shuin.CheckRevocation) == policy.Skip:
 		j.set(iRevocation, shuin.Skipped, nil)
-	case j.Plugin.can(CapabilityRevocationCheck):
+	case j.can(CapabilityRevocationCheck):
 		// pluginAnswer sets it.
 	case !namesSource(j.Facts.Chain):
 		j.set(iRevocation, shuin.Passed, nil)
@@ -346,7 +375,7 @@ func (j *judging) revocation(anchored bool) {
 	case j.Revocation == nil:
 		j.want(WantRevocation, true)
 	default:
-		outcome, until, err := judgeRevocation(j.Revocation, j.Facts.Chain, "signing certificate")
+		outcome, until, err := judgeRevocation(j.Revocation, j.Facts.Chain, j.Now, "signing certificate")
 		j.set(iRevocation, outcome, err)
 		j.fresh(iRevocation, until)
 	}
@@ -355,7 +384,7 @@ func (j *judging) revocation(anchored bool) {
 // plugin judges the installed plugin, before it is asked anything.
 func (j *judging) plugin() {
 	a := &j.Facts.plugin
-	if j.Plugin == nil || a.name == "" {
+	if j.Plugin == nil || a.Name == "" {
 		return
 	}
 	if err := a.judgeInstalled(j.Plugin); err != nil {
@@ -367,13 +396,13 @@ func (j *judging) plugin() {
 // skip, and takes its answer as the outcome of those checks (PLG-10).
 func (j *judging) pluginAnswer() {
 	a := &j.Facts.plugin
-	if a.name == "" || j.Plugin == nil {
+	if a.Name == "" || j.Plugin == nil {
 		return
 	}
-	if j.Plugin.can(CapabilityTrustedIdentity) {
+	if j.can(CapabilityTrustedIdentity) {
 		j.out.PluginChecks = append(j.out.PluginChecks, CapabilityTrustedIdentity)
 	}
-	if j.Plugin.can(CapabilityRevocationCheck) && j.Statement.Level.Action(shuin.CheckRevocation) != policy.Skip {
+	if j.can(CapabilityRevocationCheck) && j.Statement.Level.Action(shuin.CheckRevocation) != policy.Skip {
 		j.out.PluginChecks = append(j.out.PluginChecks, CapabilityRevocationCheck)
 	}
 	if len(j.out.PluginChecks) == 0 {

@@ -41,67 +41,91 @@ type OCSPAnswer struct {
 // makes it with [EvaluateCRL] on Responder and the same issuer.
 func (a OCSPAnswer) ResponderNeedsCheck() bool { return a.Responder != nil && !a.NoCheck }
 
-// EvaluateOCSP says what a DER OCSP response (RFC 6960) tells about cert at
-// now: StatusGood, StatusRevoked or, with the cause in Err,
-// StatusUnavailable. at is the authenticated signing time, zero when there is
-// none: a certificate revoked with an invalidity date after it is good
-// (trust-store-trust-policy.md, "Revocation Checking with OCSP"; REV-04).
-//
-// The response must be signed by issuer, or by a certificate of issuer's that
-// has the OCSPSigning key usage and is valid at now.
+// OCSPResponse is a successful OCSP response about one certificate whose
+// signature was checked. It is not changed after [ParseOCSP].
+type OCSPResponse struct {
+	parsed    *ocsp.Response
+	responder *x509.Certificate // nil: the issuer itself
+}
+
+// EvaluateOCSP is [ParseOCSP] and [OCSPResponse.Judge] in one.
 func EvaluateOCSP(response []byte, cert, issuer *x509.Certificate, now, at time.Time) OCSPAnswer {
-	resp, err := parseOCSP(response, cert, issuer)
+	r, err := ParseOCSP(response, cert, issuer)
 	if err != nil {
 		return OCSPAnswer{Revocation: unavailable("ocsp", err)}
 	}
-	a := OCSPAnswer{Responder: delegate(resp, issuer)}
-	if a.Responder != nil {
-		a.NoCheck = hasExtension(a.Responder, oidOCSPNoCheck)
-	}
-	a.Revocation = judgeOCSP(resp, a.Responder, now, at)
-	return a
+	return r.Judge(now, at)
 }
 
-// parseOCSP parses a response and checks its signature: the one place that
-// knows golang.org/x/crypto/ocsp's parser.
-func parseOCSP(response []byte, cert, issuer *x509.Certificate) (*ocsp.Response, error) {
+// ParseOCSP reads a DER OCSP response (RFC 6960) about cert and checks its
+// signature: the one place that knows golang.org/x/crypto/ocsp's parser. It
+// must be signed by issuer, or by a certificate of issuer's, which [OCSPResponse.Judge]
+// holds to its own rules. The error has [shuin.CodeLimit] or
+// [shuin.CodeMalformed], and no code where the responder says that it has no
+// answer (RFC 6960, section 2.3).
+func ParseOCSP(response []byte, cert, issuer *x509.Certificate) (*OCSPResponse, error) {
 	if len(response) > limits.OCSPBytes {
 		return nil, &shuin.Error{Code: shuin.CodeLimit, Message: fmt.Sprintf("ocsp response is larger than %d bytes", limits.OCSPBytes)}
 	}
 	if cert == nil || issuer == nil {
-		return nil, errors.New("no certificate or no issuer to read the ocsp response for")
+		return nil, malformed("", errors.New("no certificate or no issuer to read the ocsp response for"))
 	}
 	if !bytes.Equal(cert.RawIssuer, issuer.RawSubject) {
-		return nil, errors.New("the issuer given did not issue the certificate")
+		return nil, malformed("", errors.New("the issuer given did not issue the certificate"))
 	}
-	resp, err := ocsp.ParseResponseForCert(response, cert, issuer)
+	outer, err := outerOCSP(response, cert, issuer)
 	if err != nil {
-		return nil, fmt.Errorf("read ocsp response: %w", err)
+		return nil, malformed("read ocsp response", err)
 	}
-	return resp, nil
+	signer := issuer
+	if outer != nil {
+		signer = nil // the certificate inside signs, and issuer's signature on it is checked
+	}
+	resp, err := ocsp.ParseResponseForCert(response, cert, signer)
+	if err != nil {
+		err = fmt.Errorf("read ocsp response: %w", err)
+		if status := (ocsp.ResponseError{}); errors.As(err, &status) {
+			return nil, err
+		}
+		return nil, malformed("", err)
+	}
+	if (outer == nil) != (resp.Certificate == nil) || outer != nil && !outer.Equal(resp.Certificate) {
+		return nil, malformed("", errors.New("read ocsp response: its certificate reads in two ways"))
+	}
+	if outer != nil && bytes.Equal(outer.Raw, issuer.Raw) {
+		outer = nil
+	}
+	return &OCSPResponse{resp, outer}, nil
 }
 
-// delegate is the certificate the response was signed with, unless it is the issuer's.
-func delegate(resp *ocsp.Response, issuer *x509.Certificate) *x509.Certificate {
-	if resp.Certificate == nil || bytes.Equal(resp.Certificate.Raw, issuer.Raw) {
-		return nil
+// Judge says what the response tells at now: StatusGood, StatusRevoked or,
+// with the cause in Err, StatusUnavailable. at is the authenticated signing
+// time, zero when there is none: a certificate revoked with an invalidity date
+// after it is good (trust-store-trust-policy.md, "Revocation Checking with
+// OCSP"; REV-04). Where the response is genuine and only too old, of a time to
+// come or ignorant of the certificate, Err has no code; else
+// [shuin.CodeMalformed].
+func (o *OCSPResponse) Judge(now, at time.Time) OCSPAnswer {
+	a := OCSPAnswer{Revocation: judgeOCSP(o.parsed, o.responder, now, at), Responder: o.responder}
+	if a.Responder != nil {
+		a.NoCheck = hasExtension(a.Responder, oidOCSPNoCheck)
 	}
-	return resp.Certificate
+	return a
 }
 
 func judgeOCSP(resp *ocsp.Response, responder *x509.Certificate, now, at time.Time) Revocation {
-	if responder != nil {
+	if responder != nil && !slices.Contains(responder.ExtKeyUsage, x509.ExtKeyUsageOCSPSigning) {
 		// RFC 6960, section 4.2.2.2. Without this every certificate of the
 		// issuer could speak for all others.
-		if !slices.Contains(responder.ExtKeyUsage, x509.ExtKeyUsageOCSPSigning) {
-			return unavailable("ocsp", fmt.Errorf("ocsp response is signed by %q, which may not sign ocsp responses", responder.Subject))
-		}
-		if now.Before(responder.NotBefore) || now.After(responder.NotAfter) {
-			return unavailable("ocsp", fmt.Errorf("ocsp responder certificate %q is not valid now", responder.Subject))
-		}
+		return unavailable("ocsp", malformed("", fmt.Errorf("ocsp response is signed by %q, which may not sign ocsp responses", responder.Subject)))
 	}
-	if now.After(resp.NextUpdate) { // a zero NextUpdate counts as past
+	switch {
+	case now.After(resp.NextUpdate): // a zero NextUpdate counts as past
 		return unavailable("ocsp", fmt.Errorf("ocsp response was good until %s", stamp(resp.NextUpdate)))
+	case early(resp.ThisUpdate, now):
+		return unavailable("ocsp", fmt.Errorf("ocsp response is of %s, which is to come", stamp(resp.ThisUpdate)))
+	case responder != nil && (now.Before(responder.NotBefore) || now.After(responder.NotAfter)):
+		return unavailable("ocsp", malformed("", fmt.Errorf("ocsp responder certificate %q is not valid now", responder.Subject)))
 	}
 	r := Revocation{Method: "ocsp", NextUpdate: resp.NextUpdate}
 	switch resp.Status {

@@ -138,10 +138,10 @@ func TestVerificationPluginsAreHeldToTheContract(t *testing.T) {
 			identityOnly(p, yes)
 			s.withSources(all(revoked))
 		}, shuin.NotVerified, shuin.CodeRevoked, shuin.CheckRevocation},
-		{"a minimum version without a plugin asks for nothing", func(s *scene, _ *plugins) {
+		{"ATT-09 a minimum version without a plugin fails", func(s *scene, _ *plugins) {
 			delete(s.env.Critical, pluginName)
 			s.identities = []string{anyone}
-		}, shuin.Verified, "", ""},
+		}, shuin.NotVerified, shuin.CodePluginFailed, shuin.CheckPlugin},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

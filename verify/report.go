@@ -25,9 +25,10 @@ func signatureReport(s shuin.Signature, facts *Facts, j *Judgement) shuin.Signat
 	e := facts.Envelope
 	out.Scheme, out.Algorithm = string(e.Scheme), e.Algorithm.String()
 	if facts.chain != nil {
-		out.Signer = &facts.chain.signer
+		signer := facts.chain.signer // a copy: the chain may be shared by others
+		out.Signer = &signer
 	}
-	if facts.Integrity != nil {
+	if facts.Integrity != nil || facts.Unexamined {
 		return out // the rest is nobody's word
 	}
 	if e.Scheme == envelope.SchemeSigningAuthority {
@@ -36,8 +37,15 @@ func signatureReport(s shuin.Signature, facts *Facts, j *Judgement) shuin.Signat
 		out.SigningTime = timeOrNil(e.SigningTime)
 	}
 	out.Expiry = timeOrNil(e.Expiry)
-	out.Metadata = facts.Payload.TargetArtifact.Annotations
+	if j.Result == shuin.Verified || passed(j, shuin.CheckArtifact) && passed(j, shuin.CheckAuthenticity) {
+		// Not a stranger's: a Report may have many of those, a megabyte each.
+		out.Metadata = facts.Payload.TargetArtifact.Annotations
+	}
 	return out
+}
+
+func passed(j *Judgement, name shuin.CheckName) bool {
+	return slices.ContainsFunc(j.Checks, func(c shuin.Check) bool { return c.Name == name && c.Outcome == shuin.Passed })
 }
 
 // timeOrNil copies, so that a Report does not keep the envelope alive.
@@ -88,6 +96,17 @@ func (r *run) conclude(more bool, maximum int, listing error) *shuin.Report {
 		return r.fail(r.summary(err))
 	}
 	return r.fail(r.summary(r.mostTelling(shuin.NotVerified)))
+}
+
+// tooMuchWork ends a run in which bad signatures took all the work that one
+// artifact is worth. It is never "could not check": junk must not decide that.
+func (r *run) tooMuchWork(most int) error {
+	return &shuin.Error{
+		Code:    shuin.CodeLimit,
+		Message: fmt.Sprintf("none of the first %d signatures verified, and they took more than %d signature checks (limit ChecksInVain)", len(r.report.Signatures), most),
+		Hint:    "remove signatures nobody needs, or raise the number of signatures verified for one artifact",
+		Err:     r.mostTelling(shuin.NotVerified),
+	}
 }
 
 // summary says how many signatures there were; the reason's code and hint stay.

@@ -21,10 +21,10 @@ func namesSource(chain []*x509.Certificate) bool {
 }
 
 // judgeRevocation joins what is known of each certificate into one outcome: a
-// revoked certificate decides, then one whose status is not known (REV-01).
-// fresh is when the first of the answers grows stale; zero when none does.
-// what names the chain in reasons.
-func judgeRevocation(found []Revocation, chain []*x509.Certificate, what string) (outcome shuin.Outcome, fresh time.Time, err error) {
+// revoked certificate decides, then one whose answer is bad, then one whose
+// status is not known (REV-01). fresh is when the first of the answers grows
+// stale; zero when none does. what names the chain in reasons.
+func judgeRevocation(found []Revocation, chain []*x509.Certificate, now time.Time, what string) (outcome shuin.Outcome, fresh time.Time, err error) {
 	if len(found) != len(chain) {
 		return shuin.Unknown, time.Time{}, revocationUnavailable(what, errors.New("the answer does not cover the chain"))
 	}
@@ -33,6 +33,12 @@ func judgeRevocation(found []Revocation, chain []*x509.Certificate, what string)
 		r := found[i]
 		switch r.Status {
 		case StatusGood, StatusNoSource:
+			if !r.NextUpdate.IsZero() && now.After(r.NextUpdate) {
+				if outcome == shuin.Passed {
+					outcome, err = shuin.Unknown, revocationUnavailable(fmt.Sprintf("%s %q", what, chain[i].Subject), fmt.Errorf("the answer was good until %s", stamp(r.NextUpdate)))
+				}
+				continue
+			}
 			if !r.NextUpdate.IsZero() && (fresh.IsZero() || r.NextUpdate.Before(fresh)) {
 				fresh = r.NextUpdate
 			}
@@ -43,10 +49,36 @@ func judgeRevocation(found []Revocation, chain []*x509.Certificate, what string)
 			if cause == nil {
 				cause = errors.New("no answer")
 			}
-			outcome, err = shuin.Unknown, revocationUnavailable(fmt.Sprintf("%s %q", what, chain[i].Subject), cause)
+			if bad := badAnswer(cause); bad != "" {
+				outcome, err = shuin.Failed, revocationRefused(fmt.Sprintf("%s %q", what, chain[i].Subject), bad, cause)
+			} else if outcome != shuin.Failed {
+				outcome, err = shuin.Unknown, revocationUnavailable(fmt.Sprintf("%s %q", what, chain[i].Subject), cause)
+			}
 		}
 	}
 	return outcome, fresh, err
+}
+
+// badAnswer is the code of the first answer in err's tree that came and was
+// none: over a limit, malformed, signed by somebody else or about something
+// else. It counts before all that was merely not reached; empty: there is none.
+func badAnswer(err error) shuin.Code {
+	switch e := err.(type) {
+	case *shuin.Error:
+		if e.Code == shuin.CodeLimit || e.Code == shuin.CodeMalformed {
+			return e.Code
+		}
+		return badAnswer(e.Err)
+	case interface{ Unwrap() []error }:
+		for _, cause := range e.Unwrap() {
+			if code := badAnswer(cause); code != "" {
+				return code
+			}
+		}
+	case interface{ Unwrap() error }:
+		return badAnswer(e.Unwrap())
+	}
+	return ""
 }
 
 func revoked(what string, cert *x509.Certificate, r Revocation) error {
@@ -58,6 +90,17 @@ func revoked(what string, cert *x509.Certificate, r Revocation) error {
 		msg += " (" + s + ")"
 	}
 	return &shuin.Error{Code: shuin.CodeRevoked, Message: msg, Hint: "ask the signer to sign again with a certificate that is not revoked"}
+}
+
+// revocationRefused: an answer came, and it is bad. That is not "could not
+// check", or whoever stands between us and a responder could choose.
+func revocationRefused(what string, code shuin.Code, cause error) error {
+	return &shuin.Error{
+		Code:    code,
+		Message: fmt.Sprintf("check revocation of %s", what),
+		Hint:    "what answers at the address in the certificate gives no proper answer; tell its CA, or override revocation in the trust policy",
+		Err:     cause,
+	}
 }
 
 func revocationUnavailable(what string, cause error) error {

@@ -106,7 +106,7 @@ type responders struct {
 	at     []time.Time
 }
 
-func (r *responders) Check(_ context.Context, chain []*x509.Certificate, purpose envelope.Purpose, at time.Time) []verify.Revocation {
+func (r *responders) Check(_ context.Context, chain []*x509.Certificate, purpose envelope.Purpose, _, at time.Time) []verify.Revocation {
 	r.asked, r.at = append(r.asked, purpose), append(r.at, at)
 	return r.answer(chain, purpose)
 }

@@ -52,6 +52,10 @@ func namesTSA(s *policy.Statement) bool {
 func (j *judging) presentTime() {
 	e := j.Facts.Envelope
 	if e.Scheme == envelope.SchemeSigningAuthority {
+		// A time to come is taken as it stands, as upstream takes it: the
+		// specification holds it to the certificates' validity alone (VER-05),
+		// and whoever may say the time may say it wrongly in either direction.
+		// The same goes for the time of a timestamp (TSA-04).
 		at := e.AuthenticSigningTime
 		err := j.outsideValidity(at, at, "the authentic signing time "+stamp(at))
 		j.set(iTimestamp, outcomeOf(err), err)
@@ -160,7 +164,7 @@ func (j *judging) timestampRevocation() {
 			j.want(WantTimestampRevocation, true)
 			return
 		}
-		outcome, until, err := judgeRevocation(t.Revocation, t.Token.Chain, "timestamping certificate")
+		outcome, until, err := judgeRevocation(t.Revocation, t.Token.Chain, j.Now, "timestamping certificate")
 		j.set(iTimestamp, outcome, err)
 		j.fresh(iTimestamp, until)
 		if outcome != shuin.Passed {

@@ -58,8 +58,9 @@ type Options struct {
 //
 // The Report is never nil and holds every reason. Its Result is Verified,
 // NotVerified, PolicySkip, or Undecided when what could not be fetched or
-// asked might have made a difference. A limit that was hit, or more signatures
-// than MaxSignatures and no good one among them, is NotVerified.
+// asked might have made a difference. A limit that was hit is NotVerified: more
+// signatures than MaxSignatures and no good one among them, or more signature
+// checks on bad ones than limits.ChecksInVain for each of those that are allowed.
 func (v *Verifier) Verify(ctx context.Context, a shuin.Artifact, sigs Signatures, doc *policy.Document, o Options) *shuin.Report {
 	r := &run{v: v, ctx: ctx, artifact: a, o: o, report: &shuin.Report{Artifact: a, VerifiedBy: -1}}
 	if err := r.selectStatement(doc); err != nil {
@@ -85,6 +86,9 @@ func (v *Verifier) Verify(ctx context.Context, a shuin.Artifact, sigs Signatures
 			err = deadline(ctx, nil)
 			break
 		}
+		if most := limits.ChecksInVain * max(maximum, limits.Signatures); r.checks.Load()+r.tokenChecks > int64(most) {
+			return r.fail(r.tooMuchWork(most))
+		}
 		j := r.judge(s)
 		if j.Result == shuin.Verified {
 			r.report.Result, r.report.VerifiedBy = shuin.Verified, len(r.report.Signatures)-1
@@ -105,6 +109,10 @@ type run struct {
 	report    *shuin.Report
 	loaded    []loadedStores
 	found     map[string]foundPlugin
+	// Signature checks made, all in vain until one verifies: on envelopes and
+	// their chains, and on timestamps.
+	checks      atomic.Int64
+	tokenChecks int64
 }
 
 type loadedStores struct {
@@ -213,9 +221,12 @@ func (r *run) judge(s shuin.Signature) *Judgement {
 		r.report.Signatures = append(r.report.Signatures, signatureReport(s, nil, j))
 		return j
 	}
-	x := &Examiner{Chains: r.v.Chains, checks: r.v.checks, Anchors: func(scheme envelope.Scheme) []*trust.Store {
-		return r.anchors(StoreTypeOf(scheme)).Stores
-	}}
+	before := r.checks.Load()
+	x := &Examiner{
+		Chains: r.v.Chains, checks: &r.checks,
+		Anchors:      func(scheme envelope.Scheme) []*trust.Store { return r.anchors(StoreTypeOf(scheme)).Stores },
+		AnchoredOnly: r.anchoredOnly,
+	}
 	c := &Case{Facts: x.Examine(s.EnvelopeMediaType, s.Envelope, r.artifact), Statement: r.statement, Now: r.o.Now, Metadata: r.o.Metadata}
 	if c.Facts.Envelope != nil {
 		c.Anchors = r.anchors(StoreTypeOf(c.Facts.Envelope.Scheme))
@@ -228,11 +239,20 @@ func (r *run) judge(s shuin.Signature) *Judgement {
 	if r.ctx.Err() != nil && stoppedBy(j) {
 		j.Result, j.Err = shuin.Undecided, deadline(r.ctx, j.Err)
 	}
+	if r.v.checks != nil {
+		r.v.checks.Add(r.checks.Load() - before)
+	}
 	if j.Wants != 0 {
 		j.Result, j.Err = shuin.NotVerified, &shuin.Error{Code: shuin.CodeInternal, Message: "evidence was asked for twice"}
 	}
 	r.report.Signatures = append(r.report.Signatures, signatureReport(s, c.Facts, j))
 	return j
+}
+
+// anchoredOnly: nothing is spent on chains that fail anyway for leading to no
+// store the statement names.
+func (r *run) anchoredOnly(scheme envelope.Scheme) bool {
+	return r.statement.Level.Action(shuin.CheckAuthenticity) == policy.Enforce && r.anchors(StoreTypeOf(scheme)).Err == nil
 }
 
 // stoppedBy says whether the end of the caller's time may be why j is not
@@ -248,7 +268,7 @@ func (r *run) gather(c *Case, j *Judgement) {
 		c.Timestamp = r.timestamp(c.Facts.Envelope)
 	}
 	if j.Wants&WantPlugin != 0 {
-		c.Plugin = r.plugin(c.Facts.plugin.name)
+		c.Plugin = r.plugin(c.Facts.plugin.Name)
 	}
 	if j.Wants&WantTimestampRevocation != 0 {
 		c.Timestamp.Revocation = r.revocation(c.Timestamp.Token.Chain, envelope.Timestamping, time.Time{})
@@ -270,6 +290,9 @@ func (r *run) timestamp(e *envelope.Envelope) *TimestampEvidence {
 	for _, s := range t.Anchors.Stores {
 		roots = append(roots, s.Certificates()...)
 	}
+	// How many checks a token takes is the library's secret: bounded by its
+	// certificates, more or less.
+	r.tokenChecks += limits.ChainLength
 	t.Token, t.Err = envelope.ParseTimestamp(e.TimestampToken, e.Signature, roots)
 	return t
 }
@@ -277,7 +300,7 @@ func (r *run) timestamp(e *envelope.Envelope) *TimestampEvidence {
 // revocation always has an answer for each certificate.
 func (r *run) revocation(chain []*x509.Certificate, purpose envelope.Purpose, at time.Time) []Revocation {
 	if r.v.Revocation != nil {
-		if found := r.v.Revocation.Check(r.ctx, chain, purpose, at); len(found) == len(chain) {
+		if found := r.v.Revocation.Check(r.ctx, chain, purpose, r.o.Now, at); len(found) == len(chain) {
 			return found
 		}
 	}
@@ -320,8 +343,8 @@ func (r *run) askPlugin(c *Case, checks []string) {
 		identities[i] = id.String()
 	}
 	c.Plugin.Answered = true
-	c.Plugin.Answer, c.Plugin.AnswerErr = r.found[c.Facts.plugin.name].plugin.VerifySignature(r.ctx, PluginRequest{
-		Envelope: c.Facts.Envelope, Unprocessed: c.Facts.plugin.unknown,
+	c.Plugin.Answer, c.Plugin.AnswerErr = r.found[c.Facts.plugin.Name].plugin.VerifySignature(r.ctx, PluginRequest{
+		Envelope: c.Facts.Envelope, Unprocessed: c.Facts.plugin.Unknown,
 		TrustedIdentities: identities, Checks: checks, Config: r.o.PluginConfig,
 	})
 }

@@ -37,7 +37,7 @@ const (
 	StatusGood        Status = iota + 1
 	StatusNoSource           // names no OCSP responder and no CRL: counts as not revoked (REV-01)
 	StatusRevoked            // Reason and At are set
-	StatusUnavailable        // could not be checked; Err says why
+	StatusUnavailable        // no answer that can be used; Err says why
 )
 
 // Revocation is what is known of one certificate's revocation.
@@ -48,17 +48,20 @@ type Revocation struct {
 	RevokedAt  time.Time // revocation date, or invalidity date where the responder gives one
 	Reason     int       // CRLReason, RFC 5280 section 5.3.1
 	NextUpdate time.Time // when the answer grows stale; zero: unknown
-	Err        error
+	// Err is set with StatusUnavailable. Where shuin.CodeLimit or
+	// shuin.CodeMalformed is in its tree, an answer came and is bad; else none
+	// could be had.
+	Err error
 }
 
 // RevocationChecker asks OCSP responders and CRL distribution points. It is
 // called only with a chain that anchors in a store the statement names.
 type RevocationChecker interface {
 	// Check returns one Revocation per certificate of chain (leaf first; the
-	// root gets StatusNoSource). at is the authenticated signing time, zero
-	// when there is none: a certificate revoked with an invalidity date after
-	// it is still good (REV-03, REV-04).
-	Check(ctx context.Context, chain []*x509.Certificate, purpose envelope.Purpose, at time.Time) []Revocation
+	// root gets StatusNoSource), as things stand at now. at is the
+	// authenticated signing time, zero when there is none: a certificate
+	// revoked with an invalidity date after it is still good (REV-03, REV-04).
+	Check(ctx context.Context, chain []*x509.Certificate, purpose envelope.Purpose, now, at time.Time) []Revocation
 }
 
 // Plugins finds verification plugins (plugin-extensibility.md, "Verification

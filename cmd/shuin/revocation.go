@@ -31,7 +31,6 @@ func (r *revocationFlags) add(a *app, fs *pflag.FlagSet) {
 func (a *app) revocationChecker(r *revocationFlags) *revocation.Checker {
 	c := &revocation.Checker{
 		HTTP:   a.fetchClient(r.allowPrivate),
-		Now:    a.now,
 		OnWarn: func(message string) { a.warnf("%s", message) },
 	}
 	dir := a.dir().CRLCache()

@@ -65,7 +65,7 @@ func (a *app) addTimestamper(signer *sign.Signer, t *timestampFlags) error {
 	}
 	checker := a.revocationChecker(&t.revocation)
 	signer.TSARevocation = func(ctx context.Context, chain []*x509.Certificate) error {
-		return notRevoked(chain, checker.Check(ctx, chain, envelope.Timestamping, time.Time{}))
+		return notRevoked(chain, checker.Check(ctx, chain, envelope.Timestamping, a.now(), time.Time{}))
 	}
 	return nil
 }

@@ -46,7 +46,8 @@ func (e *StatusError) Error() string {
 type Client struct {
 	// AllowPrivateAddresses also contacts loopback, private (RFC 1918, RFC
 	// 4193) and shared (RFC 6598) addresses, as CRLs of a company's own CA
-	// need. Link-local addresses, where clouds keep credentials, stay refused.
+	// need. Link-local addresses and the others under which clouds are known to
+	// give out credentials stay refused.
 	AllowPrivateAddresses bool
 	// Proxy chooses a proxy; nil means none, whatever the environment says.
 	// http.ProxyFromEnvironment honours HTTP_PROXY and its like. The proxy then

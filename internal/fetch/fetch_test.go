@@ -89,6 +89,10 @@ func TestAddressRanges(t *testing.T) {
 		"127.0.0.1": byOption, "10.1.2.3": byOption, "172.31.255.255": byOption, "192.168.0.1": byOption, "100.64.0.1": byOption,
 		"::1": byOption, "fd00::1": byOption, "::ffff:10.0.0.1": byOption, "64:ff9b::a00:1": byOption, "2002:0a00:0001::1": byOption, "::127.0.0.1": byOption,
 		"172.32.0.1": public, "0.0.0.0": refused, "169.254.169.254": refused, "::ffff:169.254.169.254": refused, "64:ff9b::a9fe:a9fe": refused,
+		"168.63.129.16": refused, "100.100.100.200": refused, "fd00:ec2::254": refused, "fd20:ce::254": refused, "192.0.0.192": refused,
+		"::ffff:0:127.0.0.1": byOption, "::ffff:0:169.254.169.254": refused, "::ffff:0:8.8.8.8": public,
+		"64:ff9b:1::8.8.8.8": byOption, "64:ff9b:1::169.254.169.254": refused, "64:ff9b:1:a9fe:a9:fe00::": refused, "64:ff9b:1:00a9:fe:a9fe::": refused,
+		"64:ff9b:1::a9:fea9:fe00:0": refused, "100::1": refused, "5f00::1": refused, "3fff::1": byOption,
 		"fe80::1%eth0": refused, "224.0.0.1": refused, "255.255.255.255": refused, "::": refused, "ff02::1": refused, "2001:0:1::1": refused,
 	} {
 		addr := netip.MustParseAddr(address)

@@ -14,7 +14,6 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/google/renameio/v2/maybe"
 	"github.com/shuin/shuin/internal/limits"
-	"github.com/shuin/shuin/verify"
 )
 
 // FileCache keeps CRLs in a directory as notation does (its "crl" cache
@@ -43,32 +42,32 @@ func (f *FileCache) path(address string) string {
 	return filepath.Join(f.Dir, hex.EncodeToString(sum[:]))
 }
 
-func (f *FileCache) load(address string) (*bundle, error) {
+func (f *FileCache) load(address string) (cacheFile, error) {
 	data, err := readRegular(f.path(address), limits.CRLCacheFile)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, errMiss
+		return cacheFile{}, errMiss
 	}
 	if err != nil {
-		return nil, err
+		return cacheFile{}, err
 	}
-	return parseCacheFile(data)
+	return readCacheFile(data)
 }
 
 // readRegular reads a whole regular file; links and anything that could block
-// are refused.
+// are refused, also where they are put there at this moment.
 func readRegular(path string, maxBytes int64) ([]byte, error) {
-	info, err := os.Lstat(path)
+	file, err := openNoFollow(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	info, err := file.Stat()
 	if err != nil {
 		return nil, err
 	}
 	if !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("%s is not a regular file", filepath.Base(path))
 	}
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
 	data, err := io.ReadAll(io.LimitReader(file, maxBytes+1))
 	if err != nil {
 		return nil, err
@@ -79,18 +78,23 @@ func readRegular(path string, maxBytes int64) ([]byte, error) {
 	return data, nil
 }
 
-func parseCacheFile(data []byte) (*bundle, error) {
+func readCacheFile(data []byte) (cacheFile, error) {
 	var file cacheFile
 	if err := json.Unmarshal(data, &file, json.RejectUnknownMembers(true)); err != nil {
-		return nil, fmt.Errorf("read crl cache file: %w", err)
+		return cacheFile{}, fmt.Errorf("read crl cache file: %w", err)
 	}
+	return file, nil
+}
+
+// parseBundle parses the lists of a file, which have to be issuer's.
+func (c *Checker) parseBundle(file cacheFile, issuer *x509.Certificate) (*bundle, error) {
 	b := new(bundle)
 	var err error
-	if b.base, err = verify.ParseCRL(file.BaseCRL); err != nil {
+	if b.base, err = c.parse(file.BaseCRL, issuer); err != nil {
 		return nil, fmt.Errorf("read crl cache file: base: %w", err)
 	}
 	if len(file.DeltaCRL) > 0 {
-		if b.delta, err = verify.ParseCRL(file.DeltaCRL); err != nil {
+		if b.delta, err = c.parse(file.DeltaCRL, issuer); err != nil {
 			return nil, fmt.Errorf("read crl cache file: delta: %w", err)
 		}
 	}

@@ -63,7 +63,7 @@ func TestTheDiskCacheIsNotations(t *testing.T) {
 
 	// Another process, with everything unreachable.
 	p.CRL[0].Fault.Status, p.CRL[1].Fault.Status = 500, 500
-	d := newChecker(w)
+	d := newChecker()
 	d.Cache = c.Cache
 	before := len(w.Requests())
 	want(t, leaf(t, d, p, time.Time{}), verify.StatusGood, "crl", "")
@@ -78,7 +78,7 @@ func TestAnExpiredCacheFileIsFetchedAnew(t *testing.T) {
 	want(t, leaf(t, c, p, time.Time{}), verify.StatusGood, "crl", "")
 	w.Clock.Advance(2 * time.Hour)
 	p.CRL[0].Revoke(p.Leaf().SerialNumber, w.Clock.Now(), 1, time.Time{})
-	for name, checker := range map[string]*revocation.Checker{"same process": c, "new process": {HTTP: c.HTTP, Now: c.Now, Cache: c.Cache}} {
+	for name, checker := range map[string]*revocation.Checker{"same process": c, "new process": {HTTP: c.HTTP, Cache: c.Cache}} {
 		if r := leaf(t, checker, p, time.Time{}); r.Status != verify.StatusRevoked {
 			t.Errorf("%s: status %d", name, r.Status)
 		}

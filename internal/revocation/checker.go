@@ -33,8 +33,6 @@ type Checker struct {
 	HTTP *fetch.Client
 	// Cache keeps CRLs on disk; nil means memory only.
 	Cache *FileCache
-	// Now is time.Now when nil.
-	Now func() time.Time
 	// OnWarn is told, in one line, what went wrong without deciding anything:
 	// a cache that cannot be read or written, a fallback from OCSP to CRL. May
 	// be nil; may be called concurrently.
@@ -46,6 +44,7 @@ type Checker struct {
 
 	flights singleflight.Group
 	once    sync.Once
+	parsing sync.Mutex // held while a CRL above limits.CRLAlone is parsed
 	lists   *lru[*bundle]
 	answers *lru[ocspEntry]
 	pauses  *lru[time.Time]
@@ -55,9 +54,10 @@ var _ verify.RevocationChecker = (*Checker)(nil)
 
 // Check returns one verify.Revocation per certificate of chain, leaf first;
 // all certificates are asked about at once (REV-01). The last certificate, the
-// trust anchor, is not asked about. at is the authenticated signing time, zero
-// when there is none. The rules are the same for both purposes.
-func (c *Checker) Check(ctx context.Context, chain []*x509.Certificate, _ envelope.Purpose, at time.Time) []verify.Revocation {
+// trust anchor, is not asked about. Answers, kept ones too, are judged as of
+// now. at is the authenticated signing time, zero when there is none. The
+// rules are the same for both purposes.
+func (c *Checker) Check(ctx context.Context, chain []*x509.Certificate, _ envelope.Purpose, now, at time.Time) []verify.Revocation {
 	c.once.Do(c.build)
 	out := make([]verify.Revocation, len(chain))
 	var wg sync.WaitGroup
@@ -66,7 +66,7 @@ func (c *Checker) Check(ctx context.Context, chain []*x509.Certificate, _ envelo
 			out[i] = verify.Revocation{Status: verify.StatusNoSource}
 			continue
 		}
-		wg.Go(func() { out[i] = c.check(ctx, chain[i], chain[i+1], at) })
+		wg.Go(func() { out[i] = c.check(ctx, times{now, at}, chain[i], chain[i+1]) })
 	}
 	wg.Wait()
 	return out
@@ -75,9 +75,6 @@ func (c *Checker) Check(ctx context.Context, chain []*x509.Certificate, _ envelo
 func (c *Checker) build() {
 	if c.HTTP == nil {
 		c.HTTP = new(fetch.Client)
-	}
-	if c.Now == nil {
-		c.Now = time.Now
 	}
 	c.lists = newLRU[*bundle](limits.CRLMemory)
 	c.answers = newLRU[ocspEntry](limits.OCSPMemory)
@@ -90,17 +87,21 @@ func (c *Checker) warn(format string, args ...any) {
 	}
 }
 
+// times are what an answer is judged by: the present and, where it is known,
+// the time of signing.
+type times struct{ now, at time.Time }
+
 // check asks about one certificate: OCSP first, then CRLs, each only where the
 // certificate names them (REV-01).
-func (c *Checker) check(ctx context.Context, cert, issuer *x509.Certificate, at time.Time) verify.Revocation {
+func (c *Checker) check(ctx context.Context, t times, cert, issuer *x509.Certificate) verify.Revocation {
 	hasOCSP, hasCRL := len(cert.OCSPServer) > 0, len(cert.CRLDistributionPoints) > 0
 	if !hasOCSP && !hasCRL {
 		return verify.Revocation{Status: verify.StatusNoSource}
 	}
 	if !hasOCSP {
-		return c.checkCRLs(ctx, cert, issuer, at)
+		return c.checkCRLs(ctx, t, cert, issuer)
 	}
-	byOCSP := c.checkOCSP(ctx, cert, issuer, at)
+	byOCSP := c.checkOCSP(ctx, t, cert, issuer)
 	if byOCSP.Status != verify.StatusUnavailable || !hasCRL {
 		return byOCSP
 	}
@@ -108,7 +109,7 @@ func (c *Checker) check(ctx context.Context, cert, issuer *x509.Certificate, at 
 		return byOCSP
 	}
 	c.warn("revocation of %q could not be checked by ocsp, falling back to crl: %v", cert.Subject, byOCSP.Err)
-	byCRL := c.checkCRLs(ctx, cert, issuer, at)
+	byCRL := c.checkCRLs(ctx, t, cert, issuer)
 	if byCRL.Status == verify.StatusUnavailable {
 		byCRL.Err = errors.Join(byOCSP.Err, byCRL.Err)
 	}

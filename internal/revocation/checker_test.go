@@ -32,17 +32,17 @@ const (
 func setup(t *testing.T, names shuintest.PKINames) (*shuintest.World, *shuintest.PKI, *revocation.Checker) {
 	t.Helper()
 	w := shuintest.NewWorld(t)
-	return w, w.MustPKI("a", names, shuintest.ChainOptions{}), newChecker(w)
+	return w, w.MustPKI("a", names, shuintest.ChainOptions{}), newChecker()
 }
 
-func newChecker(w *shuintest.World) *revocation.Checker {
-	return &revocation.Checker{HTTP: &fetch.Client{AllowPrivateAddresses: true}, Now: w.Clock.Now}
+func newChecker() *revocation.Checker {
+	return &revocation.Checker{HTTP: &fetch.Client{AllowPrivateAddresses: true}}
 }
 
 // leaf is the answer for the leaf.
 func leaf(t *testing.T, c *revocation.Checker, p *shuintest.PKI, at time.Time) verify.Revocation {
 	t.Helper()
-	found := c.Check(t.Context(), p.Certs, envelope.CodeSigning, at)
+	found := c.Check(t.Context(), p.Certs, envelope.CodeSigning, p.CRL[0].Now(), at)
 	if len(found) != len(p.Certs) {
 		t.Fatalf("%d answers for %d certificates", len(found), len(p.Certs))
 	}
@@ -73,7 +73,7 @@ func TestREV01EveryCertificateIsAskedAbout(t *testing.T) {
 	t.Run("REV-01 a single self-signed certificate is its own root", func(t *testing.T) {
 		w := shuintest.NewWorld(t)
 		chain := shuintest.MustChain(shuintest.ChainOptions{Length: 1, OCSP: []string{w.Address("x")}})
-		if got := newChecker(w).Check(t.Context(), chain.Certs, envelope.CodeSigning, time.Time{}); len(got) != 1 || got[0].Status != verify.StatusNoSource {
+		if got := newChecker().Check(t.Context(), chain.Certs, envelope.CodeSigning, w.Clock.Now(), time.Time{}); len(got) != 1 || got[0].Status != verify.StatusNoSource {
 			t.Errorf("got %+v", got)
 		}
 	})
@@ -97,7 +97,7 @@ func TestREV01EveryCertificateIsAskedAbout(t *testing.T) {
 	t.Run("REV-01 a revoked intermediate is found beside a good leaf", func(t *testing.T) {
 		w, p, c := setup(t, both)
 		p.OCSP[1].Revoke(p.Certs[1].SerialNumber, w.Clock.Now().Add(-time.Hour), shuintest.KeyCompromise, time.Time{})
-		found := c.Check(t.Context(), p.Certs, envelope.CodeSigning, time.Time{})
+		found := c.Check(t.Context(), p.Certs, envelope.CodeSigning, p.CRL[0].Now(), time.Time{})
 		want(t, found[0], good, "ocsp", "")
 		want(t, found[1], verify.StatusRevoked, "ocsp", "")
 		if found[1].Reason != shuintest.KeyCompromise || found[1].RevokedAt.IsZero() {
@@ -220,7 +220,7 @@ func TestREV04RespondersAreAskedInOrder(t *testing.T) {
 			t.OCSPServer = []string{"ldap://x/", w.Address("none"), w.Address("a0-ocsp"), w.Address("a1-ocsp")}
 		}
 	}})
-	want(t, leaf(t, newChecker(w), p, time.Time{}), good, "ocsp", "")
+	want(t, leaf(t, newChecker(), p, time.Time{}), good, "ocsp", "")
 	if got := w.Requests(); !slices.Equal(got, []string{"POST none", "POST a0-ocsp"}) {
 		t.Errorf("requests %q", got)
 	}
@@ -331,9 +331,9 @@ func issuingPointFor(t *testing.T, address string) []byte {
 func TestREV02DeltaNamedByTheCertificate(t *testing.T) {
 	w := shuintest.NewWorld(t)
 	p := w.MustPKI("a", shuintest.NameCRL, shuintest.ChainOptions{FreshestCRL: []string{w.Address("delta")}})
-	want(t, leaf(t, newChecker(w), p, time.Time{}), verify.StatusUnavailable, "crl", "delta crl")
+	want(t, leaf(t, newChecker(), p, time.Time{}), verify.StatusUnavailable, "crl", "delta crl")
 	addDelta(w, p, &shuintest.CRL{}).Revoke(p.Leaf().SerialNumber, w.Clock.Now(), 1, time.Time{})
-	want(t, leaf(t, newChecker(w), p, time.Time{}), verify.StatusRevoked, "crl", "")
+	want(t, leaf(t, newChecker(), p, time.Time{}), verify.StatusRevoked, "crl", "")
 }
 
 func TestREV02DistributionPointsAreTriedInOrder(t *testing.T) {
@@ -343,7 +343,7 @@ func TestREV02DistributionPointsAreTriedInOrder(t *testing.T) {
 			t.CRLDistributionPoints = []string{w.Address("none"), w.Address("a0-crl"), w.Address("never")}
 		}
 	}})
-	want(t, leaf(t, newChecker(w), p, time.Time{}), good, "crl", "")
+	want(t, leaf(t, newChecker(), p, time.Time{}), good, "crl", "")
 	if got := w.Requests(); !slices.Equal(got, []string{"GET none", "GET a0-crl"}) {
 		t.Errorf("requests %q", got)
 	}
@@ -359,7 +359,7 @@ func TestNoMoreAddressesThanTheLimitAreTried(t *testing.T) {
 			}
 		}
 	}})
-	want(t, leaf(t, newChecker(w), p, time.Time{}), verify.StatusUnavailable, "crl", "only the first 8")
+	want(t, leaf(t, newChecker(), p, time.Time{}), verify.StatusUnavailable, "crl", "only the first 8")
 	if got := len(w.Requests()); got != 16 {
 		t.Errorf("%d requests, want 16", got)
 	}
@@ -379,7 +379,7 @@ func TestTheCallersDeadlineEndsTheWait(t *testing.T) {
 	p.OCSP[0].Fault.Stall, p.CRL[0].Fault.Stall = true, true
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	r := c.Check(ctx, p.Certs, envelope.CodeSigning, time.Time{})[0]
+	r := c.Check(ctx, p.Certs, envelope.CodeSigning, p.CRL[0].Now(), time.Time{})[0]
 	want(t, r, verify.StatusUnavailable, "", "")
 	if !errors.Is(r.Err, context.DeadlineExceeded) {
 		t.Errorf("reason %v", r.Err)
@@ -393,7 +393,7 @@ func TestManyCallersShareOneRequest(t *testing.T) {
 		var wg sync.WaitGroup
 		for range 50 {
 			wg.Go(func() {
-				if r := c.Check(t.Context(), p.Certs, envelope.CodeSigning, time.Time{})[0]; r.Status != good {
+				if r := c.Check(t.Context(), p.Certs, envelope.CodeSigning, p.CRL[0].Now(), time.Time{})[0]; r.Status != good {
 					t.Errorf("status %d: %v", r.Status, r.Err)
 				}
 			})
@@ -412,7 +412,7 @@ func TestACallerThatGivesUpSpoilsItForNobody(t *testing.T) {
 	early, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
 	var wg sync.WaitGroup
-	wg.Go(func() { c.Check(early, p.Certs, envelope.CodeSigning, time.Time{}) })
+	wg.Go(func() { c.Check(early, p.Certs, envelope.CodeSigning, p.CRL[0].Now(), time.Time{}) })
 	<-early.Done()
 	want(t, leaf(t, c, p, time.Time{}), good, "ocsp", "")
 	wg.Wait()

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/shuin/shuin"
 	"github.com/shuin/shuin/internal/fetch"
 	"github.com/shuin/shuin/internal/limits"
 	"github.com/shuin/shuin/verify"
@@ -27,12 +28,12 @@ func (b *bundle) size() int {
 
 // checkCRLs asks the certificate's distribution points in order (REV-02): the
 // first that gives an answer for this certificate decides.
-func (c *Checker) checkCRLs(ctx context.Context, cert, issuer *x509.Certificate, at time.Time) verify.Revocation {
+func (c *Checker) checkCRLs(ctx context.Context, t times, cert, issuer *x509.Certificate) verify.Revocation {
 	points, err := tooMany(cert.CRLDistributionPoints, "crl distribution points")
 	errs := []error{err}
 	last := ""
 	for _, point := range points {
-		r := c.checkPoint(ctx, point, cert, issuer, at)
+		r := c.checkPoint(ctx, point, t, cert, issuer)
 		r.Method, r.Server = "crl", fetch.Redact(point)
 		last = r.Server
 		if r.Status != verify.StatusUnavailable {
@@ -47,35 +48,35 @@ func (c *Checker) checkCRLs(ctx context.Context, cert, issuer *x509.Certificate,
 }
 
 // checkPoint takes the kept list while it is good, and fetches where it is not.
-func (c *Checker) checkPoint(ctx context.Context, point string, cert, issuer *x509.Certificate, at time.Time) verify.Revocation {
-	kept := c.kept(point)
+func (c *Checker) checkPoint(ctx context.Context, point string, t times, cert, issuer *x509.Certificate) verify.Revocation {
+	kept := c.kept(point, issuer)
 	if kept != nil {
-		r := c.judgeCRL(kept, cert, issuer, at)
-		if r.Status != verify.StatusUnavailable && !c.softDue(point, kept) {
+		r := judgeCRL(kept, t, cert, issuer)
+		if r.Status != verify.StatusUnavailable && !c.softDue(point, t.now, kept) {
 			return r
 		}
 		if r.Status != verify.StatusUnavailable {
-			return c.soften(ctx, point, kept, r, cert, issuer, at)
+			return c.soften(ctx, point, kept, r, t, cert, issuer)
 		}
 	}
-	fresh, err := c.fetchPoint(ctx, point, kept, cert, issuer, limits.CRLTimeout)
+	fresh, err := c.fetchPoint(ctx, point, kept, t.now, cert, issuer, limits.CRLTimeout)
 	if err != nil {
 		return unavailable("crl", point, err)
 	}
-	return c.judgeCRL(fresh, cert, issuer, at)
+	return judgeCRL(fresh, t, cert, issuer)
 }
 
 // soften tries to replace a list that is still good by a newer one. Where that
 // fails the old one counts, and there is no second try for a while.
-func (c *Checker) soften(ctx context.Context, point string, kept *bundle, old verify.Revocation, cert, issuer *x509.Certificate, at time.Time) verify.Revocation {
-	fresh, err := c.fetchPoint(ctx, point, kept, cert, issuer, limits.CRLSoftRefresh)
+func (c *Checker) soften(ctx context.Context, point string, kept *bundle, old verify.Revocation, t times, cert, issuer *x509.Certificate) verify.Revocation {
+	fresh, err := c.fetchPoint(ctx, point, kept, t.now, cert, issuer, limits.CRLSoftRefresh)
 	if err == nil {
-		if r := c.judgeCRL(fresh, cert, issuer, at); r.Status != verify.StatusUnavailable {
+		if r := judgeCRL(fresh, t, cert, issuer); r.Status != verify.StatusUnavailable {
 			return r
 		}
 		err = errors.New("the new list is of no use")
 	}
-	c.pauses.put(point, c.Now().Add(limits.CRLSoftPause), 1)
+	c.pauses.put(point, t.now.Add(limits.CRLSoftPause), 1)
 	c.warn("crl %s could not be renewed, the kept one is good until %s: %v", fetch.Redact(point), old.NextUpdate.UTC().Format(time.RFC3339), err)
 	return old
 }
@@ -83,8 +84,7 @@ func (c *Checker) soften(ctx context.Context, point string, kept *bundle, old ve
 // softDue reports whether a list that is still good should be looked for
 // anew: in the last quarter of its life, or once its CA says that the next one
 // is out (Microsoft's Next CRL Publish, REV-03).
-func (c *Checker) softDue(point string, b *bundle) bool {
-	now := c.Now()
+func (c *Checker) softDue(point string, now time.Time, b *bundle) bool {
 	if until, ok := c.pauses.get(point); ok && now.Before(until) {
 		return false
 	}
@@ -103,13 +103,23 @@ func (c *Checker) softDue(point string, b *bundle) bool {
 	return false
 }
 
-func (c *Checker) judgeCRL(b *bundle, cert, issuer *x509.Certificate, at time.Time) verify.Revocation {
-	return verify.EvaluateCRL(b.base, b.delta, cert, issuer, c.Now(), at)
+func judgeCRL(b *bundle, t times, cert, issuer *x509.Certificate) verify.Revocation {
+	return verify.EvaluateCRL(b.base, b.delta, cert, issuer, t.now, t.at)
+}
+
+// parse parses a list that issuer signed. A large one is parsed alone: what
+// the lists of a chain, asked for at once, may take is bounded by one of them.
+func (c *Checker) parse(der []byte, issuer *x509.Certificate) (*x509.RevocationList, error) {
+	if len(der) > limits.CRLAlone {
+		c.parsing.Lock()
+		defer c.parsing.Unlock()
+	}
+	return verify.ParseCRL(der, issuer)
 }
 
 // kept is the list in memory or on disk, nil when there is none or it cannot
-// be read.
-func (c *Checker) kept(point string) *bundle {
+// be read. One on disk has to be issuer's: it may be stale, or planted.
+func (c *Checker) kept(point string, issuer *x509.Certificate) *bundle {
 	if b, ok := c.lists.get(point); ok {
 		return b
 	}
@@ -117,7 +127,13 @@ func (c *Checker) kept(point string) *bundle {
 		return nil
 	}
 	// One reader at a time: a file may be large, and callers many.
-	v, err, _ := c.flights.Do("disk "+point, func() (any, error) { return c.Cache.load(point) })
+	v, err, _ := c.flights.Do("disk "+fingerprint(issuer)+" "+point, func() (any, error) {
+		file, err := c.Cache.load(point)
+		if err != nil {
+			return nil, err
+		}
+		return c.parseBundle(file, issuer)
+	})
 	if err != nil {
 		if !errors.Is(err, errMiss) {
 			c.warn("crl cache is not used for %s: %v", fetch.Redact(point), err)
@@ -130,8 +146,8 @@ func (c *Checker) kept(point string) *bundle {
 }
 
 // fetchPoint gets a list and its delta, and keeps them once they are known to
-// be the issuer's: what somebody on the way put there must not stay.
-func (c *Checker) fetchPoint(ctx context.Context, point string, kept *bundle, cert, issuer *x509.Certificate, timeout time.Duration) (*bundle, error) {
+// be the issuer's and about cert: what somebody on the way put there must not stay.
+func (c *Checker) fetchPoint(ctx context.Context, point string, kept *bundle, now time.Time, cert, issuer *x509.Certificate, timeout time.Duration) (*bundle, error) {
 	named, err := freshestURLs(cert.Extensions)
 	if err != nil {
 		return nil, fmt.Errorf("freshest crl of the certificate: %w", err)
@@ -139,12 +155,17 @@ func (c *Checker) fetchPoint(ctx context.Context, point string, kept *bundle, ce
 	key := fmt.Sprintf("crl %s %q %s", fingerprint(issuer), named, point)
 	return shared(ctx, c, key, func(ctx context.Context) (*bundle, error) {
 		// Somebody may have fetched it since kept was taken.
-		if b, ok := c.lists.get(point); ok && b != kept && c.judgeCRL(b, cert, issuer, time.Time{}).Status != verify.StatusUnavailable {
+		if b, ok := c.lists.get(point); ok && b != kept && judgeCRL(b, times{now: now}, cert, issuer).Status != verify.StatusUnavailable {
 			return b, nil
 		}
-		b, err := c.fetchBundle(ctx, point, kept, named, cert, issuer, timeout)
+		b, err := c.fetchBundle(ctx, point, kept, named, now, cert, issuer, timeout)
 		if err != nil {
 			return nil, err
+		}
+		// A list that is of no use for the certificate it was asked for is not
+		// kept, whoever signed it: it may be another one in its place.
+		if judgeCRL(b, times{now: now}, cert, issuer).Status == verify.StatusUnavailable {
+			return b, nil
 		}
 		c.lists.put(point, b, b.size())
 		if c.Cache != nil {
@@ -156,11 +177,11 @@ func (c *Checker) fetchPoint(ctx context.Context, point string, kept *bundle, ce
 	})
 }
 
-func (c *Checker) fetchBundle(ctx context.Context, point string, kept *bundle, named []string, cert, issuer *x509.Certificate, timeout time.Duration) (*bundle, error) {
+func (c *Checker) fetchBundle(ctx context.Context, point string, kept *bundle, named []string, now time.Time, cert, issuer *x509.Certificate, timeout time.Duration) (*bundle, error) {
 	// Where only the delta is old the base, which may be large, can stay.
-	if kept != nil && kept.delta != nil && c.current(kept.base) && !c.current(kept.delta) && kept.base.CheckSignatureFrom(issuer) == nil {
+	if kept != nil && kept.delta != nil && current(kept.base, now) && !current(kept.delta, now) && kept.base.CheckSignatureFrom(issuer) == nil {
 		delta, err := c.fetchDelta(ctx, kept.base, named, issuer, timeout)
-		if renewed := (&bundle{kept.base, delta}); err == nil && delta != nil && c.judgeCRL(renewed, cert, issuer, time.Time{}).Status != verify.StatusUnavailable {
+		if renewed := (&bundle{kept.base, delta}); err == nil && delta != nil && judgeCRL(renewed, times{now: now}, cert, issuer).Status != verify.StatusUnavailable {
 			return renewed, nil
 		}
 	}
@@ -168,7 +189,10 @@ func (c *Checker) fetchBundle(ctx context.Context, point string, kept *bundle, n
 	if err != nil {
 		return nil, err
 	}
-	if kept != nil && older(base, kept.base) && c.current(kept.base) && kept.base.CheckSignatureFrom(issuer) == nil {
+	if extension(base.Extensions, oidDeltaCRLIndicator) != nil {
+		return nil, &shuin.Error{Code: shuin.CodeMalformed, Message: fmt.Sprintf("crl from %s is a delta crl", fetch.Redact(point))}
+	}
+	if kept != nil && older(base, kept.base) && current(kept.base, now) && kept.base.CheckSignatureFrom(issuer) == nil {
 		return nil, fmt.Errorf("the list fetched has number %s, an earlier one had %s", base.Number, kept.base.Number)
 	}
 	delta, err := c.fetchDelta(ctx, base, named, issuer, timeout)
@@ -209,18 +233,15 @@ func (c *Checker) fetchList(ctx context.Context, address string, issuer *x509.Ce
 	if err != nil {
 		return nil, err
 	}
-	list, err := verify.ParseCRL(resp.Body)
-	if err == nil {
-		err = list.CheckSignatureFrom(issuer)
-	}
+	list, err := c.parse(resp.Body, issuer)
 	if err != nil {
 		return nil, fmt.Errorf("crl from %s: %w", fetch.Redact(address), err)
 	}
 	return list, nil
 }
 
-func (c *Checker) current(l *x509.RevocationList) bool {
-	return !l.NextUpdate.IsZero() && !c.Now().After(l.NextUpdate)
+func current(l *x509.RevocationList, now time.Time) bool {
+	return !l.NextUpdate.IsZero() && !now.After(l.NextUpdate)
 }
 
 func older(a, b *x509.RevocationList) bool {

@@ -8,8 +8,9 @@ import (
 )
 
 var (
-	oidFreshestCRL = asn1.ObjectIdentifier{2, 5, 29, 46}
-	oidNextPublish = asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 311, 21, 4}
+	oidFreshestCRL       = asn1.ObjectIdentifier{2, 5, 29, 46}
+	oidDeltaCRLIndicator = asn1.ObjectIdentifier{2, 5, 29, 27}
+	oidNextPublish       = asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 311, 21, 4}
 )
 
 // Distribution points of RFC 5280, section 4.2.1.13.

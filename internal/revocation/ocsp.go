@@ -1,7 +1,6 @@
 package revocation
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"crypto/x509"
@@ -10,27 +9,28 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/shuin/shuin"
 	"github.com/shuin/shuin/internal/fetch"
 	"github.com/shuin/shuin/internal/limits"
 	"github.com/shuin/shuin/verify"
 	"golang.org/x/crypto/ocsp"
 )
 
-// ocspEntry is a response kept in memory. Its signature, times and meaning are
-// judged at each use.
+// ocspEntry is a response kept in memory: its signature was checked, its times
+// and meaning are judged at each use.
 type ocspEntry struct {
-	der   []byte
-	until time.Time
+	response *verify.OCSPResponse
+	until    time.Time
 }
 
 // checkOCSP asks the certificate's responders in order; the first that gives
 // an answer decides, "I do not know it" included (REV-04).
-func (c *Checker) checkOCSP(ctx context.Context, cert, issuer *x509.Certificate, at time.Time) verify.Revocation {
+func (c *Checker) checkOCSP(ctx context.Context, t times, cert, issuer *x509.Certificate) verify.Revocation {
 	servers, err := tooMany(cert.OCSPServer, "ocsp responders")
 	errs := []error{err}
 	last := ""
 	for _, server := range servers {
-		r := c.askResponder(ctx, server, cert, issuer, at)
+		r := c.askResponder(ctx, server, t, cert, issuer)
 		r.Method, r.Server = "ocsp", fetch.Redact(server)
 		last = r.Server
 		if r.Status != verify.StatusUnavailable {
@@ -44,29 +44,33 @@ func (c *Checker) checkOCSP(ctx context.Context, cert, issuer *x509.Certificate,
 	return unavailable("ocsp", last, errors.Join(errs...))
 }
 
-func (c *Checker) askResponder(ctx context.Context, server string, cert, issuer *x509.Certificate, at time.Time) verify.Revocation {
+func (c *Checker) askResponder(ctx context.Context, server string, t times, cert, issuer *x509.Certificate) verify.Revocation {
 	key := "ocsp " + fingerprint(cert) + fingerprint(issuer) + " " + server
 	kept, ok := c.answers.get(key)
-	if ok && c.Now().Before(kept.until) {
-		if r := c.judgeOCSP(ctx, kept.der, cert, issuer, at); r.Status != verify.StatusUnavailable {
+	if ok && t.now.Before(kept.until) {
+		if r := c.judgeOCSP(ctx, t, kept.response, issuer); r.Status != verify.StatusUnavailable {
 			return r
 		}
 	}
-	der, err := shared(ctx, c, key, func(ctx context.Context) ([]byte, error) {
+	response, err := shared(ctx, c, key, func(ctx context.Context) (*verify.OCSPResponse, error) {
 		// Somebody may have fetched it since the look above.
-		if again, ok := c.answers.get(key); ok && !bytes.Equal(again.der, kept.der) {
-			return again.der, nil
+		if again, ok := c.answers.get(key); ok && again.response != kept.response {
+			return again.response, nil
 		}
 		der, err := c.fetchOCSP(ctx, server, cert, issuer)
-		if err == nil && verify.EvaluateOCSP(der, cert, issuer, c.Now(), at).Status != verify.StatusUnavailable {
-			c.answers.put(key, ocspEntry{der, c.Now().Add(limits.OCSPMemoryLife)}, 1)
+		if err != nil {
+			return nil, err
 		}
-		return der, err
+		response, err := verify.ParseOCSP(der, cert, issuer)
+		if err == nil && response.Judge(t.now, t.at).Status != verify.StatusUnavailable {
+			c.answers.put(key, ocspEntry{response, t.now.Add(limits.OCSPMemoryLife)}, 1)
+		}
+		return response, err
 	})
 	if err != nil {
 		return unavailable("ocsp", server, err)
 	}
-	return c.judgeOCSP(ctx, der, cert, issuer, at)
+	return c.judgeOCSP(ctx, t, response, issuer)
 }
 
 // fetchOCSP makes one request (RFC 6960, appendix A.1). It is a POST, which
@@ -91,17 +95,19 @@ func (c *Checker) fetchOCSP(ctx context.Context, server string, cert, issuer *x5
 // say that it need not be checked, that certificate by its CRLs (REV-04). A
 // responder's certificate that names no CRL cannot be checked and is taken, as
 // REV-01 has it for every certificate.
-func (c *Checker) judgeOCSP(ctx context.Context, der []byte, cert, issuer *x509.Certificate, at time.Time) verify.Revocation {
-	a := verify.EvaluateOCSP(der, cert, issuer, c.Now(), at)
+func (c *Checker) judgeOCSP(ctx context.Context, t times, response *verify.OCSPResponse, issuer *x509.Certificate) verify.Revocation {
+	a := response.Judge(t.now, t.at)
 	if a.Status == verify.StatusUnavailable || !a.ResponderNeedsCheck() || c.SkipOCSPResponderRevocation || len(a.Responder.CRLDistributionPoints) == 0 {
 		return a.Revocation
 	}
-	r := c.checkCRLs(ctx, a.Responder, issuer, time.Time{})
+	r := c.checkCRLs(ctx, times{now: t.now}, a.Responder, issuer)
 	switch r.Status {
 	case verify.StatusGood:
 		return a.Revocation
 	case verify.StatusRevoked:
-		return unavailable("ocsp", "", fmt.Errorf("the certificate of ocsp responder %q is revoked", a.Responder.Subject))
+		return unavailable("ocsp", "", &shuin.Error{
+			Code: shuin.CodeMalformed, Message: fmt.Sprintf("the certificate of ocsp responder %q is revoked", a.Responder.Subject),
+		})
 	}
 	return unavailable("ocsp", "", fmt.Errorf("revocation of ocsp responder %q: %w", a.Responder.Subject, r.Err))
 }

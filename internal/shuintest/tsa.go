@@ -71,7 +71,10 @@ type Token struct {
 	Serial      *big.Int
 	Time        time.Time     // whole seconds
 	Accuracy    time.Duration // zero: left out
-	Nonce       *big.Int      // nil: left out
+	// AccuracySeconds, where not zero, stands in Accuracy's place: it can be
+	// more than a Duration can hold.
+	AccuracySeconds int
+	Nonce           *big.Int // nil: left out
 
 	ContentType        asn1.ObjectIdentifier
 	Digest             crypto.Hash // of the signed attributes and their signature
@@ -243,8 +246,13 @@ func (tok *Token) info() ([]byte, error) {
 		GenTime:        tok.Time.UTC(),
 		Nonce:          tok.Nonce,
 	}
-	if a := tok.Accuracy; a > 0 {
-		der, err := asn1.Marshal(accuracy{int(a / time.Second), int(a % time.Second / time.Millisecond), int(a % time.Millisecond / time.Microsecond)})
+	a := tok.Accuracy
+	stated := accuracy{int(a / time.Second), int(a % time.Second / time.Millisecond), int(a % time.Millisecond / time.Microsecond)}
+	if tok.AccuracySeconds != 0 {
+		stated = accuracy{tok.AccuracySeconds, 0, 0}
+	}
+	if stated != (accuracy{}) {
+		der, err := asn1.Marshal(stated)
 		if err != nil {
 			return nil, err
 		}
