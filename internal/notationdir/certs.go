@@ -61,7 +61,7 @@ func (d Dir) AddCertificate(name trust.StoreName, path string) (CertificateFile,
 	if info, err := os.Lstat(dir); err == nil && !info.IsDir() { // TS-02
 		return CertificateFile{}, storeError(name, dir, errNotDirectory)
 	}
-	err = createFile(f.Path, data, filePerm)
+	err = d.createFile(f.Path, data, filePerm)
 	if errors.Is(err, fs.ErrExist) {
 		return CertificateFile{}, invalidf("certificate already exists in the Trust Store")
 	}

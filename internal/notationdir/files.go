@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -92,8 +93,10 @@ func writeFile(path string, data []byte, perm fs.FileMode) error {
 }
 
 // createFile makes a new file, whole or not at all, and its directory. An
-// existing path of whatever kind is an error that holds fs.ErrExist.
-func createFile(path string, data []byte, perm fs.FileMode) error {
+// existing path of whatever kind is an error that holds fs.ErrExist. Until it
+// is whole it lies in the configuration directory: every file in a trust store
+// is trusted, a half-written or left-over one too.
+func (d Dir) createFile(path string, data []byte, perm fs.FileMode) error {
 	dir := filepath.Dir(path)
 	if err := os.MkdirAll(dir, dirPerm); err != nil {
 		return err
@@ -101,24 +104,62 @@ func createFile(path string, data []byte, perm fs.FileMode) error {
 	if _, err := os.Lstat(path); err == nil {
 		return &fs.PathError{Op: "open", Path: path, Err: fs.ErrExist}
 	}
-	tmp, err := os.CreateTemp(dir, "."+filepath.Base(path)+"*")
+	d.sweep(time.Now())
+	err := createThrough(d.config, path, data, perm)
+	if errors.Is(err, errElsewhere) || errors.Is(err, fs.ErrPermission) { // a mount, or a permission, of its own
+		err = createThrough(filepath.Dir(dir), path, data, perm)
+	}
+	return err
+}
+
+// errElsewhere is a temporary file that cannot be moved to its place.
+var errElsewhere = errors.New("on another file system")
+
+// createThrough writes the file in the directory tmp, and moves it to path.
+func createThrough(tmp, path string, data []byte, perm fs.FileMode) error {
+	f, err := os.CreateTemp(tmp, tempPrefix+"*"+tempSuffix)
 	if err != nil {
 		return err
 	}
-	defer os.Remove(tmp.Name())
-	if err := writeAndSync(tmp, data, perm); err != nil {
+	defer os.Remove(f.Name())
+	if err := writeAndSync(f, data, perm); err != nil {
 		return err
 	}
 	// A hard link never replaces, so two who create at once do not overwrite
-	// each other. Where links do not exist, the check above must do.
-	err = os.Link(tmp.Name(), path)
+	// each other. Where links do not exist, the caller's look must do.
+	err = os.Link(f.Name(), path)
 	if errors.Is(err, fs.ErrExist) {
 		return &fs.PathError{Op: "open", Path: path, Err: fs.ErrExist}
 	}
 	if err != nil {
-		return os.Rename(tmp.Name(), path)
+		err = os.Rename(f.Name(), path)
 	}
-	return nil
+	if crossesDevices(err) {
+		return fmt.Errorf("%w: %w", errElsewhere, err)
+	}
+	return err
+}
+
+// Names of temporary files.
+const (
+	tempPrefix = ".shuin-"
+	tempSuffix = ".tmp"
+)
+
+// staleTemp is when a temporary file must be one that a killed process left.
+const staleTemp = time.Hour
+
+// sweep removes what killed processes left; it may hold a test key.
+func (d Dir) sweep(now time.Time) {
+	entries, _ := os.ReadDir(d.config)
+	for _, e := range entries {
+		if !strings.HasPrefix(e.Name(), tempPrefix) || !strings.HasSuffix(e.Name(), tempSuffix) {
+			continue
+		}
+		if info, err := e.Info(); err == nil && info.Mode().IsRegular() && now.Sub(info.ModTime()) > staleTemp {
+			_ = os.Remove(filepath.Join(d.config, e.Name()))
+		}
+	}
 }
 
 func writeAndSync(f *os.File, data []byte, perm fs.FileMode) error {

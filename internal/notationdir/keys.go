@@ -227,7 +227,7 @@ func (d Dir) createLocal(name, path string, data []byte, perm fs.FileMode) error
 	if err := checkName("name", name); err != nil {
 		return err
 	}
-	if err := createFile(path, data, perm); err != nil {
+	if err := d.createFile(path, data, perm); err != nil {
 		return invalid(err, "")
 	}
 	return nil

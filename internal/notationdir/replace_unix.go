@@ -3,11 +3,16 @@
 package notationdir
 
 import (
+	"errors"
 	"io/fs"
 	"path/filepath"
+	"syscall"
 
 	"github.com/google/renameio/v2"
 )
+
+// crossesDevices reports whether a link or rename would have to copy.
+func crossesDevices(err error) bool { return errors.Is(err, syscall.EXDEV) }
 
 // replaceFile puts data in place of path by renaming a synced file over it.
 func replaceFile(path string, data []byte, perm fs.FileMode) error {

@@ -1,10 +1,18 @@
 package notationdir
 
 import (
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 )
+
+// errorNotSameDevice is ERROR_NOT_SAME_DEVICE.
+const errorNotSameDevice syscall.Errno = 17
+
+// crossesDevices reports whether a link or rename would have to copy.
+func crossesDevices(err error) bool { return errors.Is(err, errorNotSameDevice) }
 
 // replaceFile puts data in place of path by renaming a synced file over it.
 func replaceFile(path string, data []byte, perm fs.FileMode) error {

@@ -327,6 +327,7 @@ echo "$*" >> args; env >> env
 case "$1" in
 get) read -r s; if [ "$s" = hang ]; then sleep 60; fi
      if [ "$s" = huge ]; then while :; do echo xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx; done; fi
+     if [ "$s" = fails ]; then echo '{"ServerURL":"fails","Username":"u","Secret":"` + secret + `"}'; exit 1; fi
      if [ "$s" = odd ]; then echo '{"ServerURL":1}'; exit 0; fi
      if [ -f saved ]; then cat saved; else echo "credentials not found in native keychain"; exit 1; fi;;
 store) cat > saved;;
@@ -396,7 +397,7 @@ func TestCredentialOrder(t *testing.T) {
 func TestHelpers(t *testing.T) {
 	dir := helperScript(t, "test")
 	t.Setenv("NOTATION_PASSWORD", secret)
-	s := &Store{NotationConfig: writeFile(t, `{"credHelpers":{"h":"test","hang":"test","huge":"test","odd":"test"}}`)}
+	s := &Store{NotationConfig: writeFile(t, `{"credHelpers":{"h":"test","hang":"test","huge":"test","odd":"test","fails":"test"}}`)}
 	for _, want := range []Credential{{}, NewCredential("user", secret), NewCredential("", secret)} {
 		if !want.IsZero() {
 			if err := s.save(t.Context(), "h", want); err != nil {
@@ -429,6 +430,9 @@ func TestHelpers(t *testing.T) {
 	}
 	if _, err := s.Credential(t.Context(), "huge"); shuin.CodeOf(err) != shuin.CodeLimit || !strings.Contains(err.Error(), "HelperOutput") {
 		t.Errorf("a helper that writes on: %v", err)
+	}
+	if _, err := s.Credential(t.Context(), "fails"); err == nil || strings.Contains(err.Error(), secret) {
+		t.Errorf("a helper that answers and then fails: %v", err)
 	}
 	if _, err := s.Credential(t.Context(), "odd"); err == nil {
 		t.Error("a helper that answers rubbish was believed")

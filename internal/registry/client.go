@@ -34,7 +34,11 @@ import (
 type Client struct {
 	// Credential gives the credential for a registry host; the zero Credential
 	// means anonymous. Nil: always anonymous. It is asked only for the host
-	// that a reference names, never for one a registry points to.
+	// that a reference names, never for one a registry redirects to. But where
+	// that registry wants a token, it names the server that gives it, and that
+	// server is sent the credential: so the token protocol is. Only http or
+	// https, never a step down to http, and no internal address under another
+	// host name than the registry's.
 	Credential func(ctx context.Context, host string) (Credential, error)
 	// PlainHTTP says whether to use http with a registry ("host:port" as
 	// written in the reference). Nil: always https.

@@ -125,11 +125,11 @@ func (r *Repository) watchIndex(ctx context.Context, subject, sig digest.Digest,
 	}
 	for range looks {
 		if err := pause(ctx, jitter(wait)); err != nil {
-			return false, fmt.Errorf("could not look whether it stayed: %w", err)
+			return false, &unseenError{err}
 		}
 		now, err := r.readIndex(ctx, subject, sig)
 		if err != nil {
-			return false, err
+			return false, &unseenError{err}
 		}
 		if !now.has {
 			return true, nil

@@ -98,15 +98,16 @@ func (s *Store) helperErase(ctx context.Context, helper, server string) error {
 	return err
 }
 
-// helperError is a helper's own message. It is shown only where the protocol
-// says what it is: a helper might repeat a secret in another.
+// helperError is a helper's own message. It is shown only where it is one of
+// those that the protocol knows: any other may hold a secret, such as the answer
+// of a helper that fails after it printed it.
 type helperError struct {
 	program, action, text string
 	err                   error
 }
 
 func (e *helperError) Error() string {
-	if e.text == helperNotFound || e.text == helperNoAddress || e.action == "get" && e.text != "" {
+	if e.text == helperNotFound || e.text == helperNoAddress {
 		return fmt.Sprintf("%s %s: %s", e.program, e.action, e.text)
 	}
 	return fmt.Sprintf("%s %s failed: %v", e.program, e.action, e.err)

@@ -189,7 +189,8 @@ func (l *Layout) Resolve(ctx context.Context, ref shuin.Reference) (shuin.Artifa
 // walk calls f for each manifest and index that index.json names, directly or
 // through indexes, each digest once, with its bytes; nil where the layout does
 // not have it (a sparse layout) or it is too large for a manifest. Content that
-// is not what its digest says is an error: what it would name is unknown.
+// cannot be read, or is not what its digest says, is an error: what it would
+// name is unknown.
 func (l *Layout) walk(ctx context.Context, op string, f func(d descriptor, b []byte) error) error {
 	ix, _, err := l.readIndexFile(op)
 	if err != nil {
@@ -213,7 +214,7 @@ func (l *Layout) walk(ctx context.Context, op string, f func(d descriptor, b []b
 				return exceeded(op, "LayoutManifests", "more than %d manifests", limits.LayoutManifests)
 			}
 			b, err := l.blob(op, d.plain(), limits.ManifestBytes, "ManifestBytes")
-			if shuin.CodeOf(err) == shuin.CodeMalformed {
+			if c := shuin.CodeOf(err); err != nil && c != shuin.CodeNotFound && c != shuin.CodeLimit {
 				return err
 			}
 			if err := f(d, b); err != nil {

@@ -3,7 +3,9 @@ package registry
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -389,4 +391,18 @@ func FuzzLayoutIndex(f *testing.F) {
 			t.Fatal(err)
 		}
 	})
+}
+
+func TestTemporaryFilesOfAKilledWriterAreRemovedByTheNext(t *testing.T) {
+	dir, a := newLayout(t)
+	left := filepath.Join(dir, tempPrefix+"0123"+tempSuffix)
+	if err := os.WriteFile(left, []byte("half"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := open(t, dir).PushSignature(t.Context(), a, shuin.MediaTypeJWS, envelopeOf(0), annotationsOf(0)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(left); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("still there: %v", err)
+	}
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -38,6 +39,7 @@ func (l *Layout) PushSignature(ctx context.Context, a shuin.Artifact, mediaType 
 		return shuin.Descriptor{}, &shuin.Error{Code: shuin.CodeUnavailable, Message: op, Err: err}
 	}
 	defer unlock()
+	l.sweep()
 	for _, b := range [][]byte{[]byte(emptyJSON), envelope, body} {
 		if err := l.writeBlob(b); err != nil {
 			return shuin.Descriptor{}, &shuin.Error{Code: layoutCode(err), Message: op, Err: err}
@@ -78,14 +80,35 @@ func (l *Layout) writeBlob(b []byte) error {
 	return l.replace(name, b, 0o644)
 }
 
-// replace writes a file whole or not at all: a temporary file beside it, synced
-// and renamed.
+const (
+	tempPrefix = ".shuin-"
+	tempSuffix = ".tmp"
+)
+
+// sweep removes the temporary files that a killed writer left. Whoever calls it
+// holds the lock, so that nobody is writing one.
+func (l *Layout) sweep() {
+	dir, err := l.root.Open(".")
+	if err != nil {
+		return
+	}
+	defer dir.Close()
+	names, _ := dir.Readdirnames(limits.LayoutManifests)
+	for _, name := range names {
+		if strings.HasPrefix(name, tempPrefix) && strings.HasSuffix(name, tempSuffix) {
+			_ = l.root.Remove(name)
+		}
+	}
+}
+
+// replace writes a file whole or not at all: a temporary file at the layout's
+// root, synced and renamed.
 func (l *Layout) replace(name string, b []byte, mode fs.FileMode) (err error) {
 	var random [8]byte
 	if _, err := rand.Read(random[:]); err != nil {
 		return err
 	}
-	tmp := path.Join(path.Dir(name), ".shuin-"+hex.EncodeToString(random[:])+".tmp")
+	tmp := tempPrefix + hex.EncodeToString(random[:]) + tempSuffix
 	f, err := l.root.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 	if err != nil {
 		return err

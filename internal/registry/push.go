@@ -207,12 +207,24 @@ func signatureSubject(b []byte) (shuin.Descriptor, bool, error) {
 	return subject, true, nil
 }
 
-// lostError says that the signature was pushed and is not listed.
+// lostError says that the signature was pushed and is not listed, or, where its
+// entry was written, that nobody looked whether it stayed.
 func lostError(sig, subject digest.Digest, code shuin.Code, err error) error {
+	is, hint := "is not", "sign again: nobody finds this signature; others may be writing the same referrers index"
+	var unseen *unseenError
+	if errors.As(err, &unseen) {
+		is, hint = "may not be", "list the signatures, and sign again only if this one is not there"
+	}
 	return &shuin.Error{
 		Code:    code,
-		Message: fmt.Sprintf("the signature %s was pushed, but it is not listed under the referrers tag %s", sig, fallbackTag(subject)),
-		Hint:    "sign again: nobody finds this signature; others may be writing the same referrers index",
+		Message: fmt.Sprintf("the signature %s was pushed, but it %s listed under the referrers tag %s", sig, is, fallbackTag(subject)),
+		Hint:    hint,
 		Err:     err,
 	}
 }
+
+// unseenError is an entry that was written, and then could not be looked for.
+type unseenError struct{ err error }
+
+func (e *unseenError) Error() string { return "could not look whether it stayed: " + e.err.Error() }
+func (e *unseenError) Unwrap() error { return e.err }

@@ -64,10 +64,17 @@ func loadCredentialFile(name string) (*credentialFile, error) {
 	if name == "" {
 		return c, nil
 	}
-	f, err := os.Open(name)
+	info, err := os.Stat(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return c, nil
 	}
+	if err == nil && !info.Mode().IsRegular() { // opening a pipe would wait for a writer
+		err = fmt.Errorf("%s is not a regular file", name)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read credential configuration: %w", err)
+	}
+	f, err := os.Open(name)
 	if err != nil {
 		return nil, fmt.Errorf("read credential configuration: %w", err)
 	}

@@ -1,0 +1,84 @@
+package notationdir
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/shuin/shuin/internal/shuintest"
+)
+
+func TestAStoreHoldsOnlyWholeCertificatesWhileOneIsAdded(t *testing.T) {
+	d, _ := newDir(t)
+	outside := t.TempDir()
+	data := shuintest.CertsPEM(root())
+	add := func(i int) {
+		path := filepath.Join(outside, fmt.Sprintf("c%d.pem", i))
+		put(t, path, data)
+		if _, err := d.AddCertificate(ca, path); err != nil {
+			t.Error(err)
+		}
+	}
+	add(0)
+	var done atomic.Bool
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		defer done.Store(true)
+		for i := 1; i < 200; i++ {
+			add(i)
+		}
+	})
+	for !done.Load() {
+		entries, err := os.ReadDir(d.StorePath(ca))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range entries {
+			if info, err := e.Info(); err != nil || info.Size() != int64(len(data)) || !strings.HasPrefix(e.Name(), "c") {
+				t.Fatalf("%s is in the store (%v)", e.Name(), err)
+			}
+		}
+		if _, err := New(d.Root(), "", "").Store(t.Context(), ca); err != nil {
+			t.Fatalf("while certificates were added: %v", err)
+		}
+	}
+	wg.Wait()
+}
+
+func TestAFileIsMadeThroughTheStoresParentWhereTheRootWillNotDo(t *testing.T) {
+	d, _ := newDir(t)
+	path := filepath.Join(d.StorePath(ca), "a.pem")
+	mkdir(t, filepath.Dir(path))
+	if err := createThrough(filepath.Dir(filepath.Dir(path)), path, []byte("x"), filePerm); err != nil {
+		t.Fatal(err)
+	}
+	wantOnly(t, d.StorePath(ca), "a.pem")
+	wantOnly(t, filepath.Dir(d.StorePath(ca)), ca.Name)
+}
+
+func TestTemporaryFilesOfAKilledProcessAreRemovedLater(t *testing.T) {
+	d, _ := newDir(t)
+	old, fresh := filepath.Join(d.Root(), tempPrefix+"1"+tempSuffix), filepath.Join(d.Root(), tempPrefix+"2"+tempSuffix)
+	put(t, old, []byte("a private key"))
+	put(t, fresh, []byte("of one at work"))
+	hours := time.Now().Add(-2 * staleTemp)
+	if err := os.Chtimes(old, hours, hours); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.CreateLocalKey("n", []byte("key")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(old); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the old one is still there: %v", err)
+	}
+	if _, err := os.Stat(fresh); err != nil {
+		t.Errorf("the fresh one: %v", err)
+	}
+}
