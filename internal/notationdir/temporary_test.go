@@ -69,8 +69,10 @@ func TestTemporaryFilesOfAKilledProcessAreRemovedLater(t *testing.T) {
 	put(t, old, []byte("a private key"))
 	put(t, fresh, []byte("of one at work"))
 	hours := time.Now().Add(-2 * staleTemp)
-	if err := os.Chtimes(old, hours, hours); err != nil {
-		t.Fatal(err)
+	for path, at := range map[string]time.Time{old: hours, fresh: time.Now()} {
+		if err := os.Chtimes(path, at, at); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if _, err := d.CreateLocalKey("n", []byte("key")); err != nil {
 		t.Fatal(err)
