@@ -1,6 +1,7 @@
 package verify_test
 
 import (
+	"bytes"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
@@ -12,6 +13,7 @@ import (
 	"github.com/shuin/shuin/internal/limits"
 	"github.com/shuin/shuin/internal/shuintest"
 	"github.com/shuin/shuin/verify"
+	"golang.org/x/crypto/ocsp"
 )
 
 func newCRL(number int64) *shuintest.CRL {
@@ -143,6 +145,29 @@ func TestCRLsAreJudged(t *testing.T) {
 		{"REV-03 bytes changed", base(func(c *shuintest.CRL) { c.Rewrite = func(b []byte) []byte { b[len(b)-1] ^= 1; return b } }), none, verify.StatusUnavailable},
 		{"REV-03 a critical extension nobody knows", base(func(c *shuintest.CRL) { c.Mutate = extension(true) }), none, verify.StatusUnavailable},
 		{"REV-03 an extension that is not critical", base(func(c *shuintest.CRL) { c.Mutate = extension(false) }), none, verify.StatusGood},
+		{"REV-02 a delta in the base's place", func() (*shuintest.CRL, *shuintest.CRL) { return newDelta(9, 1), nil }, none, verify.StatusUnavailable},
+		{"REV-02 a delta in the base's place, with a delta", func() (*shuintest.CRL, *shuintest.CRL) { return newDelta(5, 1), newDelta(9, 1) }, none, verify.StatusUnavailable},
+		{"REV-03 the list of a CA of another name with the same key", base(func(c *shuintest.CRL) {
+			c.Issuer = shuintest.MustChain(shuintest.ChainOptions{Length: 4, NotBefore: begin, NotAfter: end, CA: "Renamed"}).Certs[1]
+		}), none, verify.StatusUnavailable},
+		{"REV-03 a list of a time to come", base(func(c *shuintest.CRL) {
+			c.Mutate = func(l *x509.RevocationList) { l.ThisUpdate = now.Add(limits.ClockSkew + time.Second) }
+		}), none, verify.StatusUnavailable},
+		{"REV-03 a list of a clock that is ahead of ours", base(func(c *shuintest.CRL) {
+			c.Mutate = func(l *x509.RevocationList) { l.ThisUpdate = now.Add(limits.ClockSkew) }
+		}), none, verify.StatusGood},
+		{"REV-03 the list of a point named by directory", scoped(point{Name: pointName{[]asn1.RawValue{{Class: 2, Tag: 4, IsCompound: true, Bytes: []byte{0x30, 0}}}}}), none, verify.StatusUnavailable},
+		{"REV-03 the list of a point with a relative name", base(func(c *shuintest.CRL) {
+			c.Mutate = func(l *x509.RevocationList) { // [0] { [1] { CN=p } }
+				value := []byte{0x30, 14, 0xa0, 12, 0xa1, 10, 0x30, 8, 6, 3, 0x55, 4, 3, 0x0c, 1, 'p'}
+				l.ExtraExtensions = []pkix.Extension{{Id: shuintest.OIDIssuingPoint, Critical: true, Value: value}}
+			}
+		}), none, verify.StatusUnavailable},
+		{"REV-03 the list of a point with an empty name", base(func(c *shuintest.CRL) {
+			c.Mutate = func(l *x509.RevocationList) {
+				l.ExtraExtensions = []pkix.Extension{{Id: shuintest.OIDIssuingPoint, Critical: true, Value: []byte{0x30, 4, 0xa0, 2, 0xa0, 0}}}
+			}
+		}), none, verify.StatusUnavailable},
 		{"REV-03 a list for end certificates", scoped(point{OnlyUsers: true}), none, verify.StatusGood},
 		{"REV-03 a list for CA certificates", scoped(point{OnlyCAs: true}), none, verify.StatusUnavailable},
 		{"REV-03 a list for attribute certificates", scoped(point{OnlyAttributes: true}), none, verify.StatusUnavailable},
@@ -250,6 +275,97 @@ func TestACRLIsThatOfOneOfTheCertificatesPoints(t *testing.T) {
 		c.Issuer, c.Key = chain.Certs[1], chain.Keys[1]
 		if r := verify.EvaluateCRL(parsed(t, c), nil, chain.Certs[0], chain.Certs[1], now, now); r.Status != status {
 			t.Errorf("%s: status %d (%v), want %d", address, r.Status, r.Err, status)
+		}
+	}
+}
+
+// A list of entries that nobody signed, which would take a gigabyte.
+func TestREV03ACRLIsNotParsedBeforeItsSignatureIsChecked(t *testing.T) {
+	issuer := signingChain.Certs[1]
+	c := newCRL(1)
+	for range 50_000 {
+		c.Revoke(shuintest.NextSerial(), begin, 0, time.Time{})
+	}
+	der, err := c.Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := verify.ParseCRL(der, issuer); err != nil || len(got.RevokedCertificateEntries) != 50_000 {
+		t.Fatalf("the issuer's own: %v", err)
+	}
+	for name, forged := range map[string][]byte{
+		"signature changed": append(bytes.Clone(der[:len(der)-1]), der[len(der)-1]^1),
+		"entry changed":     append(append(bytes.Clone(der[:len(der)/2]), der[len(der)/2]^1), der[len(der)/2+1:]...),
+	} {
+		var err error
+		allocations := testing.AllocsPerRun(1, func() { _, err = verify.ParseCRL(forged, issuer) })
+		if shuin.CodeOf(err) != shuin.CodeMalformed || allocations > 1000 {
+			t.Errorf("%s: %.0f allocations, %v", name, allocations, err)
+		}
+	}
+	for name, junk := range map[string][]byte{"nothing": nil, "cut off": der[:len(der)-1], "more": append(bytes.Clone(der), 0), "empty": {0x30, 0}} {
+		if _, err := verify.ParseCRL(junk, issuer); shuin.CodeOf(err) != shuin.CodeMalformed {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestREV03CRLsOfEveryAlgorithmAreRead(t *testing.T) {
+	for _, key := range shuintest.KeyTypes {
+		c := shuintest.MustChain(shuintest.ChainOptions{CAKey: key})
+		list := &shuintest.CRL{Issuer: c.Certs[1], Key: c.Keys[1]}
+		algorithms := []x509.SignatureAlgorithm{0}
+		if key <= shuintest.RSA4096 {
+			algorithms = append(algorithms, x509.SHA256WithRSAPSS, x509.SHA384WithRSAPSS, x509.SHA512WithRSAPSS)
+		}
+		for _, a := range algorithms {
+			list.Mutate = func(l *x509.RevocationList) { l.SignatureAlgorithm = a }
+			der, err := list.Marshal()
+			if err == nil {
+				_, err = verify.ParseCRL(der, c.Certs[1])
+			}
+			if err != nil {
+				t.Errorf("%s, %s: %v", key, a, err)
+			}
+		}
+	}
+}
+
+func TestABadAnswerIsToldFromAnOldOne(t *testing.T) {
+	for name, tt := range map[string]struct {
+		change func(*shuintest.CRL)
+		code   shuin.Code
+	}{
+		"over": {func(c *shuintest.CRL) { c.Life = -time.Second }, shuin.CodeInternal},
+		"of a time to come": {func(c *shuintest.CRL) {
+			c.Mutate = func(l *x509.RevocationList) { l.ThisUpdate, l.NextUpdate = end, end.Add(time.Hour) }
+		}, shuin.CodeInternal},
+		"signed by another CA": {func(c *shuintest.CRL) { c.Key = otherChain.Keys[1] }, shuin.CodeMalformed},
+		"a delta":              {func(c *shuintest.CRL) { c.Base = big.NewInt(1) }, shuin.CodeMalformed},
+	} {
+		c := newCRL(2)
+		tt.change(c)
+		if r := verify.EvaluateCRL(parsed(t, c), nil, signingChain.Certs[0], signingChain.Certs[1], now, now); shuin.CodeOf(r.Err) != tt.code {
+			t.Errorf("crl %s: %v", name, r.Err)
+		}
+	}
+	for name, tt := range map[string]struct {
+		change func(*shuintest.Responder)
+		code   shuin.Code
+	}{
+		"over":                 {func(r *shuintest.Responder) { r.Life = -time.Second }, shuin.CodeInternal},
+		"unknown":              {func(r *shuintest.Responder) { r.Unknown(signingChain.Leaf().SerialNumber) }, shuin.CodeInternal},
+		"try later":            {func(r *shuintest.Responder) { r.Rewrite = func([]byte) []byte { return ocsp.TryLaterErrorResponse } }, shuin.CodeInternal},
+		"signed by another CA": {func(r *shuintest.Responder) { r.Key = otherChain.Keys[1] }, shuin.CodeMalformed},
+		"junk":                 {func(r *shuintest.Responder) { r.Rewrite = func([]byte) []byte { return []byte("<html>") } }, shuin.CodeMalformed},
+		"too large": {func(r *shuintest.Responder) {
+			r.Rewrite = func([]byte) []byte { return make([]byte, limits.OCSPBytes+1) }
+		}, shuin.CodeLimit},
+	} {
+		r := newResponder()
+		tt.change(r)
+		if a := verify.EvaluateOCSP(ocspOf(t, r), signingChain.Certs[0], signingChain.Certs[1], now, now); shuin.CodeOf(a.Err) != tt.code {
+			t.Errorf("ocsp %s: %v", name, a.Err)
 		}
 	}
 }

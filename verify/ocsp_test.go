@@ -1,10 +1,16 @@
 package verify_test
 
 import (
+	"crypto"
+	"crypto/rand"
+	"crypto/rsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"errors"
+	"io"
+	"math/big"
+	"strings"
 	"testing"
 	"time"
 
@@ -72,6 +78,12 @@ func TestOCSPResponsesAreJudged(t *testing.T) {
 		{"REV-04 of another certificate", func(r *shuintest.Responder) {
 			r.Mutate = func(o *ocsp.Response) { o.SerialNumber = shuintest.NextSerial() }
 		}, time.Time{}, verify.StatusUnavailable},
+		{"REV-04 of a time to come", func(r *shuintest.Responder) {
+			r.Mutate = func(o *ocsp.Response) { o.ThisUpdate = now.Add(limits.ClockSkew + time.Second) }
+		}, time.Time{}, verify.StatusUnavailable},
+		{"REV-04 of a clock that is ahead of ours", func(r *shuintest.Responder) {
+			r.Mutate = func(o *ocsp.Response) { o.ThisUpdate = now.Add(limits.ClockSkew) }
+		}, time.Time{}, verify.StatusGood},
 		{"REV-04 delegated", delegated(true, validNow), time.Time{}, verify.StatusGood},
 		{"REV-04 delegated, without nocheck", delegated(false, validNow), time.Time{}, verify.StatusGood},
 		{"REV-04 delegated to a certificate that may not", delegated(true, func(c *x509.Certificate) {
@@ -98,6 +110,74 @@ func TestOCSPResponsesAreJudged(t *testing.T) {
 				t.Errorf("next update %s", a.NextUpdate)
 			}
 		})
+	}
+}
+
+// The same serial number under another issuer, by name, by key and by both.
+func TestREV04AnAnswerIsAboutTheCertificatesOwnIssuer(t *testing.T) {
+	leaf, issuer := signingChain.Certs[0], signingChain.Certs[1]
+	renamed := shuintest.MustChain(shuintest.ChainOptions{Length: 4, NotBefore: begin, NotAfter: end, CA: "Renamed"}).Certs[1]
+	for name, tt := range map[string]struct {
+		about  *x509.Certificate
+		status verify.Status
+	}{
+		"its own":      {issuer, verify.StatusGood},
+		"another name": {renamed, verify.StatusUnavailable},
+		"another CA":   {otherChain.Certs[1], verify.StatusUnavailable},
+	} {
+		for _, h := range []crypto.Hash{crypto.SHA1, crypto.SHA256, crypto.SHA384, crypto.SHA512} {
+			der, err := ocsp.CreateResponse(tt.about, issuer, ocsp.Response{
+				Status: ocsp.Good, SerialNumber: leaf.SerialNumber, IssuerHash: h, ThisUpdate: now, NextUpdate: now.Add(time.Hour),
+			}, signingChain.Keys[1])
+			if err != nil {
+				t.Fatal(err)
+			}
+			if a := verify.EvaluateOCSP(der, leaf, issuer, now, time.Time{}); a.Status != tt.status {
+				t.Errorf("%s, %s: status %d, %v", name, h, a.Status, a.Err)
+			}
+		}
+	}
+}
+
+// slowKey is an RSA key that only the verifier's work is worth anything of.
+type slowKey struct{ pub rsa.PublicKey }
+
+func (k *slowKey) Public() crypto.PublicKey { return &k.pub }
+func (k *slowKey) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) {
+	return make([]byte, k.pub.Size()), nil
+}
+
+func TestREV04AStrangersKeyIsNotUsedToCheckAnAnswer(t *testing.T) {
+	leaf, issuer := signingChain.Certs[0], signingChain.Certs[1]
+	n := new(big.Int).Lsh(big.NewInt(1), 100_000)
+	giant := &slowKey{rsa.PublicKey{N: n.SetBit(n, 0, 1), E: 1<<31 - 1}}
+	stranger := otherChain.Certs[0]
+	template := *stranger
+	der, err := x509.CreateCertificate(rand.Reader, &template, issuer, giant.Public(), signingChain.Keys[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	giantCert, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, tt := range map[string]struct {
+		cert *x509.Certificate
+		key  crypto.Signer
+		want string
+	}{
+		"of a giant size":              {giantCert, giant, "RSA key of 100001 bits"},
+		"that the issuer did not sign": {stranger, otherChain.Keys[0], "did not issue"},
+	} {
+		der, err := ocsp.CreateResponse(issuer, tt.cert, ocsp.Response{
+			Status: ocsp.Good, SerialNumber: leaf.SerialNumber, ThisUpdate: now, NextUpdate: now.Add(time.Hour), Certificate: tt.cert,
+		}, tt.key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := verify.ParseOCSP(der, leaf, issuer); err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 

@@ -2,6 +2,8 @@ package verify_test
 
 import (
 	"crypto/x509"
+	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -18,6 +20,14 @@ func byIndex(answers ...verify.Revocation) func([]*x509.Certificate, envelope.Pu
 
 func TestRevocationFollowsTheLevel(t *testing.T) {
 	none := verify.Revocation{Status: verify.StatusNoSource}
+	over, overRevoked := good, revoked
+	over.NextUpdate, overRevoked.NextUpdate = now.Add(-time.Second), now.Add(-time.Second)
+	bad := func(err error) verify.Revocation {
+		return verify.Revocation{Status: verify.StatusUnavailable, Err: err}
+	}
+	broken := &shuin.Error{Code: shuin.CodeMalformed, Message: "read ocsp response"}
+	malformed, tooLarge := bad(fmt.Errorf("ocsp: %w", broken)), bad(&shuin.Error{Code: shuin.CodeLimit, Message: "crl is too large"})
+	mixed := bad(errors.Join(errors.New("timeout"), errors.Join(nil, broken)))
 	tests := []struct {
 		name      string
 		answers   []verify.Revocation
@@ -32,6 +42,13 @@ func TestRevocationFollowsTheLevel(t *testing.T) {
 		{"REV-01 revoked decides over unavailable", []verify.Revocation{revoked, unavailable, good, none}, shuin.NotVerified, shuin.CodeRevoked, shuin.Failed, shuin.Verified},
 		{"REV-01 revoked decides over unavailable below", []verify.Revocation{unavailable, revoked, good, none}, shuin.NotVerified, shuin.CodeRevoked, shuin.Failed, shuin.Verified},
 		{"an answer that is not one", []verify.Revocation{{}, good, good, none}, shuin.Undecided, shuin.CodeRevocationUnavailable, shuin.Unknown, shuin.Verified},
+		{"REV-03 a good answer that is over at the time of judging", []verify.Revocation{good, over, good, none}, shuin.Undecided, shuin.CodeRevocationUnavailable, shuin.Unknown, shuin.Verified},
+		{"REV-03 a revoked one that is over stays revoked", []verify.Revocation{overRevoked, over, good, none}, shuin.NotVerified, shuin.CodeRevoked, shuin.Failed, shuin.Verified},
+		{"REV-04 a malformed answer is bad, not undecided", []verify.Revocation{good, malformed, good, none}, shuin.NotVerified, shuin.CodeMalformed, shuin.Failed, shuin.Verified},
+		{"REV-02 an answer over a limit is bad, not undecided", []verify.Revocation{tooLarge, good, good, none}, shuin.NotVerified, shuin.CodeLimit, shuin.Failed, shuin.Verified},
+		{"REV-01 a malformed answer decides over an unreachable responder", []verify.Revocation{unavailable, malformed, unavailable, none}, shuin.NotVerified, shuin.CodeMalformed, shuin.Failed, shuin.Verified},
+		{"REV-01 so it does among the sources of one certificate", []verify.Revocation{mixed, good, good, none}, shuin.NotVerified, shuin.CodeMalformed, shuin.Failed, shuin.Verified},
+		{"REV-01 revoked decides over malformed", []verify.Revocation{malformed, revoked, good, none}, shuin.NotVerified, shuin.CodeRevoked, shuin.Failed, shuin.Verified},
 		{"an answer for fewer certificates", []verify.Revocation{good}, shuin.Undecided, shuin.CodeRevocationUnavailable, shuin.Unknown, shuin.Verified},
 	}
 	for _, tt := range tests {
