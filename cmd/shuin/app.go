@@ -38,7 +38,8 @@ type app struct {
 	// username and password are the environment's; they were removed from it.
 	username, password string
 	// userConfig and userCache are notation's directories where no
-	// environment variable of notation's says otherwise.
+	// environment variable of notation's says otherwise; empty where there are
+	// none.
 	userConfig, userCache string
 
 	// log is where -d writes; nil without it.
@@ -53,7 +54,7 @@ func (a *app) asNotation() bool { return a.name == notationName }
 
 // warnf writes a warning line.
 func (a *app) warnf(format string, args ...any) {
-	fmt.Fprintf(a.stderr, "Warning: "+format+"\n", args...)
+	fmt.Fprintln(a.stderr, printable(fmt.Sprintf("Warning: "+format, args...)))
 }
 
 // debug is the logger; it drops everything without -d.

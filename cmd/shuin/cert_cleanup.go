@@ -39,7 +39,7 @@ Example - Clean up the test key "wabbit-networks.io":
 
 func (a *app) certCleanupTest(ctx context.Context, name string, yes bool) error {
 	keyPath, certPath := a.dir().LocalKey(name)
-	ok, err := a.confirm(fmt.Sprintf(`The test key %[1]s and its corresponding certificate will be cleaned up with the following changes:
+	ok, err := a.confirm(ctx, fmt.Sprintf(`The test key %[1]s and its corresponding certificate will be cleaned up with the following changes:
 - Delete certificate %[1]s.crt from trust store %[1]s of type ca
 - Remove key %[1]s from the key list
 - Delete key file: %[2]s

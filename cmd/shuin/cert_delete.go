@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -40,7 +41,7 @@ Example - Delete a whole store without being asked:
 			o.file = args[0]
 			return nil
 		},
-		RunE: func(*cobra.Command, []string) error { return a.certDelete(&o) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.certDelete(cmd.Context(), &o) },
 	}
 	o.storeFlags.addRequired(cmd)
 	cmd.Flags().BoolVarP(&o.all, "all", "a", false, "delete all certificates of the store")
@@ -48,18 +49,18 @@ Example - Delete a whole store without being asked:
 	return cmd
 }
 
-func (a *app) certDelete(o *certDeleteOptions) error {
+func (a *app) certDelete(ctx context.Context, o *certDeleteOptions) error {
 	name, err := o.storeFlags.name()
 	if err != nil {
 		return err
 	}
 	if o.all {
-		return a.certDeleteAll(name, o.yes)
+		return a.certDeleteAll(ctx, name, o.yes)
 	}
 	if o.file == "" {
 		return invalid("to delete a specific certificate, certificate fileName cannot be empty")
 	}
-	ok, err := a.confirm(fmt.Sprintf("Are you sure you want to delete %q in %q of type %q?", o.file, name.Name, name.Type), o.yes)
+	ok, err := a.confirm(ctx, fmt.Sprintf("Are you sure you want to delete %q in %q of type %q?", o.file, name.Name, name.Type), o.yes)
 	if err != nil || !ok {
 		return err
 	}
@@ -82,8 +83,8 @@ func (a *app) certDeleteFile(name trust.StoreName, file string) error {
 	return err
 }
 
-func (a *app) certDeleteAll(name trust.StoreName, yes bool) error {
-	ok, err := a.confirm(fmt.Sprintf("Are you sure you want to delete all certificates in %q of type %q?", name.Name, name.Type), yes)
+func (a *app) certDeleteAll(ctx context.Context, name trust.StoreName, yes bool) error {
+	ok, err := a.confirm(ctx, fmt.Sprintf("Are you sure you want to delete all certificates in %q of type %q?", name.Name, name.Type), yes)
 	if err != nil || !ok {
 		return err
 	}

@@ -64,8 +64,8 @@ func (a *app) printCertificates(certs []*x509.Certificate) error {
 			b.WriteString(rule)
 		}
 		fmt.Fprintf(&b, "Issuer: %s\nSubject: %s\nValid from: %s\nValid to: %s\nIsCA: %t\nSHA256 Thumbprint: %s\n",
-			cert.Issuer, cert.Subject, cert.NotBefore, cert.NotAfter, cert.IsCA, fingerprint(cert))
+			visible(cert.Issuer.String()), visible(cert.Subject.String()), cert.NotBefore, cert.NotAfter, cert.IsCA, fingerprint(cert))
 	}
-	_, err := fmt.Fprint(a.stdout, printable(b.String()))
+	_, err := fmt.Fprint(a.stdout, b.String())
 	return err
 }

@@ -43,7 +43,7 @@ func (h *debugHandler) Enabled(context.Context, slog.Level) bool { return true }
 
 func (h *debugHandler) Handle(_ context.Context, r slog.Record) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "time=%sZ level=%s msg=%s", r.Time.UTC().Format("2006-01-02 15:04:05.000000000"), levelName(r.Level), r.Message)
+	fmt.Fprintf(&b, "time=%sZ level=%s msg=%s", r.Time.UTC().Format("2006-01-02 15:04:05.000000000"), levelName(r.Level), printable(r.Message))
 	add := func(attr slog.Attr) bool {
 		fmt.Fprintf(&b, " %s=%v", attr.Key, attr.Value.Resolve())
 		return true

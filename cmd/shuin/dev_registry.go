@@ -59,7 +59,7 @@ Example - A registry without the referrers API, kept in a directory, behind a pa
 	cmd.MarkFlagsRequiredTogether("username", "password-file")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if passwordFile != "" {
-			password, err := readSecretFile(passwordFile)
+			password, err := readSecretFile(cmd.Context(), passwordFile)
 			if err != nil {
 				return err
 			}

@@ -4,6 +4,9 @@ import (
 	"cmp"
 	"strings"
 
+	"github.com/spf13/cobra"
+
+	"github.com/shuin/shuin"
 	"github.com/shuin/shuin/internal/notationdir"
 )
 
@@ -11,13 +14,40 @@ import (
 // The same one for the life of the process, so that a trust store is read once.
 func (a *app) dir() notationdir.Dir {
 	if a.notationDir == nil {
-		d := notationdir.New(a.configRoot(), cmp.Or(a.getenv(envCache), a.userCache), a.getenv(envLibexec))
+		d := notationdir.New(a.configRoot(), a.cacheRoot(), a.getenv(envLibexec))
 		d.Warn = func(message string) { a.warnf("%s", message) }
 		a.notationDir = &d
 	}
 	return *a.notationDir
 }
 
+// cacheRoot is empty where there is none.
+func (a *app) cacheRoot() string { return cmp.Or(a.getenv(envCache), a.userCache) }
+
+// checkDirs refuses to go on without a configuration directory.
+func (a *app) checkDirs() error {
+	if a.configRoot() != "" {
+		return nil
+	}
+	return &shuin.Error{Code: shuin.CodeInvalidInput,
+		Message: "there is no configuration directory: neither " + envConfig + " nor a home directory (HOME, XDG_CONFIG_HOME) is set to an absolute path",
+		Hint:    "set " + envConfig + " to the directory that holds trust policy, trust store and keys"}
+}
+
+// needsNoDirs are the commands that do without a configuration directory, and
+// those that check for it themselves, to answer in JSON.
+func needsNoDirs(cmd *cobra.Command) bool {
+	for cmd.HasParent() && cmd.Parent().HasParent() {
+		cmd = cmd.Parent()
+	}
+	switch cmd.Name() {
+	case "version", "dev-registry", "help", "completion", "verify", "list", cobra.ShellCompRequestCmd, cobra.ShellCompNoDescRequestCmd:
+		return true
+	}
+	return !cmd.HasParent()
+}
+
+// configRoot is empty where there is none.
 func (a *app) configRoot() string { return cmp.Or(a.getenv(envConfig), a.userConfig) }
 
 // settings are what config.json says of flags' defaults. Notation reads them
@@ -39,7 +69,11 @@ func (a *app) settings() *settings {
 		d = notationdir.New(a.userConfig, "", "")
 	}
 	s := &settings{}
-	c, err := d.Config()
+	c := &notationdir.Config{}
+	var err error
+	if d.Root() != "" {
+		c, err = d.Config()
+	}
 	if err != nil {
 		s.err = err
 		c = &notationdir.Config{}

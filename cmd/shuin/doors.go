@@ -75,7 +75,7 @@ func (a *app) dockerConfig() string {
 		return filepath.Join(dir, "config.json")
 	}
 	home, err := os.UserHomeDir()
-	if err != nil {
+	if err != nil || !filepath.IsAbs(home) && !a.asNotation() {
 		return ""
 	}
 	return filepath.Join(home, ".docker", "config.json")

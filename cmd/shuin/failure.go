@@ -22,7 +22,7 @@ func (e *verdictError) Unwrap() error { return e.err }
 // hint that goes with it. scope is the repository the policy was asked for.
 func (a *app) failure(ctx context.Context, repo target, scope string, report *shuin.Report) error {
 	code := shuin.CodeOf(report.Err)
-	e := &shuin.Error{Code: code, Err: report.Err, Message: "signature verification failed", Hint: a.hint(code, report.Err)}
+	e := &shuin.Error{Code: code, Err: lineError{report.Err}, Message: "signature verification failed", Hint: a.hint(code, report.Err)}
 	switch code {
 	case shuin.CodeUnsigned:
 		if of, ok, err := repo.SignatureOf(ctx, report.Artifact); ok && err == nil {

@@ -75,8 +75,12 @@ func (a *app) inspect(ctx context.Context, o *inspectOptions) error {
 	if err := a.printInspection(o.output.value, artifact, inspected); err != nil {
 		return err
 	}
-	if more { // on stdout, as notation has it
-		fmt.Fprintf(a.stdout, "Warning: exceeded configured limit of max signatures %d to examine\n", o.maxSignatures)
+	const cut = "exceeded configured limit of max signatures %d to examine"
+	switch {
+	case more && o.output.value == "json":
+		a.warnf(cut, o.maxSignatures)
+	case more: // on stdout, as notation has it
+		fmt.Fprintf(a.stdout, "Warning: "+cut+"\n", o.maxSignatures)
 	}
 	if skipped {
 		return errors.New("at least one signature was skipped and not displayed")

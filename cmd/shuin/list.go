@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
+	"github.com/opencontainers/go-digest"
 	"github.com/spf13/cobra"
 
 	"github.com/shuin/shuin"
@@ -43,10 +45,11 @@ Example - The same as JSON:
 			return a.checkExperimental(cmd, "oci-layout")
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := checkMaxSignatures(o.maxSignatures); err != nil {
-				return err
+			err := a.list(cmd.Context(), &o)
+			if err != nil && o.output.value == "json" {
+				return errors.Join(err, writeJSON(a.stdout, unresolved(o.reference, shuin.CodeOf(err), err, shuin.HintOf(err))))
 			}
-			return a.list(cmd.Context(), &o)
+			return err
 		},
 	}
 	fs := cmd.Flags()
@@ -61,6 +64,9 @@ Example - The same as JSON:
 
 func (a *app) list(ctx context.Context, o *listOptions) error {
 	a.startDebug(o.debug)
+	if err := errors.Join(a.checkDirs(), checkMaxSignatures(o.maxSignatures)); err != nil {
+		return err
+	}
 	ref, err := parseReference(o.reference, o.layout)
 	if err != nil {
 		return err
@@ -83,18 +89,38 @@ func (a *app) list(ctx context.Context, o *listOptions) error {
 		a.warnf("exceeded configured limit of max signatures %d to examine", o.maxSignatures)
 	}
 	if o.output.value == "json" {
-		return writeJSON(a.stdout, listReport(artifact, found))
+		return writeJSON(a.stdout, listReport(artifact, found, more))
 	}
 	return a.printList(artifact, found)
 }
 
-// listReport is a listing as a Report: nothing in it was judged.
-func listReport(artifact shuin.Artifact, found []shuin.Descriptor) *shuin.Report {
-	report := &shuin.Report{Artifact: artifact, Result: shuin.Listed, VerifiedBy: -1}
-	for _, d := range found {
-		report.Signatures = append(report.Signatures, shuin.SignatureReport{Digest: d.Digest, Result: shuin.Listed})
+// listJSON is a listing as a Report: the same fields, without those of a
+// judgement. More says that there are signatures beyond --max-signatures.
+type listJSON struct {
+	MediaType string `json:"mediaType"`
+	Artifact  struct {
+		Reference string        `json:"reference"`
+		Written   string        `json:"written,omitempty"`
+		MediaType string        `json:"mediaType"`
+		Digest    digest.Digest `json:"digest"`
+		Size      int64         `json:"size"`
+	} `json:"artifact"`
+	Result     shuin.Result            `json:"result"`
+	More       bool                    `json:"more,omitempty"`
+	Signatures []shuin.SignatureReport `json:"signatures"`
+}
+
+func listReport(artifact shuin.Artifact, found []shuin.Descriptor, more bool) listJSON {
+	r := listJSON{MediaType: shuin.MediaTypeReport, Result: shuin.Listed, More: more, Signatures: []shuin.SignatureReport{}}
+	desc := artifact.Descriptor()
+	r.Artifact.Reference, r.Artifact.MediaType, r.Artifact.Digest, r.Artifact.Size = artifact.String(), desc.MediaType, desc.Digest, desc.Size
+	if w := artifact.Written().String(); w != r.Artifact.Reference {
+		r.Artifact.Written = w
 	}
-	return report
+	for _, d := range found {
+		r.Signatures = append(r.Signatures, shuin.SignatureReport{Digest: d.Digest, Result: shuin.Listed})
+	}
+	return r
 }
 
 func (a *app) printList(artifact shuin.Artifact, found []shuin.Descriptor) error {

@@ -40,9 +40,9 @@ Example - Log in with $NOTATION_USERNAME and $NOTATION_PASSWORD:
 			o.server = args[0]
 			return nil
 		},
-		PreRunE: func(*cobra.Command, []string) (err error) {
+		PreRunE: func(cmd *cobra.Command, _ []string) (err error) {
 			if o.passwordStdin {
-				o.password, err = readSecret(a.stdin)
+				o.password, err = readSecret(cmd.Context(), a.stdin)
 			}
 			return err
 		},
@@ -56,7 +56,7 @@ Example - Log in with $NOTATION_USERNAME and $NOTATION_PASSWORD:
 
 func (a *app) login(ctx context.Context, o *loginOptions) error {
 	a.startDebug(o.debug)
-	if err := a.askCredential(o); err != nil {
+	if err := a.askCredential(ctx, o); err != nil {
 		return err
 	}
 	client := a.registryClient(&o.registryFlags)
@@ -73,7 +73,7 @@ func (a *app) login(ctx context.Context, o *loginOptions) error {
 }
 
 // askCredential prompts for what neither flags nor environment gave.
-func (a *app) askCredential(o *loginOptions) error {
+func (a *app) askCredential(ctx context.Context, o *loginOptions) error {
 	if o.password != "" {
 		return nil
 	}
@@ -81,7 +81,7 @@ func (a *app) askCredential(o *loginOptions) error {
 	kind := "password"
 	if o.username == "" {
 		fmt.Fprint(a.stdout, "Username: ")
-		line, err := in.ReadString('\n')
+		line, err := interruptible(ctx, func() (string, error) { return in.ReadString('\n') })
 		if err != nil {
 			return fmt.Errorf("error reading username: %w", err)
 		}
@@ -90,7 +90,7 @@ func (a *app) askCredential(o *loginOptions) error {
 		}
 	}
 	fmt.Fprint(a.stdout, strings.ToUpper(kind[:1])+kind[1:]+": ")
-	password, err := a.readPassword(in)
+	password, err := a.readPassword(ctx, in)
 	if err != nil {
 		return fmt.Errorf("error reading %s: %w", kind, err)
 	}
@@ -103,10 +103,18 @@ func (a *app) askCredential(o *loginOptions) error {
 }
 
 // readPassword does not echo where stdin is a terminal.
-func (a *app) readPassword(in *bufio.Reader) (string, error) {
-	if f, ok := a.stdin.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		b, err := term.ReadPassword(int(f.Fd()))
-		return string(b), err
+func (a *app) readPassword(ctx context.Context, in *bufio.Reader) (string, error) {
+	f, ok := a.stdin.(*os.File)
+	if !ok || !term.IsTerminal(int(f.Fd())) {
+		return readSecret(ctx, in)
 	}
-	return readSecret(in)
+	before, err := term.GetState(int(f.Fd()))
+	if err != nil {
+		return "", err
+	}
+	b, err := interruptible(ctx, func() ([]byte, error) { return term.ReadPassword(int(f.Fd())) })
+	if ctx.Err() != nil { // the reading goes on, without echo
+		_ = term.Restore(int(f.Fd()), before)
+	}
+	return string(b), err
 }

@@ -10,9 +10,11 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"syscall"
 	"time"
@@ -20,6 +22,7 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // the first signal asks, a second one kills
 	code := run(ctx, newApp(programName(os.Args[0])), os.Args[1:])
 	stop()
 	os.Exit(code)
@@ -53,27 +56,41 @@ func newApp(name string) *app {
 	// Plugins and credential helpers inherit the environment, not these.
 	os.Unsetenv(envUsername)
 	os.Unsetenv(envPassword)
-	a.userConfig = notationSubdir(os.UserConfigDir)
-	a.userCache = notationSubdir(os.UserCacheDir)
+	a.userConfig = a.notationSubdir(os.UserConfigDir)
+	a.userCache = a.notationSubdir(os.UserCacheDir)
 	return a
 }
 
-// notationSubdir is "notation" in a user directory, and ".notation" in the
-// working directory where there is none (no HOME).
-func notationSubdir(userDir func() (string, error)) string {
+// notationSubdir is "notation" in a user directory. Where there is none (no
+// HOME), notation takes ".notation" in the working directory, and so does its
+// drop-in; shuin has none: whoever wrote what is checked out there would choose
+// policy, trust stores and plugins.
+func (a *app) notationSubdir(userDir func() (string, error)) string {
 	dir, err := userDir()
-	if err != nil {
+	switch {
+	case err != nil && a.asNotation():
 		return "." + notationName
+	case err != nil, !filepath.IsAbs(dir) && !a.asNotation():
+		return ""
 	}
 	return filepath.Join(dir, notationName)
 }
 
-// run executes one command line and returns the exit status.
-func run(ctx context.Context, a *app, args []string) int {
+// run executes one command line and returns the exit status. A fault of ours
+// is a failure too: Go's own status for a panic is 2, which here says that a
+// signature could not be checked.
+func run(ctx context.Context, a *app, args []string) (status int) {
+	defer func() {
+		if p := recover(); p != nil {
+			a.debug().Error(string(debug.Stack()))
+			fmt.Fprintf(a.stderr, "Error: internal error: %s\n", oneLine(fmt.Sprint(p)))
+			status = exitFailed
+		}
+	}()
 	root := newRootCmd(a)
 	root.SetArgs(args)
 	root.SetIn(a.stdin)
 	root.SetOut(a.stdout)
-	root.SetErr(a.stderr)
+	root.SetErr(&printableWriter{w: a.stderr}) // errors quote registries, plugins and certificates
 	return a.exit(root.ExecuteContext(ctx))
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -36,14 +37,14 @@ Example - Import a trust policy over the existing one without being asked:
 			o.file = args[0]
 			return nil
 		},
-		RunE: func(*cobra.Command, []string) error { return a.policyImport(&o) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.policyImport(cmd.Context(), &o) },
 	}
 	cmd.Flags().BoolVar(&o.force, "force", false, "override the existing OCI trust policy configuration without prompt")
 	return cmd
 }
 
-func (a *app) policyImport(o *policyImportOptions) error {
-	data, err := readFile(o.file, limits.PolicyBytes, "PolicyBytes")
+func (a *app) policyImport(ctx context.Context, o *policyImportOptions) error {
+	data, err := readFile(ctx, o.file, limits.PolicyBytes, "PolicyBytes")
 	if err != nil {
 		return fmt.Errorf("failed to read OCI trust policy configuration: %w", err)
 	}
@@ -59,7 +60,7 @@ func (a *app) policyImport(o *policyImportOptions) error {
 	if dir.HasPolicy(notationdir.OCIPolicy) {
 		if o.force {
 			a.warnf("existing OCI trust policy configuration will be overwritten")
-		} else if ok, err := a.confirm("The OCI trust policy configuration already exists, do you want to overwrite it?", false); err != nil || !ok {
+		} else if ok, err := a.confirm(ctx, "The OCI trust policy configuration already exists, do you want to overwrite it?", false); err != nil || !ok {
 			return err
 		}
 	}

@@ -41,7 +41,7 @@ func (a *app) printReport(ctx context.Context, o *verifyOptions, repo target, re
 func (a *app) warnLogged(sig *shuin.SignatureReport) bool {
 	warnings := sig.Warnings()
 	for _, c := range warnings {
-		a.warnf("%s was set to %q and failed with error: %s", c.Name, "log", printable(a.checkReason(sig, c)))
+		a.warnf("%s was set to %q and failed with error: %s", c.Name, "log", oneLine(a.checkReason(sig, c)))
 	}
 	return len(warnings) > 0
 }

@@ -31,7 +31,11 @@ func (r *revocationFlags) add(a *app, fs *pflag.FlagSet) {
 func (a *app) revocationChecker(r *revocationFlags) *revocation.Checker {
 	c := &revocation.Checker{
 		HTTP:   a.fetchClient(r.allowPrivate),
-		OnWarn: func(message string) { a.warnf("%s", message) },
+		OnWarn: func(message string) { a.warnf("%s", oneLine(message)) },
+	}
+	if a.cacheRoot() == "" {
+		a.warnf("CRLs are not kept: there is no cache directory (HOME, XDG_CACHE_HOME, %s)", envCache)
+		return c
 	}
 	dir := a.dir().CRLCache()
 	if err := os.MkdirAll(dir, 0o700); err != nil {

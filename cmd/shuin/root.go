@@ -12,6 +12,12 @@ func newRootCmd(a *app) *cobra.Command {
 		Use:          a.name,
 		Short:        a.title(),
 		SilenceUsage: true,
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			if needsNoDirs(cmd) {
+				return nil
+			}
+			return a.checkDirs()
+		},
 	}
 	root.AddCommand(
 		newSignCmd(a),

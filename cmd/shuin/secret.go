@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -11,8 +12,8 @@ import (
 )
 
 // readSecret reads all of r and drops one line break at the end.
-func readSecret(r io.Reader) (string, error) {
-	b, err := io.ReadAll(io.LimitReader(r, limits.SecretBytes+1))
+func readSecret(ctx context.Context, r io.Reader) (string, error) {
+	b, err := interruptible(ctx, func() ([]byte, error) { return io.ReadAll(io.LimitReader(r, limits.SecretBytes+1)) })
 	if err != nil {
 		return "", err
 	}
@@ -23,23 +24,26 @@ func readSecret(r io.Reader) (string, error) {
 }
 
 // readSecretFile reads a password from a file.
-func readSecretFile(path string) (string, error) {
-	f, err := os.Open(path)
+func readSecretFile(ctx context.Context, path string) (string, error) {
+	f, err := interruptible(ctx, func() (*os.File, error) { return os.Open(path) })
 	if err != nil {
 		return "", fmt.Errorf("read password: %w", err)
 	}
 	defer f.Close()
-	return readSecret(f)
+	return readSecret(ctx, f)
 }
 
-// readFile reads a regular file of at most max bytes; name is the limit's.
-func readFile(path string, max int64, name string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, max+1))
+// readFile reads at most max bytes of a file or pipe that the user names, as a
+// shell's <(...) is one; name is the limit's.
+func readFile(ctx context.Context, path string, max int64, name string) ([]byte, error) {
+	b, err := interruptible(ctx, func() ([]byte, error) {
+		f, err := os.Open(path)
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		return io.ReadAll(io.LimitReader(f, max+1))
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -53,6 +53,9 @@ Example - Sign for 24 hours, with a timestamp:
 			if err := o.timestampFlags.check(cmd.Flags()); err != nil {
 				return err
 			}
+			if err := o.signerFlags.check(cmd.Flags()); err != nil {
+				return err
+			}
 			return a.sign(cmd.Context(), &o)
 		},
 	}
@@ -91,7 +94,7 @@ func (a *app) sign(ctx context.Context, o *signOptions) error {
 	if err != nil {
 		return err
 	}
-	if err := a.addTimestamper(signer, &o.timestampFlags); err != nil {
+	if err := a.addTimestamper(ctx, signer, &o.timestampFlags); err != nil {
 		return err
 	}
 	artifact, err := repo.Resolve(ctx, ref)

@@ -4,8 +4,11 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"os"
+	"runtime"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/shuin/shuin"
 	"github.com/shuin/shuin/internal/keys/file"
@@ -33,6 +36,17 @@ func (s *signerFlags) add(a *app, cmd *cobra.Command) {
 	cmd.MarkFlagsMutuallyExclusive("key", "plugin")
 }
 
+// check refuses flags that were given and are empty, as an unset variable of a
+// script makes them: another key than the one meant would sign.
+func (s *signerFlags) check(fs *pflag.FlagSet) error {
+	for _, f := range []struct{ flag, value string }{{"key", s.key}, {"id", s.id}, {"plugin", s.plugin}} {
+		if fs.Changed(f.flag) && f.value == "" {
+			return invalidf("flag --%s cannot be empty", f.flag)
+		}
+	}
+	return nil
+}
+
 // newSigner makes a signer of the key that the flags choose. config is what
 // the flags say to hand to a plugin; it counts before what the key list says.
 // The whole of it is returned.
@@ -48,6 +62,7 @@ func (a *app) newSigner(ctx context.Context, s *signerFlags, config map[string]s
 	var err error
 	switch {
 	case key.Local():
+		a.warnWritable(key.KeyPath)
 		signer.Key, err = file.Load(key.KeyPath, key.CertPath)
 	case key.External():
 		config = merged(key.PluginConfig, config)
@@ -59,6 +74,16 @@ func (a *app) newSigner(ctx context.Context, s *signerFlags, config map[string]s
 		return nil, nil, err
 	}
 	return signer, config, nil
+}
+
+// warnWritable warns of a key file that every user of the machine may replace.
+func (a *app) warnWritable(path string) {
+	if runtime.GOOS == "windows" { // whose permission bits say nothing
+		return
+	}
+	if info, err := os.Stat(path); err == nil && info.Mode().Perm()&0o002 != 0 {
+		a.warnf("everybody may write to the key file %s", path)
+	}
 }
 
 // usePlugin lets a plugin sign: the bytes where it can, else the whole envelope.

@@ -25,6 +25,11 @@ func (a *app) startTagCheck(ctx context.Context, repo target, ref shuin.Referenc
 	c := &tagCheck{ref: ref, done: make(chan struct{})}
 	go func() {
 		defer close(c.done)
+		defer func() {
+			if p := recover(); p != nil {
+				c.err = &shuin.Error{Code: shuin.CodeInternal, Message: fmt.Sprint("internal error: ", p)}
+			}
+		}()
 		byTag := ref
 		byTag.Digest = ""
 		c.now, c.err = repo.Resolve(ctx, byTag)

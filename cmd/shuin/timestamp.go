@@ -46,7 +46,7 @@ func (t *timestampFlags) check(fs *pflag.FlagSet) error {
 
 // addTimestamper makes signer countersign where the flags ask for it. The
 // root certificate is checked here, before any use of the network.
-func (a *app) addTimestamper(signer *sign.Signer, t *timestampFlags) error {
+func (a *app) addTimestamper(ctx context.Context, signer *sign.Signer, t *timestampFlags) error {
 	if t.url == "" {
 		return nil
 	}
@@ -54,7 +54,7 @@ func (a *app) addTimestamper(signer *sign.Signer, t *timestampFlags) error {
 		return invalid("timestamping: this key's plugin makes whole envelopes: only the plugin can add a timestamp")
 	}
 	a.debug().Info(fmt.Sprintf("Configured to timestamp with TSA %q", t.url))
-	root, err := readTSARoot(t.rootCert)
+	root, err := readTSARoot(ctx, t.rootCert)
 	if err != nil {
 		return err
 	}
@@ -87,9 +87,9 @@ func notRevoked(chain []*x509.Certificate, statuses []verify.Revocation) error {
 
 // readTSARoot reads the one root certificate in a PEM or DER file. A root is
 // signed and issued by itself.
-func readTSARoot(path string) (*x509.Certificate, error) {
+func readTSARoot(ctx context.Context, path string) (*x509.Certificate, error) {
 	const expecting = "Expecting single x509 root certificate in PEM or DER format from the file"
-	data, err := readFile(path, limits.TrustStoreFile, "TrustStoreFile")
+	data, err := readFile(ctx, path, limits.TrustStoreFile, "TrustStoreFile")
 	if err != nil {
 		return nil, err
 	}

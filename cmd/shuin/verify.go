@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 
 	"github.com/spf13/cobra"
 
@@ -49,9 +50,6 @@ Example - Show every check of every signature as JSON:
 			return a.checkExperimental(cmd, "oci-layout", "scope")
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := checkMaxSignatures(o.maxSignatures); err != nil {
-				return err
-			}
 			return a.verify(cmd.Context(), &o)
 		},
 	}
@@ -72,27 +70,31 @@ Example - Show every check of every signature as JSON:
 // verify is the whole of the command. Files are read before the network is used.
 func (a *app) verify(ctx context.Context, o *verifyOptions) error {
 	a.startDebug(o.debug)
+	fail := func(err error) error { return a.reportUnresolved(o.output.value, o.reference, err) }
+	if err := errors.Join(a.checkDirs(), checkMaxSignatures(o.maxSignatures)); err != nil {
+		return fail(err)
+	}
 	doc, err := a.dir().Policy(notationdir.OCIPolicy)
 	if err != nil {
-		return a.reportUnresolved(o.output.value, o.reference, err)
+		return fail(err)
 	}
 	metadata, pluginConfig, err := o.metadataFlags.parse()
 	if err != nil {
-		return err
+		return fail(err)
 	}
 	ref, err := parseReference(o.reference, o.layout)
 	if err != nil {
-		return err
+		return fail(err)
 	}
 	repo, err := a.openTarget(ref, &o.registryFlags, nil)
 	if err != nil {
-		return err
+		return fail(err)
 	}
 	report, err := a.verifyReference(ctx, repo, ref, doc, o, verify.Options{
 		Now: a.now(), Scope: o.scope, Metadata: metadata, PluginConfig: pluginConfig,
 	})
 	if err != nil {
-		return a.reportUnresolved(o.output.value, ref.String(), err)
+		return fail(err)
 	}
 	a.logReport(report, doc)
 	return a.printReport(ctx, o, repo, report)

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -28,10 +29,8 @@ func cmdUnprivileged(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: unprivileged STATUS program [args]")
 	}
-	want := 0
-	if args[0] != "0" {
-		want = 1
-	}
+	want, err := strconv.Atoi(args[0])
+	check(ts, err)
 	if os.Geteuid() != 0 {
 		runAs(context.Background(), ts, want, nil, args[1:])
 		return

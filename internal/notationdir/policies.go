@@ -113,12 +113,14 @@ func (missingPolicy) Error() string {
 func (missingPolicy) Is(target error) bool { return target == fs.ErrNotExist }
 
 // HasPolicy reports whether there is a policy of kind k that an import would
-// replace. A file that cannot be read, or is no JSON of a policy's form, does
-// not count: nothing would be lost. One that breaks other rules does.
+// replace. A file that is no JSON of a policy's form does not count: nothing
+// would be lost. One that breaks other rules does, and so does one that cannot
+// be read: what would be lost is unknown.
 func (d Dir) HasPolicy(k PolicyKind) bool {
 	f, err := d.RawPolicy(k)
 	if err != nil {
-		return false
+		var irregular errIrregular // a directory or symlink is never replaced
+		return !errors.Is(err, fs.ErrNotExist) && !errors.As(err, &irregular)
 	}
 	_, err = k.parse(f.Data)
 	var syntax *policy.SyntaxError
