@@ -180,7 +180,13 @@ func cmdInterrupted(ts *testscript.TestScript, neg bool, args []string) {
 	})
 	defer wg.Wait()
 	defer close(done)
-	runAs(ctx, ts, want, func(cmd *exec.Cmd) { cmd.Stdout = &firstLine{w: cmd.Stdout, printed: printed} }, args[2:])
+	silent, open, err := os.Pipe() // a stdin that never says anything
+	check(ts, err)
+	defer silent.Close()
+	defer open.Close()
+	runAs(ctx, ts, want, func(cmd *exec.Cmd) {
+		cmd.Stdin, cmd.Stdout = silent, &firstLine{w: cmd.Stdout, printed: printed}
+	}, args[2:])
 }
 
 // firstLine closes printed at the first write.
