@@ -28,8 +28,9 @@ const (
 // They are go-cose's own, but for the bound on nesting.
 var cborModes = sync.OnceValue(func() (m struct{ tagged, untagged cbor.DecMode }) {
 	options := cbor.DecOptions{
-		DupMapKey:       cbor.DupMapKeyEnforcedAPF,
-		IndefLength:     cbor.IndefLengthForbidden,
+		DupMapKey:   cbor.DupMapKeyEnforcedAPF,
+		IndefLength: cbor.IndefLengthForbidden,
+		//lint:ignore SA1019 go-cose reads integers so, and both have to agree
 		IntDec:          cbor.IntDecConvertSigned,
 		MaxNestedLevels: limits.CBORDepth,
 	}

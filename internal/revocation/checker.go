@@ -128,6 +128,27 @@ func tooMany(addresses []string, what string) ([]string, error) {
 	return addresses[:limits.RevocationURLs], fmt.Errorf("the certificate names %d %s, only the first %d were tried", len(addresses), what, limits.RevocationURLs)
 }
 
+// inTurn asks the addresses that a certificate names, in order; the first that
+// gives an answer decides, "I do not know it" included.
+func inTurn(ctx context.Context, method, what string, addresses []string, ask func(address string) verify.Revocation) verify.Revocation {
+	addresses, err := tooMany(addresses, what)
+	errs := []error{err}
+	last := ""
+	for _, address := range addresses {
+		r := ask(address)
+		r.Method, r.Server = method, fetch.Redact(address)
+		last = r.Server
+		if r.Status != verify.StatusUnavailable {
+			return r
+		}
+		errs = append(errs, r.Err)
+		if errors.Is(r.Err, verify.ErrOCSPUnknown) || ctx.Err() != nil {
+			break
+		}
+	}
+	return unavailable(method, last, errors.Join(errs...))
+}
+
 // shared runs fn once for all callers with the same key that are waiting at
 // the same time. fn has a deadline of its own: a caller that gives up spoils
 // it for none of the others.

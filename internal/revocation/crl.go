@@ -29,22 +29,9 @@ func (b *bundle) size() int {
 // checkCRLs asks the certificate's distribution points in order (REV-02): the
 // first that gives an answer for this certificate decides.
 func (c *Checker) checkCRLs(ctx context.Context, t times, cert, issuer *x509.Certificate) verify.Revocation {
-	points, err := tooMany(cert.CRLDistributionPoints, "crl distribution points")
-	errs := []error{err}
-	last := ""
-	for _, point := range points {
-		r := c.checkPoint(ctx, point, t, cert, issuer)
-		r.Method, r.Server = "crl", fetch.Redact(point)
-		last = r.Server
-		if r.Status != verify.StatusUnavailable {
-			return r
-		}
-		errs = append(errs, r.Err)
-		if ctx.Err() != nil {
-			break
-		}
-	}
-	return unavailable("crl", last, errors.Join(errs...))
+	return inTurn(ctx, "crl", "crl distribution points", cert.CRLDistributionPoints, func(point string) verify.Revocation {
+		return c.checkPoint(ctx, point, t, cert, issuer)
+	})
 }
 
 // checkPoint takes the kept list while it is good, and fetches where it is not.

@@ -26,22 +26,9 @@ type ocspEntry struct {
 // checkOCSP asks the certificate's responders in order; the first that gives
 // an answer decides, "I do not know it" included (REV-04).
 func (c *Checker) checkOCSP(ctx context.Context, t times, cert, issuer *x509.Certificate) verify.Revocation {
-	servers, err := tooMany(cert.OCSPServer, "ocsp responders")
-	errs := []error{err}
-	last := ""
-	for _, server := range servers {
-		r := c.askResponder(ctx, server, t, cert, issuer)
-		r.Method, r.Server = "ocsp", fetch.Redact(server)
-		last = r.Server
-		if r.Status != verify.StatusUnavailable {
-			return r
-		}
-		errs = append(errs, r.Err)
-		if errors.Is(r.Err, verify.ErrOCSPUnknown) || ctx.Err() != nil {
-			break
-		}
-	}
-	return unavailable("ocsp", last, errors.Join(errs...))
+	return inTurn(ctx, "ocsp", "ocsp responders", cert.OCSPServer, func(server string) verify.Revocation {
+		return c.askResponder(ctx, server, t, cert, issuer)
+	})
 }
 
 func (c *Checker) askResponder(ctx context.Context, server string, t times, cert, issuer *x509.Certificate) verify.Revocation {

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/big"
 	"os"
 	"path/filepath"
 	"strings"
@@ -188,7 +189,11 @@ func TestNoWayOfPrintingShowsTheKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	tk := testKey(t)
-	d := ec.Key().(*ecdsa.PrivateKey).D
+	raw, err := ec.Key().(*ecdsa.PrivateKey).Bytes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := new(big.Int).SetBytes(raw)
 	for _, v := range []any{k, tk} {
 		var log bytes.Buffer
 		slog.New(slog.NewTextHandler(&log, nil)).Info("m", "key", v)
