@@ -175,6 +175,13 @@ func TestImportRefuses(t *testing.T) {
 }
 
 func TestHasPolicyIsWhetherAnImportMustAsk(t *testing.T) {
+	t.Run("a configuration directory that cannot be searched", func(t *testing.T) {
+		file := filepath.Join(t.TempDir(), "file")
+		put(t, file, nil)
+		if d := New(file, file, file); d.HasPolicy(OCIPolicy) {
+			t.Error("HasPolicy = true, want the import to say what it cannot write")
+		}
+	})
 	for _, tt := range []struct {
 		name string
 		path func(d Dir) string

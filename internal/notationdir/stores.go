@@ -60,6 +60,23 @@ func (d Dir) Store(_ context.Context, name trust.StoreName) (*trust.Store, error
 	e := d.stores.entry(name)
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	for try := 1; ; try++ {
+		s, err := d.storeNow(name, e)
+		if !errors.Is(err, errVanished) || try == storeTries {
+			return s, err
+		}
+	}
+}
+
+// errVanished is a file that was deleted while its store was read. Then all of
+// the store is read again: what is left out must be gone, not just missed.
+var errVanished = errors.New("changed while it was read")
+
+// storeTries is how often a store is read that changes meanwhile.
+const storeTries = 5
+
+// storeNow is the store as it is now; the caller holds e's lock.
+func (d Dir) storeNow(name trust.StoreName, e *loadedStore) (*trust.Store, error) {
 	start := time.Now()
 	state, err := readDirState(d.StorePath(name))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -111,6 +128,9 @@ func (d Dir) loadStore(name trust.StoreName, state dirState) (*trust.Store, erro
 			return nil, invalidf("trusted certificate %s in trust store %s of type %s is not a regular file (directories or symlinks are not supported)", info.Name(), name.Name, name.Type)
 		}
 		found, err := readCertificates(filepath.Join(path, info.Name()))
+		if errors.Is(err, fs.ErrNotExist) {
+			err = fmt.Errorf("%w: %v", errVanished, err)
+		}
 		if err != nil {
 			return nil, invalidf("failed to read the trusted certificate %s in trust store %s of type %s: %w", info.Name(), name.Name, name.Type, err)
 		}
@@ -196,7 +216,7 @@ func readDirState(path string) (dirState, error) {
 	for _, e := range entries {
 		info, err := e.Info()
 		if err != nil {
-			return dirState{}, fmt.Errorf("%s changed while it was read: %v", path, err)
+			return dirState{}, fmt.Errorf("%s %w: %v", path, errVanished, err)
 		}
 		s.files = append(s.files, info)
 	}

@@ -31,7 +31,7 @@ func TestAStoreHoldsOnlyWholeCertificatesWhileOneIsAdded(t *testing.T) {
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		defer done.Store(true)
-		for i := 1; i < 200; i++ {
+		for i := 1; i < 50; i++ {
 			add(i)
 		}
 	})
@@ -49,6 +49,42 @@ func TestAStoreHoldsOnlyWholeCertificatesWhileOneIsAdded(t *testing.T) {
 			t.Fatalf("while certificates were added: %v", err)
 		}
 	}
+	wg.Wait()
+}
+
+func TestACertificateDeletedMeanwhileDoesNotSpoilTheStore(t *testing.T) {
+	d, _ := newDir(t)
+	data := shuintest.CertsPEM(root())
+	put(t, filepath.Join(d.StorePath(ca), "stays.pem"), data)
+	goes := filepath.Join(d.StorePath(ca), "goes.pem")
+	put(t, goes, data)
+	state, err := readDirState(d.StorePath(ca))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(goes); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.loadStore(ca, state); !errors.Is(err, errVanished) || errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("listed, then deleted: %v", err)
+	}
+	outside := filepath.Join(t.TempDir(), "goes.pem")
+	put(t, outside, data)
+	var done atomic.Bool
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for !done.Load() {
+			_, _ = d.AddCertificate(ca, outside)
+			_ = os.Remove(goes)
+		}
+	})
+	for range 100 {
+		if _, err := New(d.Root(), "", "").Store(t.Context(), ca); err != nil {
+			t.Errorf("while a certificate came and went: %v", err)
+			break
+		}
+	}
+	done.Store(true)
 	wg.Wait()
 }
 
