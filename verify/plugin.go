@@ -1,7 +1,6 @@
 package verify
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -58,7 +57,7 @@ func (a pluginAttributes) judgeInstalled(p *PluginEvidence) error {
 	case !envelope.ValidSemVer(p.Version):
 		return a.failed("", fmt.Errorf("verification plugin %s says it has version %q, which is no semantic version", a.Name, p.Version))
 	case a.MinVersion != "" && semver.Compare("v"+p.Version, "v"+a.MinVersion) < 0:
-		return a.failed("", fmt.Errorf("verification plugin %s has version %s, the signature needs %s or later", a.Name, p.Version, a.MinVersion))
+		return a.failed("", fmt.Errorf("found plugin %s with version %s but signature verification needs plugin version greater than or equal to %s", a.Name, p.Version, a.MinVersion))
 	case !p.can(CapabilityTrustedIdentity) && !p.can(CapabilityRevocationCheck):
 		return a.failed("", fmt.Errorf("plugin %s cannot verify signatures", a.Name))
 	}
@@ -127,5 +126,11 @@ func (a pluginAttributes) result(p *PluginEvidence, check string, code shuin.Cod
 	if reason == "" {
 		reason = "no reason given"
 	}
-	return &shuin.Error{Code: code, Message: fmt.Sprintf("verification plugin %s refused the signature", a.Name), Err: errors.New(reason)}
+	return &shuin.Error{Code: code, Message: fmt.Sprintf("%s %q failed with reason %q", pluginChecks[check], a.Name, reason)}
+}
+
+// pluginChecks are what a plugin can check, in notation's words, its slip included.
+var pluginChecks = map[string]string{
+	CapabilityTrustedIdentity: "trusted identify verification by plugin",
+	CapabilityRevocationCheck: "revocation check by verification plugin",
 }

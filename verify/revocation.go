@@ -50,9 +50,9 @@ func judgeRevocation(found []Revocation, chain []*x509.Certificate, now time.Tim
 				cause = errors.New("no answer")
 			}
 			if bad := badAnswer(cause); bad != "" {
-				outcome, err = shuin.Failed, revocationRefused(fmt.Sprintf("%s %q", what, chain[i].Subject), bad, cause)
+				outcome, err = shuin.Failed, revocationRefused(fmt.Sprintf("%s with subject %q", what, chain[i].Subject), bad, cause)
 			} else if outcome != shuin.Failed {
-				outcome, err = shuin.Unknown, revocationUnavailable(fmt.Sprintf("%s %q", what, chain[i].Subject), cause)
+				outcome, err = shuin.Unknown, revocationUnavailable(fmt.Sprintf("%s with subject %q", what, chain[i].Subject), cause)
 			}
 		}
 	}
@@ -82,7 +82,7 @@ func badAnswer(err error) shuin.Code {
 }
 
 func revoked(what string, cert *x509.Certificate, r Revocation) error {
-	msg := fmt.Sprintf("%s %q is revoked", what, cert.Subject)
+	msg := fmt.Sprintf("%s with subject %q is revoked", what, cert.Subject)
 	if !r.RevokedAt.IsZero() {
 		msg += " since " + stamp(r.RevokedAt)
 	}
@@ -106,7 +106,7 @@ func revocationRefused(what string, code shuin.Code, cause error) error {
 func revocationUnavailable(what string, cause error) error {
 	return &shuin.Error{
 		Code:    shuin.CodeRevocationUnavailable,
-		Message: fmt.Sprintf("check revocation of %s", what),
+		Message: what + " revocation status is unknown",
 		Hint:    "make the OCSP responders and CRLs named in the certificates reachable, or override revocation in the trust policy",
 		Err:     cause,
 	}

@@ -87,7 +87,7 @@ func (j *judging) outsideValidity(from, to time.Time, when string) error {
 		case to.After(c.NotAfter):
 			return &shuin.Error{
 				Code:    shuin.CodeExpired,
-				Message: fmt.Sprintf("certificate %q expired at %s, which is before %s", c.Subject, stamp(c.NotAfter), when),
+				Message: fmt.Sprintf("%s is after certificate %q validity period, it was expired at %q", when, c.Subject, c.NotAfter.Format(time.RFC1123Z)),
 				Hint:    "a signature outlives its certificate only with a timestamp, and a tsa: trust store in the trust policy",
 			}
 		}

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/shuin/shuin/internal/fetch"
+	"github.com/shuin/shuin/internal/registry"
 	"github.com/shuin/shuin/internal/revocation"
 )
 
@@ -33,6 +34,9 @@ func (a *app) revocationChecker(r *revocationFlags) *revocation.Checker {
 		HTTP:   a.fetchClient(r.allowPrivate),
 		OnWarn: func(message string) { a.warnf("%s", oneLine(message)) },
 	}
+	if a.log != nil {
+		c.OnStep = func(text string) { a.log.Debug(oneLine(text)) }
+	}
 	if a.cacheRoot() == "" {
 		a.warnf("CRLs are not kept: there is no cache directory (HOME, XDG_CACHE_HOME, %s)", envCache)
 		return c
@@ -48,9 +52,15 @@ func (a *app) revocationChecker(r *revocationFlags) *revocation.Checker {
 
 // fetchClient is for addresses that certificates and flags name.
 func (a *app) fetchClient(allowPrivate bool) *fetch.Client {
-	return &fetch.Client{
+	c := &fetch.Client{
 		AllowPrivateAddresses: allowPrivate,
 		Proxy:                 http.ProxyFromEnvironment,
 		UserAgent:             a.userAgent(),
 	}
+	if a.log != nil {
+		c.Wrap = func(t http.RoundTripper) http.RoundTripper {
+			return registry.Traced(t, func(text string) { a.log.Debug(text) })
+		}
+	}
+	return c
 }

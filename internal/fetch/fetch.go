@@ -57,6 +57,8 @@ type Client struct {
 	Roots *x509.CertPool
 	// UserAgent is sent when not empty.
 	UserAgent string
+	// Wrap, when not nil, goes around what makes each request: a trace.
+	Wrap func(http.RoundTripper) http.RoundTripper
 
 	once            sync.Once
 	direct, proxied *http.Client
@@ -228,7 +230,7 @@ func (c *Client) build() {
 	}}
 	direct := c.transport()
 	direct.DialContext = dial.DialContext
-	c.direct = &http.Client{Transport: direct, CheckRedirect: c.redirect}
+	c.direct = &http.Client{Transport: c.wrap(direct), CheckRedirect: c.redirect}
 	proxied := c.transport()
 	// A redirect may lead to an address that the caller wants no proxy for:
 	// that one is refused, since it would be dialled unchecked.
@@ -239,7 +241,14 @@ func (c *Client) build() {
 		}
 		return proxy, err
 	}
-	c.proxied = &http.Client{Transport: proxied, CheckRedirect: c.redirect}
+	c.proxied = &http.Client{Transport: c.wrap(proxied), CheckRedirect: c.redirect}
+}
+
+func (c *Client) wrap(t http.RoundTripper) http.RoundTripper {
+	if c.Wrap == nil {
+		return t
+	}
+	return c.Wrap(t)
 }
 
 // redirect follows what stays within the rules of checkURL. A POST is not sent

@@ -169,6 +169,11 @@ func rewind(req *http.Request) (*http.Request, error) {
 	return again, nil
 }
 
+// Traced tells the requests that base makes as Client.Trace does.
+func Traced(base http.RoundTripper, trace func(string)) http.RoundTripper {
+	return &traceTransport{base: base, trace: trace}
+}
+
 // traceTransport tells each request and response head as text, in the form
 // notation prints with --debug (reference section 1), with secrets masked.
 type traceTransport struct {

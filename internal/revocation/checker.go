@@ -13,6 +13,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -34,9 +35,13 @@ type Checker struct {
 	// Cache keeps CRLs on disk; nil means memory only.
 	Cache *FileCache
 	// OnWarn is told, in one line, what went wrong without deciding anything:
-	// a cache that cannot be read or written, a fallback from OCSP to CRL. May
-	// be nil; may be called concurrently.
+	// a cache that cannot be read or written, a list that cannot be renewed.
+	// May be nil; may be called concurrently.
 	OnWarn func(string)
+	// OnStep is told, in one line, what is done besides requests: look-ups in
+	// the cache on disk, a fallback from OCSP to CRL. The words are notation's.
+	// May be nil; may be called concurrently.
+	OnStep func(string)
 	// SkipOCSPResponderRevocation accepts a delegated OCSP responder whose
 	// certificate lacks id-pkix-ocsp-nocheck without looking it up in its CRL,
 	// as upstream does. The specification asks for the look-up (REV-04).
@@ -66,7 +71,7 @@ func (c *Checker) Check(ctx context.Context, chain []*x509.Certificate, _ envelo
 			out[i] = verify.Revocation{Status: verify.StatusNoSource}
 			continue
 		}
-		wg.Go(func() { out[i] = c.check(ctx, times{now, at}, chain[i], chain[i+1]) })
+		wg.Go(func() { out[i] = c.check(ctx, times{now, at}, chain, i) })
 	}
 	wg.Wait()
 	return out
@@ -91,29 +96,49 @@ func (c *Checker) warn(format string, args ...any) {
 // the time of signing.
 type times struct{ now, at time.Time }
 
-// check asks about one certificate: OCSP first, then CRLs, each only where the
+func (c *Checker) step(format string, args ...any) {
+	if c.OnStep != nil {
+		c.OnStep(fmt.Sprintf(format, args...))
+	}
+}
+
+// check asks about chain[i]: OCSP first, then CRLs, each only where the
 // certificate names them (REV-01).
-func (c *Checker) check(ctx context.Context, t times, cert, issuer *x509.Certificate) verify.Revocation {
+func (c *Checker) check(ctx context.Context, t times, chain []*x509.Certificate, i int) verify.Revocation {
+	cert, issuer := chain[i], chain[i+1]
 	hasOCSP, hasCRL := len(cert.OCSPServer) > 0, len(cert.CRLDistributionPoints) > 0
 	if !hasOCSP && !hasCRL {
 		return verify.Revocation{Status: verify.StatusNoSource}
 	}
 	if !hasOCSP {
-		return c.checkCRLs(ctx, t, cert, issuer)
+		return c.told(i, cert, c.checkCRLs(ctx, t, cert, issuer))
 	}
-	byOCSP := c.checkOCSP(ctx, t, cert, issuer)
+	byOCSP := c.told(i, cert, c.checkOCSP(ctx, t, cert, issuer))
 	if byOCSP.Status != verify.StatusUnavailable || !hasCRL {
 		return byOCSP
 	}
 	if ctx.Err() != nil {
 		return byOCSP
 	}
-	c.warn("revocation of %q could not be checked by ocsp, falling back to crl: %v", cert.Subject, byOCSP.Err)
-	byCRL := c.checkCRLs(ctx, t, cert, issuer)
+	c.step("OCSP check failed with unknown error and fallback to CRL check for certificate #%d in chain with subject %q: %v", i+1, cert.Subject, byOCSP.Err)
+	byCRL := c.told(i, cert, c.checkCRLs(ctx, t, cert, issuer))
 	if byCRL.Status == verify.StatusUnavailable {
 		byCRL.Err = errors.Join(byOCSP.Err, byCRL.Err)
 	}
 	return byCRL
+}
+
+// told is r, which it tells unless it is good.
+func (c *Checker) told(i int, cert *x509.Certificate, r verify.Revocation) verify.Revocation {
+	method := strings.ToUpper(r.Method)
+	err := r.Err
+	if r.Status == verify.StatusRevoked {
+		err = fmt.Errorf("certificate is revoked via %s", method)
+	}
+	if err != nil {
+		c.step("Certificate #%d in chain with subject %q encountered an error for revocation method %s at URL %q: %v", i+1, cert.Subject, method, r.Server, err)
+	}
+	return r
 }
 
 func unavailable(method, server string, err error) verify.Revocation {

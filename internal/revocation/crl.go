@@ -36,7 +36,7 @@ func (c *Checker) checkCRLs(ctx context.Context, t times, cert, issuer *x509.Cer
 
 // checkPoint takes the kept list while it is good, and fetches where it is not.
 func (c *Checker) checkPoint(ctx context.Context, point string, t times, cert, issuer *x509.Certificate) verify.Revocation {
-	kept := c.kept(point, issuer)
+	kept := c.kept(point, t.now, issuer)
 	if kept != nil {
 		r := judgeCRL(kept, t, cert, issuer)
 		if r.Status != verify.StatusUnavailable && !c.softDue(point, t.now, kept) {
@@ -106,13 +106,14 @@ func (c *Checker) parse(der []byte, issuer *x509.Certificate) (*x509.RevocationL
 
 // kept is the list in memory or on disk, nil when there is none or it cannot
 // be read. One on disk has to be issuer's: it may be stale, or planted.
-func (c *Checker) kept(point string, issuer *x509.Certificate) *bundle {
+func (c *Checker) kept(point string, now time.Time, issuer *x509.Certificate) *bundle {
 	if b, ok := c.lists.get(point); ok {
 		return b
 	}
 	if c.Cache == nil {
 		return nil
 	}
+	c.step("Retrieving crl bundle from file cache with key %q ...", fetch.Redact(point))
 	// One reader at a time: a file may be large, and callers many.
 	v, err, _ := c.flights.Do("disk "+fingerprint(issuer)+" "+point, func() (any, error) {
 		file, err := c.Cache.load(point)
@@ -121,13 +122,20 @@ func (c *Checker) kept(point string, issuer *x509.Certificate) *bundle {
 		}
 		return c.parseBundle(file, issuer)
 	})
+	if errors.Is(err, errMiss) {
+		c.step("CRL file cache miss. Key %q does not exist", fetch.Redact(point))
+		return nil
+	}
 	if err != nil {
-		if !errors.Is(err, errMiss) {
-			c.warn("crl cache is not used for %s: %v", fetch.Redact(point), err)
-		}
+		c.warn("failed to get crl bundle from file cache with key %q: %v", fetch.Redact(point), err)
 		return nil
 	}
 	b := v.(*bundle)
+	for _, l := range []*x509.RevocationList{b.base, b.delta} {
+		if l != nil && !current(l, now) {
+			c.step("CRL bundle retrieved from file cache has expired at %s", l.NextUpdate)
+		}
+	}
 	c.lists.put(point, b, b.size())
 	return b
 }
@@ -156,8 +164,9 @@ func (c *Checker) fetchPoint(ctx context.Context, point string, kept *bundle, no
 		}
 		c.lists.put(point, b, b.size())
 		if c.Cache != nil {
+			c.step("Storing crl bundle to file cache with key %q ...", fetch.Redact(point))
 			if err := c.Cache.store(point, b); err != nil {
-				c.warn("crl of %s could not be kept: %v", fetch.Redact(point), err)
+				c.warn("failed to store crl bundle in file cache with key %q: %v", fetch.Redact(point), err)
 			}
 		}
 		return b, nil

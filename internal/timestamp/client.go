@@ -97,7 +97,7 @@ func (c *Client) post(ctx context.Context, query []byte) ([]byte, error) {
 		MaxBytes: limits.TSAResponse, Timeout: limits.TSATimeout, AllowUserInfo: true,
 	})
 	if err != nil {
-		return nil, &shuin.Error{Code: unreachable(ctx, err), Message: "ask the timestamping authority", Hint: "try again, or name another timestamping authority", Err: err}
+		return nil, &shuin.Error{Code: unreachable(ctx, err), Message: fmt.Sprintf("Post %q", fetch.Redact(c.URL)), Hint: "try again, or name another timestamping authority", Err: err}
 	}
 	if mt, _, err := mime.ParseMediaType(resp.ContentType); err != nil || mt != mediaTypeReply {
 		return nil, c.malformed(fmt.Errorf("the answer is of type %q, want %q", resp.ContentType, mediaTypeReply))
