@@ -40,6 +40,6 @@ lint:
 # What the tests run beside Go. As root they are installed with apt; else one
 # clear error names them.
 tools-test:
-	@./test/need.sh git
+	@./test/need.sh openssl
 tools-e2e:
 	@./test/need.sh openssl curl

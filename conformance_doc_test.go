@@ -1,6 +1,7 @@
 package shuin_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -52,6 +53,9 @@ func TestConformanceTableTellsTheTruth(t *testing.T) {
 			}
 			total++
 			code, tests := cells[3], cells[4]
+		if got, want := strings.TrimSpace(cells[5]), vectors(t, id); got != want {
+			t.Errorf("%s: the table says %q vectors, there are %q", id, got, want)
+		}
 			if strings.Contains(code, "absent") {
 				continue
 			}
@@ -62,6 +66,33 @@ func TestConformanceTableTellsTheTruth(t *testing.T) {
 	if total != len(rows) {
 		t.Errorf("the table has %d rows of which %d are on the checklist", len(rows), total)
 	}
+}
+
+// vectors counts a row's vectors: valid + mutated.
+func vectors(t *testing.T, id string) string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join("conformance", "vectors", "v1", id, "*.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(files) == 0 {
+		return "–"
+	}
+	valid := 0
+	for _, f := range files {
+		data, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var v struct{ Valid *bool }
+		if err := json.Unmarshal(data, &v); err != nil || v.Valid == nil {
+			t.Fatalf("%s does not say whether it is valid: %v", f, err)
+		}
+		if *v.Valid {
+			valid++
+		}
+	}
+	return fmt.Sprintf("%d + %d", valid, len(files)-valid)
 }
 
 var quoted = regexp.MustCompile("`([^`]+)`")
