@@ -53,9 +53,9 @@ func TestConformanceTableTellsTheTruth(t *testing.T) {
 			}
 			total++
 			code, tests := cells[3], cells[4]
-		if got, want := strings.TrimSpace(cells[5]), vectors(t, id); got != want {
-			t.Errorf("%s: the table says %q vectors, there are %q", id, got, want)
-		}
+			if got, want := strings.TrimSpace(cells[5]), vectors(t, id); got != want {
+				t.Errorf("%s: the table says %q vectors, there are %q", id, got, want)
+			}
 			if strings.Contains(code, "absent") {
 				continue
 			}
