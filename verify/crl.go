@@ -106,10 +106,14 @@ func malformed(doing string, err error) error {
 // Both lists must be signed by issuer and be about cert; indirect CRLs are not
 // supported, and a delta CRL is no base. A certificate that names a delta CRL
 // itself is judged only with one. Where the lists are genuine and only too old
-// or of a time to come, Err has no code; else [shuin.CodeMalformed].
+// or of a time to come, or out of step with each other, Err has no code; else
+// [shuin.CodeMalformed].
 func EvaluateCRL(base, delta *x509.RevocationList, cert, issuer *x509.Certificate, now, at time.Time) Revocation {
 	if err := checkCRLs(base, delta, cert, issuer); err != nil {
 		return unavailable("crl", malformed("", err))
+	}
+	if err := checkStep(base, delta); err != nil {
+		return unavailable("crl", err)
 	}
 	partial, err := checkScope(base, delta, cert)
 	if err != nil {
@@ -171,7 +175,13 @@ func checkCRLs(base, delta *x509.RevocationList, cert, issuer *x509.Certificate)
 	if err := checkCRL(delta, issuer); err != nil {
 		return fmt.Errorf("delta crl: %w", err)
 	}
-	return checkDelta(base, delta)
+	if _, err := deltaIndicator(delta.Extensions); err != nil {
+		return err
+	}
+	if base.Number == nil || delta.Number == nil {
+		return errors.New("base or delta crl has no number")
+	}
+	return nil
 }
 
 // early reports whether an answer is of a time that is to come, by more than
@@ -189,7 +199,7 @@ func checkCRL(crl *x509.RevocationList, issuer *x509.Certificate) error {
 	for _, ext := range crl.Extensions {
 		switch {
 		case ext.Id.Equal(oidDeltaCRLIndicator), ext.Id.Equal(oidIssuingDistributionPoint):
-			// Read in checkDelta and checkScope.
+			// Read in checkCRLs and checkScope.
 		case ext.Critical: // RFC 5280, section 5.2
 			return fmt.Errorf("unsupported critical extension %v", ext.Id)
 		}
@@ -197,17 +207,20 @@ func checkCRL(crl *x509.RevocationList, issuer *x509.Certificate) error {
 	return nil
 }
 
-// checkDelta checks that delta continues base (RFC 5280, section 5.2.4).
-func checkDelta(base, delta *x509.RevocationList) error {
+// checkStep checks that delta continues base (RFC 5280, section 5.2.4). Where
+// it does not, both may be genuine: a new base is out and the delta is not yet,
+// or a kept base is behind. The two of one number were issued together and say
+// the same (section 5.2.3); upstream refuses those.
+func checkStep(base, delta *x509.RevocationList) error {
+	if delta == nil {
+		return nil
+	}
 	indicator, err := deltaIndicator(delta.Extensions)
 	if err != nil {
 		return err
 	}
-	if base.Number == nil || delta.Number == nil {
-		return errors.New("base or delta crl has no number")
-	}
-	if delta.Number.Cmp(base.Number) <= 0 {
-		return fmt.Errorf("delta crl number %d is not above the base crl's %d", delta.Number, base.Number)
+	if delta.Number.Cmp(base.Number) < 0 {
+		return fmt.Errorf("delta crl number %d is below the base crl's %d", delta.Number, base.Number)
 	}
 	if indicator.Cmp(base.Number) > 0 {
 		return fmt.Errorf("delta crl starts from number %d, the base crl has %d", indicator, base.Number)

@@ -107,7 +107,13 @@ func TestCRLsAreJudged(t *testing.T) {
 		}, none, verify.StatusRevoked},
 		{"REV-02 a delta that continues an older base", func() (*shuintest.CRL, *shuintest.CRL) { return newCRL(5), newDelta(7, 3) }, none, verify.StatusGood},
 		{"REV-02 a delta that needs a newer base", func() (*shuintest.CRL, *shuintest.CRL) { return newCRL(5), newDelta(7, 6) }, none, verify.StatusUnavailable},
-		{"REV-02 a delta no newer than the base", func() (*shuintest.CRL, *shuintest.CRL) { return newCRL(5), newDelta(5, 3) }, none, verify.StatusUnavailable},
+		{"REV-02 a delta issued together with the base", func() (*shuintest.CRL, *shuintest.CRL) { return newCRL(5), newDelta(5, 3) }, none, verify.StatusGood},
+		{"REV-02 what a delta issued together with the base revokes is revoked", func() (*shuintest.CRL, *shuintest.CRL) {
+			d := newDelta(5, 3)
+			d.Revoke(leaf, begin, 1, none)
+			return newCRL(5), d
+		}, none, verify.StatusRevoked},
+		{"REV-02 a delta older than the base", func() (*shuintest.CRL, *shuintest.CRL) { return newCRL(5), newDelta(4, 3) }, none, verify.StatusUnavailable},
 		{"REV-02 a delta without its indicator", func() (*shuintest.CRL, *shuintest.CRL) { return newCRL(1), newCRL(2) }, none, verify.StatusUnavailable},
 		{"REV-02 a delta whose indicator cannot be read", func() (*shuintest.CRL, *shuintest.CRL) {
 			d := newCRL(2)
@@ -366,6 +372,18 @@ func TestABadAnswerIsToldFromAnOldOne(t *testing.T) {
 		tt.change(r)
 		if a := verify.EvaluateOCSP(ocspOf(t, r), signingChain.Certs[0], signingChain.Certs[1], now, now); shuin.CodeOf(a.Err) != tt.code {
 			t.Errorf("ocsp %s: %v", name, a.Err)
+		}
+	}
+}
+
+func TestREV02GenuineListsThatAreOutOfStepAreNotBad(t *testing.T) {
+	for name, delta := range map[string]*shuintest.CRL{
+		"a new base, and the delta lags behind": newDelta(9, 8),
+		"a kept base behind its delta":          newDelta(12, 11),
+	} {
+		r := verify.EvaluateCRL(parsed(t, newCRL(10)), parsed(t, delta), signingChain.Certs[0], signingChain.Certs[1], now, now)
+		if r.Status != verify.StatusUnavailable || shuin.CodeOf(r.Err) != shuin.CodeInternal {
+			t.Errorf("%s: status %d, code %s: %v", name, r.Status, shuin.CodeOf(r.Err), r.Err)
 		}
 	}
 }

@@ -27,20 +27,24 @@ type Facts struct {
 	Payload envelope.Payload
 	// Integrity is nil when the envelope is well formed, the certificates obey
 	// the rules of the specification, each is signed by the next, and the
-	// signature is the leaf's (VER-01, CERT-01).
+	// signature is the leaf's (VER-01, CERT-01). It is [ErrUnexamined] as it
+	// stands when that was not looked into.
 	Integrity error
 	// Artifact is nil when the payload names the artifact: same digest, media
 	// type and size (VER-02).
 	Artifact error
-	// Unexamined: no signature was checked and the payload not read, since
-	// the chain leads to none of the trust stores ([Examiner.AnchoredOnly]).
-	// Integrity is nil then as far as form goes; no judgement of such facts
-	// is ever Verified.
-	Unexamined bool
-
-	chain  *chainEntry // what Chain is of
-	plugin pluginAttributes
+	chain    *chainEntry // what Chain is of
+	plugin   pluginAttributes
 }
+
+// ErrUnexamined is the Integrity of Facts whose envelope and chain have the
+// right form and lead to none of the trust stores ([Examiner.AnchoredOnly]): no
+// signature was checked and the payload not read. No judgement of such facts is
+// ever Verified.
+var ErrUnexamined = errors.New("the signature was not checked: its certificate chain leads to no trust store")
+
+// unexamined: nothing is wrong with the form, and nothing else is known.
+func (f *Facts) unexamined() bool { return f.Integrity == ErrUnexamined }
 
 // interval is the time in which every certificate of a chain is valid.
 type interval struct{ from, to time.Time }
@@ -82,7 +86,8 @@ type Examiner struct {
 	// loaded. Nil: everything is examined.
 	AnchoredOnly func(envelope.Scheme) bool
 
-	// checks counts signature checks, for tests and benchmarks; nil: not counted.
+	// checks counts signature checks: limits.ChecksInVain is held against it.
+	// Nil: not counted.
 	checks *atomic.Int64
 }
 
@@ -100,7 +105,7 @@ func (x *Examiner) Examine(mediaType string, data []byte, a shuin.Artifact) *Fac
 		stores = x.Anchors(f.Envelope.Scheme)
 	}
 	f.plugin = readPluginAttributes(f.Envelope)
-	if f.Integrity = x.integrity(f, stores); f.Integrity != nil || f.Unexamined {
+	if f.Integrity = x.integrity(f, stores); f.Integrity != nil {
 		return f
 	}
 	f.Payload, f.Artifact = payloadOf(f.Envelope, a)
@@ -125,8 +130,8 @@ func (x *Examiner) integrity(f *Facts, stores []*trust.Store) error {
 		return tampered("check signature algorithm", fmt.Errorf("the signing certificate's key makes %s, the envelope says %s", want, f.Envelope.Algorithm))
 	}
 	f.Chain, f.chain = entry.certs, entry
-	if f.Unexamined = strangers; strangers {
-		return nil
+	if strangers {
+		return ErrUnexamined
 	}
 	x.count()
 	if err := f.Envelope.VerifySignature(leaf.PublicKey); err != nil {

@@ -129,7 +129,7 @@ func (j *judging) run() {
 	if j.dead {
 		return
 	}
-	if j.Facts.Unexamined {
+	if j.Facts.unexamined() {
 		j.unexamined()
 		return
 	}
@@ -150,6 +150,10 @@ func (j *judging) run() {
 	} else {
 		j.want(WantPlugin, j.Plugin == nil)
 	}
+	named := j.Facts.plugin.Name != ""
+	if !named && !j.dead {
+		j.identity() // before anything is spent on the timestamps of others
+	}
 	if due {
 		j.timestampToken()
 	}
@@ -159,7 +163,7 @@ func (j *judging) run() {
 	if j.plugin(); j.dead {
 		return
 	}
-	if !j.can(CapabilityTrustedIdentity) {
+	if named && !j.can(CapabilityTrustedIdentity) {
 		j.identity()
 	}
 	if due && !j.dead {
@@ -177,7 +181,7 @@ func (j *judging) run() {
 
 // integrity is what the facts say of it (VER-01), or that they do not.
 func (j *judging) integrity() {
-	if j.Facts.Integrity == nil && j.Facts.Unexamined {
+	if j.Facts.unexamined() {
 		j.set(iIntegrity, shuin.Skipped, nil)
 		return
 	}

@@ -3,8 +3,10 @@ package verify_test
 import (
 	"context"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 	"github.com/shuin/shuin"
@@ -50,10 +52,26 @@ func TestNoSignatureOfAStrangerIsCheckedWhereAuthenticityIsEnforced(t *testing.T
 			if c := check(t, r, shuin.CheckIntegrity); (c.Outcome == shuin.Passed) != checked || (c.Outcome == shuin.Skipped) == checked {
 				t.Errorf("integrity is reported as %s", c.Outcome)
 			}
-			if !checked && (r.Signatures[0].Signer == nil || r.Signatures[0].SigningTime != nil) {
+			if !checked && (r.Signatures[0].Signer != nil || r.Signatures[0].SigningTime != nil) {
 				t.Errorf("the report says %+v", r.Signatures[0])
 			}
 		})
+	}
+}
+
+// A genuine certificate under somebody else's root of the same name: nobody
+// knows whether its owner signed.
+func TestTheReportNamesNoSignerWhoseSignatureWasNotChecked(t *testing.T) {
+	s := newScene(t)
+	o := chainOptions()
+	o.Family = 77
+	fake := shuintest.MustChain(o)
+	s.chain = withDER(signingChain, append(append([][]byte{}, signingChain.DER[:3]...), fake.DER[3]))
+	s.stores.certs["ca:acme"] = []*x509.Certificate{signingChain.Root()}
+	r := s.run(t.Context())
+	want(t, r, shuin.NotVerified, shuin.CodeUntrusted, shuin.CheckAuthenticity)
+	if signer := r.Signatures[0].Signer; signer != nil {
+		t.Errorf("the report names %q", signer.Subject)
 	}
 }
 
@@ -97,8 +115,8 @@ func TestUnexaminedFactsAreNeverVerified(t *testing.T) {
 		}
 		x := &verify.Examiner{AnchoredOnly: func(envelope.Scheme) bool { return true }}
 		f := x.Examine(sig.EnvelopeMediaType, sig.Envelope, s.artifact)
-		if !f.Unexamined {
-			t.Fatal("examined")
+		if f.Integrity != verify.ErrUnexamined {
+			t.Fatalf("integrity: %v", f.Integrity)
 		}
 		for _, stores := range [][]*trust.Store{nil, {acme}} {
 			j := verify.Judge(&verify.Case{Facts: f, Statement: &doc.Statements[0], Now: now, Anchors: verify.Anchors{Stores: stores}})
@@ -211,5 +229,61 @@ func TestAPluginNobodyAskedForChecksNothing(t *testing.T) {
 		Plugin: &verify.PluginEvidence{Version: "1.0.0", Capabilities: []string{verify.CapabilityTrustedIdentity, verify.CapabilityRevocationCheck}}})
 	if j.Result != shuin.NotVerified || shuin.CodeOf(j.Err) != shuin.CodeUntrusted {
 		t.Errorf("%s: %v", j.Result, j.Err)
+	}
+}
+
+// Ninety-nine good signatures of another team, each with a timestamp, must not
+// use up what one artifact is worth.
+func TestHonestTimestampsOfOthersDoNotHideTheGoodSignature(t *testing.T) {
+	s := newScene(t)
+	s.stamped(now.Add(-time.Hour), nil)
+	mine := s.signature()
+	other, err := signingChain.NewLeaf(shuintest.ChainOptions{NotBefore: begin, NotAfter: end, Family: 3,
+		Subject: pkix.Name{Country: []string{"JP"}, Province: []string{"Tokyo"}, Organization: []string{"Example"}, CommonName: "another team"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.chain = other
+	s.list = &listed{found: append(repeated(s.signature(), limits.Signatures-1), mine)}
+	r := s.run(t.Context())
+	want(t, r, shuin.Verified, "", "")
+	if check(t, r, shuin.CheckAuthenticTimestamp).Outcome != 0 || check(t, r, shuin.CheckAuthenticity).Outcome != shuin.Failed {
+		t.Error("the timestamp of somebody who is not trusted was looked at")
+	}
+}
+
+// What a timestamp costs counts: a good one what it took, a bad one the most
+// that it may have taken.
+func TestTheWorkSpentOnTimestampsIsBounded(t *testing.T) {
+	const most = limits.ChecksInVain * limits.Signatures
+	revokedSigner := func(s *scene) {
+		s.issue(func(o *shuintest.ChainOptions) { o.CRL = []string{"http://crl.example/a"} })
+		s.verifier.Revocation = &responders{answer: all(revoked)}
+	}
+	for name, tt := range map[string]struct {
+		spoil  func(*scene)
+		token  func(*shuintest.Token)
+		judged int
+	}{
+		"good tokens of three certificates": {revokedSigner, nil, limits.Signatures},
+		"good tokens of five certificates": {func(s *scene) {
+			revokedSigner(s)
+			s.tsa = shuintest.MustChain(shuintest.ChainOptions{Length: 5, NotBefore: begin, NotAfter: end, Family: 9, Timestamping: true})
+		}, nil, most/(4+6) + 1},
+		"TSA-03 tokens of other signatures": {func(*scene) {}, func(t *shuintest.Token) { t.Imprint = make([]byte, len(t.Imprint)) }, most/(4+limits.ChainLength) + 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newScene(t)
+			tt.spoil(s)
+			s.stamped(now.Add(-time.Hour), func(tsa *shuintest.TSA) { tsa.Mutate = tt.token })
+			s.list = &listed{found: repeated(s.signature(), limits.Signatures)}
+			r := s.run(t.Context())
+			if r.Result != shuin.NotVerified || len(r.Signatures) != tt.judged {
+				t.Errorf("%s after %d signatures, want %d: %v", r.Result, len(r.Signatures), tt.judged, r.Err)
+			}
+			if limited := shuin.CodeOf(r.Err) == shuin.CodeLimit; limited != (tt.judged < limits.Signatures) {
+				t.Errorf("reason %v", r.Err)
+			}
+		})
 	}
 }

@@ -124,7 +124,9 @@ func judgeOCSP(resp *ocsp.Response, responder *x509.Certificate, now, at time.Ti
 		return unavailable("ocsp", fmt.Errorf("ocsp response was good until %s", stamp(resp.NextUpdate)))
 	case early(resp.ThisUpdate, now):
 		return unavailable("ocsp", fmt.Errorf("ocsp response is of %s, which is to come", stamp(resp.ThisUpdate)))
-	case responder != nil && (now.Before(responder.NotBefore) || now.After(responder.NotAfter)):
+	case responder != nil && early(responder.NotBefore, now):
+		return unavailable("ocsp", fmt.Errorf("ocsp responder certificate %q is valid from %s", responder.Subject, stamp(responder.NotBefore)))
+	case responder != nil && now.After(responder.NotAfter):
 		return unavailable("ocsp", malformed("", fmt.Errorf("ocsp responder certificate %q is not valid now", responder.Subject)))
 	}
 	r := Revocation{Method: "ocsp", NextUpdate: resp.NextUpdate}

@@ -1,6 +1,7 @@
 package verify_test
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/rand"
 	"crypto/rsa"
@@ -117,12 +118,17 @@ func TestOCSPResponsesAreJudged(t *testing.T) {
 func TestREV04AnAnswerIsAboutTheCertificatesOwnIssuer(t *testing.T) {
 	leaf, issuer := signingChain.Certs[0], signingChain.Certs[1]
 	renamed := shuintest.MustChain(shuintest.ChainOptions{Length: 4, NotBefore: begin, NotAfter: end, CA: "Renamed"}).Certs[1]
+	rekeyed := shuintest.MustChain(shuintest.ChainOptions{Length: 4, NotBefore: begin, NotAfter: end, Family: 55}).Certs[1]
+	if !bytes.Equal(rekeyed.RawSubject, issuer.RawSubject) || bytes.Equal(renamed.RawSubject, issuer.RawSubject) {
+		t.Fatal("the test's issuers are not what it takes them for")
+	}
 	for name, tt := range map[string]struct {
 		about  *x509.Certificate
 		status verify.Status
 	}{
 		"its own":      {issuer, verify.StatusGood},
 		"another name": {renamed, verify.StatusUnavailable},
+		"another key":  {rekeyed, verify.StatusUnavailable},
 		"another CA":   {otherChain.Certs[1], verify.StatusUnavailable},
 	} {
 		for _, h := range []crypto.Hash{crypto.SHA1, crypto.SHA256, crypto.SHA384, crypto.SHA512} {
@@ -135,6 +141,41 @@ func TestREV04AnAnswerIsAboutTheCertificatesOwnIssuer(t *testing.T) {
 			if a := verify.EvaluateOCSP(der, leaf, issuer, now, time.Time{}); a.Status != tt.status {
 				t.Errorf("%s, %s: status %d, %v", name, h, a.Status, a.Err)
 			}
+		}
+	}
+}
+
+func TestREV04AnIssuerMayEncloseItsOwnCertificate(t *testing.T) {
+	for level := range 3 {
+		cert, issuer := signingChain.Certs[level], signingChain.Certs[level+1]
+		for name, tt := range map[string]struct {
+			key    crypto.Signer
+			status verify.Status
+		}{
+			"and answer":                {signingChain.Keys[level+1], verify.StatusGood},
+			"and somebody else may not": {otherChain.Keys[level+1], verify.StatusUnavailable},
+		} {
+			der, err := ocsp.CreateResponse(issuer, issuer, ocsp.Response{
+				Status: ocsp.Good, SerialNumber: cert.SerialNumber, ThisUpdate: now, NextUpdate: now.Add(time.Hour), Certificate: issuer,
+			}, tt.key)
+			if err != nil {
+				t.Fatal(err)
+			}
+			a := verify.EvaluateOCSP(der, cert, issuer, now, time.Time{})
+			if a.Status != tt.status || a.Responder != nil {
+				t.Errorf("level %d %s: status %d, responder %v: %v", level, name, a.Status, a.Responder, a.Err)
+			}
+		}
+	}
+}
+
+func TestREV04AResponderOfAClockThatIsAheadOfOursIsNotBad(t *testing.T) {
+	for ahead, status := range map[time.Duration]verify.Status{limits.ClockSkew: verify.StatusGood, limits.ClockSkew + time.Second: verify.StatusUnavailable} {
+		r := newResponder()
+		r.Delegate = shuintest.NewDelegate(signingChain, 1, true, func(c *x509.Certificate) { c.NotBefore, c.NotAfter = now.Add(ahead), end })
+		a := verify.EvaluateOCSP(ocspOf(t, r), signingChain.Certs[0], signingChain.Certs[1], now, time.Time{})
+		if a.Status != status || shuin.CodeOf(a.Err) == shuin.CodeMalformed {
+			t.Errorf("valid in %s: status %d, code %s: %v", ahead, a.Status, shuin.CodeOf(a.Err), a.Err)
 		}
 	}
 }

@@ -24,11 +24,11 @@ func signatureReport(s shuin.Signature, facts *Facts, j *Judgement) shuin.Signat
 	}
 	e := facts.Envelope
 	out.Scheme, out.Algorithm = string(e.Scheme), e.Algorithm.String()
-	if facts.chain != nil {
+	if facts.chain != nil && !facts.unexamined() {
 		signer := facts.chain.signer // a copy: the chain may be shared by others
 		out.Signer = &signer
 	}
-	if facts.Integrity != nil || facts.Unexamined {
+	if facts.Integrity != nil {
 		return out // the rest is nobody's word
 	}
 	if e.Scheme == envelope.SchemeSigningAuthority {
