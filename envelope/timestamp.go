@@ -81,17 +81,20 @@ func ParseTimestamp(token, signature []byte, roots []*x509.Certificate) (ts *Tim
 // Differs from upstream: it takes both.
 func checkAccuracy(a tspclient.Accuracy) error {
 	const most = limits.TSAAccuracy
-	switch {
-	case a.Seconds < 0 || a.Milliseconds < 0 || a.Microseconds < 0:
+	if a.Seconds < 0 || a.Milliseconds < 0 || a.Microseconds < 0 {
 		return bad("TSA-03", "timestamp token has a negative accuracy")
-	case int64(a.Seconds) > int64(most/time.Second) || int64(a.Milliseconds) > int64(most/time.Millisecond) ||
-		int64(a.Microseconds) > int64(most/time.Microsecond):
-		// Each by itself first: as nanoseconds they could overflow.
-	case time.Duration(a.Seconds)*time.Second+time.Duration(a.Milliseconds)*time.Millisecond+
-		time.Duration(a.Microseconds)*time.Microsecond <= most:
-		return nil
 	}
-	return tooMuch("TSA-04", "timestamp token states an accuracy of more than %s", most)
+	left := time.Duration(most)
+	for _, part := range []struct {
+		n    int
+		unit time.Duration
+	}{{a.Seconds, time.Second}, {a.Milliseconds, time.Millisecond}, {a.Microseconds, time.Microsecond}} {
+		if int64(part.n) > int64(left/part.unit) { // multiplied, it could overflow
+			return tooMuch("TSA-04", "timestamp token states an accuracy of more than %s", most)
+		}
+		left -= time.Duration(part.n) * part.unit
+	}
+	return nil
 }
 
 // boundToken refuses what costs too much to verify.

@@ -161,6 +161,10 @@ func checkForeign(e *envelope.Envelope, target shuin.Descriptor, o Options) erro
 		if o.Time.After(c.NotAfter) {
 			return fmt.Errorf("certificate %q expired at %s", c.Subject, c.NotAfter.UTC().Format(time.RFC3339))
 		}
+		// A service may issue a certificate for each signature, by its own clock.
+		if c.NotBefore.After(o.Time.Add(limits.ClockSkew)) {
+			return fmt.Errorf("certificate %q is valid from %s, which is to come", c.Subject, c.NotBefore.UTC().Format(time.RFC3339))
+		}
 	}
 	if err := e.VerifySignature(certs[0].PublicKey); err != nil {
 		return err

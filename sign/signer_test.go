@@ -15,6 +15,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	"github.com/shuin/shuin"
 	"github.com/shuin/shuin/envelope"
+	"github.com/shuin/shuin/internal/limits"
 	"github.com/shuin/shuin/internal/shuintest"
 	"github.com/shuin/shuin/sign"
 )
@@ -362,6 +363,7 @@ func rewritten(change func(target, annotations map[string]any)) func([]byte) []b
 
 func TestPLG07NothingOfAForeignEnvelopeIsBelieved(t *testing.T) {
 	expired := chainOf(func(o *shuintest.ChainOptions) { o.NotAfter = now.Add(-time.Second) })
+	early := chainOf(func(o *shuintest.ChainOptions) { o.NotBefore = now })
 	ended := chainOf(func(o *shuintest.ChainOptions) {
 		o.NotBefore, o.NotAfter = begin.AddDate(-9, 0, 0), begin.AddDate(-8, 0, 0)
 	})
@@ -436,6 +438,12 @@ func TestPLG07NothingOfAForeignEnvelopeIsBelieved(t *testing.T) {
 			}
 		}, shuin.CodePluginFailed},
 		{"a certificate that ended", func(e *enveloper, _ *sign.Signer, _ *sign.Options) { e.env.Chain = expired }, shuin.CodePluginFailed},
+		{"CERT-14 a certificate that is not valid yet, signed with when it will be", func(e *enveloper, _ *sign.Signer, o *sign.Options) {
+			e.env.Chain, o.Time = early, now.Add(-limits.ClockSkew-time.Second)
+		}, shuin.CodePluginFailed},
+		{"a certificate issued for this signature by a clock that is ahead of ours", func(e *enveloper, _ *sign.Signer, o *sign.Options) {
+			e.env.Chain, o.Time = early, now.Add(-limits.ClockSkew)
+		}, ""},
 		{"a timestamp over something else", func(e *enveloper, _ *sign.Signer, _ *sign.Options) {
 			e.env.TSA = newClock(now).tsa
 			e.env.TSA.Mutate = func(k *shuintest.Token) { k.Imprint = make([]byte, len(k.Imprint)) }
@@ -463,7 +471,7 @@ func TestPLG07NothingOfAForeignEnvelopeIsBelieved(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			checkAnnotations(t, got, signing)
+			checkAnnotations(t, got, e.env.Chain)
 			for k, v := range e.notes {
 				if got.Annotations[k] != v {
 					t.Errorf("annotation %s is %q", k, got.Annotations[k])

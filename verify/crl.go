@@ -23,6 +23,9 @@ const (
 )
 
 var (
+	oidCRLDistributionPoints    = asn1.ObjectIdentifier{2, 5, 29, 31}
+	oidAuthorityInfoAccess      = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 1, 1}
+	oidAccessOCSP               = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 48, 1}
 	oidFreshestCRL              = asn1.ObjectIdentifier{2, 5, 29, 46}
 	oidIssuingDistributionPoint = asn1.ObjectIdentifier{2, 5, 29, 28}
 	oidDeltaCRLIndicator        = asn1.ObjectIdentifier{2, 5, 29, 27}

@@ -285,6 +285,95 @@ func TestACRLIsThatOfOneOfTheCertificatesPoints(t *testing.T) {
 	}
 }
 
+// directory is a directory's name, as a distribution point may have one.
+func directory(name string) asn1.RawValue {
+	der, err := asn1.Marshal(pkix.Name{CommonName: name}.ToRDNSequence())
+	if err != nil {
+		panic(err)
+	}
+	return asn1.RawValue{Class: 2, Tag: 4, IsCompound: true, Bytes: der}
+}
+
+// pointing is a leaf of the signing chain with an extension that tells the
+// names of its one distribution point.
+func pointing(tb testing.TB, names ...asn1.RawValue) *shuintest.Chain {
+	tb.Helper()
+	der, err := asn1.Marshal([]point{{Name: pointName{names}}})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return extended(tb, pkix.Extension{Id: asn1.ObjectIdentifier{2, 5, 29, 31}, Value: der})
+}
+
+func extended(tb testing.TB, ext pkix.Extension) *shuintest.Chain {
+	tb.Helper()
+	chain, err := signingChain.NewLeaf(shuintest.ChainOptions{NotBefore: begin, NotAfter: end, Mutate: func(_ int, c *x509.Certificate) {
+		c.ExtraExtensions = append(c.ExtraExtensions, ext)
+	}})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return chain
+}
+
+func TestREV03APointIsTheListsByAnyOfItsNames(t *testing.T) {
+	one, two, address := directory("CRL1"), directory("CRL2"), uri("http://crl.example/1.crl")
+	for name, tt := range map[string]struct {
+		cert, list []asn1.RawValue
+		status     verify.Status
+	}{
+		"the directory's, beside an address": {[]asn1.RawValue{address, one}, []asn1.RawValue{one}, verify.StatusGood},
+		"the directory's, before an address": {[]asn1.RawValue{one, address}, []asn1.RawValue{one}, verify.StatusGood},
+		"the address, behind a directory's":  {[]asn1.RawValue{one, address}, []asn1.RawValue{two, address}, verify.StatusGood},
+		"another directory's":                {[]asn1.RawValue{address, one}, []asn1.RawValue{two}, verify.StatusUnavailable},
+		"the address's bytes as a DNS name":  {[]asn1.RawValue{address}, []asn1.RawValue{{Class: 2, Tag: 2, Bytes: address.Bytes}}, verify.StatusUnavailable},
+	} {
+		leaf := pointing(t, tt.cert...)
+		list, _ := scoped(point{Name: pointName{tt.list}})()
+		if r := verify.EvaluateCRL(parsed(t, list), nil, leaf.Certs[0], leaf.Certs[1], now, now); r.Status != tt.status {
+			t.Errorf("%s: status %d (%v), want %d", name, r.Status, r.Err, tt.status)
+		}
+	}
+}
+
+// A certificate that names a place which nobody can ask is not one that names
+// none.
+func TestREV01ASourceThatCannotBeAskedIsUnavailable(t *testing.T) {
+	access := func(method int, location asn1.RawValue) *shuintest.Chain {
+		der, err := asn1.Marshal([]struct {
+			Method   asn1.ObjectIdentifier
+			Location asn1.RawValue
+		}{{asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 48, method}, location}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return extended(t, pkix.Extension{Id: asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 1, 1}, Value: der})
+	}
+	for name, tt := range map[string]struct {
+		chain *shuintest.Chain
+		named bool
+	}{
+		"a list in a directory":                 {pointing(t, directory("CRL1")), true},
+		"a directory's name before the address": {pointing(t, directory("CRL1"), uri("http://crl.example/1.crl")), true},
+		"a responder in a directory":            {access(1, directory("ocsp")), true},
+		"an issuer's certificate alone":         {access(2, uri("http://ca.example/ca.cer")), false},
+		"nothing":                               {signingChain, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := verify.NamesSource(tt.chain.Certs[0]); got != tt.named {
+				t.Errorf("names a source: %t", got)
+			}
+			s := newScene(t)
+			s.chain, s.identities = tt.chain, []string{anyone}
+			if r := s.run(t.Context()); tt.named {
+				want(t, r, shuin.Undecided, shuin.CodeRevocationUnavailable, shuin.CheckRevocation)
+			} else {
+				want(t, r, shuin.Verified, "", "")
+			}
+		})
+	}
+}
+
 // A list of entries that nobody signed, which would take a gigabyte.
 func TestREV03ACRLIsNotParsedBeforeItsSignatureIsChecked(t *testing.T) {
 	issuer := signingChain.Certs[1]

@@ -89,13 +89,23 @@ func ParseOCSP(response []byte, cert, issuer *x509.Certificate) (*OCSPResponse, 
 		}
 		return nil, malformed("", err)
 	}
-	if (outer == nil) != (resp.Certificate == nil) || outer != nil && !outer.Equal(resp.Certificate) {
-		return nil, malformed("", errors.New("read ocsp response: its certificate reads in two ways"))
+	if err := sameReading(outer, resp.Certificate); err != nil {
+		return nil, malformed("read ocsp response", err)
 	}
 	if outer != nil && bytes.Equal(outer.Raw, issuer.Raw) {
 		outer = nil
 	}
 	return &OCSPResponse{resp, outer}, nil
+}
+
+// sameReading holds the parser to the certificate that outerOCSP checked: its
+// key is the one that counts. Both read by encoding/asn1, so that they differ
+// only if one of them is changed.
+func sameReading(checked, used *x509.Certificate) error {
+	if (checked == nil) != (used == nil) || checked != nil && !checked.Equal(used) {
+		return errors.New("its certificate reads in two ways")
+	}
+	return nil
 }
 
 // Judge says what the response tells at now: StatusGood, StatusRevoked or,

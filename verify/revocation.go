@@ -2,6 +2,7 @@ package verify
 
 import (
 	"crypto/x509"
+	"encoding/asn1"
 	"errors"
 	"fmt"
 	"time"
@@ -13,7 +14,36 @@ import (
 // revocation status can be learnt. The root's own is never asked (REV-01).
 func namesSource(chain []*x509.Certificate) bool {
 	for _, c := range chain[:max(len(chain)-1, 0)] {
-		if len(c.OCSPServer)+len(c.CRLDistributionPoints) > 0 {
+		if NamesSource(c) {
+			return true
+		}
+	}
+	return false
+}
+
+// NamesSource reports whether cert says that its revocation status can be
+// learnt somewhere, an OCSP responder or a CRL distribution point. It may be
+// nowhere that can be asked: then the status is unavailable, not good (REV-01).
+// Differs from upstream: a certificate whose points have no address that
+// crypto/x509 reads, a directory's name for one, counts as without a source
+// there.
+func NamesSource(cert *x509.Certificate) bool {
+	if len(cert.OCSPServer)+len(cert.CRLDistributionPoints) > 0 || hasExtension(cert, oidCRLDistributionPoints) {
+		return true
+	}
+	value := extensionValue(cert.Extensions, oidAuthorityInfoAccess)
+	if value == nil {
+		return false
+	}
+	var places []struct {
+		Method   asn1.ObjectIdentifier
+		Location asn1.RawValue
+	}
+	if err := unmarshalAll(value, &places); err != nil {
+		return true
+	}
+	for _, place := range places {
+		if place.Method.Equal(oidAccessOCSP) {
 			return true
 		}
 	}

@@ -311,7 +311,7 @@ func (r *run) revocation(chain []*x509.Certificate, purpose envelope.Purpose, at
 	found := make([]Revocation, len(chain))
 	for i, c := range chain {
 		found[i].Status = StatusNoSource
-		if i < len(chain)-1 && len(c.OCSPServer)+len(c.CRLDistributionPoints) > 0 {
+		if i < len(chain)-1 && NamesSource(c) {
 			found[i] = unavailable("", errors.New("revocation is not asked for here"))
 		}
 	}

@@ -257,7 +257,7 @@ func (c *Client) redirect(req *http.Request, via []*http.Request) error {
 	first, last := via[0], via[len(via)-1]
 	switch {
 	case len(via) > limits.FetchRedirects:
-		return fmt.Errorf("redirected more than %d times", limits.FetchRedirects)
+		return &shuin.Error{Code: shuin.CodeLimit, Message: fmt.Sprintf("redirected more than %d times", limits.FetchRedirects)}
 	case first.Method != http.MethodGet:
 		return errors.New("a redirect of a POST is not followed")
 	case last.URL.Scheme == "https" && req.URL.Scheme != "https":

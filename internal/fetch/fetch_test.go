@@ -168,6 +168,9 @@ func TestRedirects(t *testing.T) {
 		if (tt.want == "") != (err == nil) || (err != nil && !strings.Contains(err.Error(), tt.want)) {
 			t.Errorf("redirect %s: %v, want %q", name, err, tt.want)
 		}
+		if limited := shuin.CodeOf(err) == shuin.CodeLimit; limited != (name == "for ever") {
+			t.Errorf("redirect %s: code %s; that of a limit is for the limit alone", name, shuin.CodeOf(err))
+		}
 		if err != nil && strings.Contains(err.Error(), "secret") {
 			t.Errorf("redirect %s: the error tells the password: %v", name, err)
 		}

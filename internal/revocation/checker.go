@@ -17,6 +17,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/shuin/shuin"
 	"github.com/shuin/shuin/envelope"
 	"github.com/shuin/shuin/internal/fetch"
 	"github.com/shuin/shuin/internal/limits"
@@ -107,7 +108,11 @@ func (c *Checker) step(format string, args ...any) {
 func (c *Checker) check(ctx context.Context, t times, chain []*x509.Certificate, i int) verify.Revocation {
 	cert, issuer := chain[i], chain[i+1]
 	hasOCSP, hasCRL := len(cert.OCSPServer) > 0, len(cert.CRLDistributionPoints) > 0
-	if !hasOCSP && !hasCRL {
+	switch {
+	case hasOCSP || hasCRL:
+	case verify.NamesSource(cert):
+		return unavailable("", "", errors.New("the certificate names a responder or a crl, at no address that can be asked"))
+	default:
 		return verify.Revocation{Status: verify.StatusNoSource}
 	}
 	if !hasOCSP {
@@ -145,12 +150,16 @@ func unavailable(method, server string, err error) verify.Revocation {
 	return verify.Revocation{Status: verify.StatusUnavailable, Method: method, Server: server, Err: err}
 }
 
-// tooMany bounds the addresses that one certificate makes us try.
+// tooMany bounds the addresses that one certificate makes us try. Where none of
+// those gives an answer, the limit is what decides.
 func tooMany(addresses []string, what string) ([]string, error) {
 	if len(addresses) <= limits.RevocationURLs {
 		return addresses, nil
 	}
-	return addresses[:limits.RevocationURLs], fmt.Errorf("the certificate names %d %s, only the first %d were tried", len(addresses), what, limits.RevocationURLs)
+	return addresses[:limits.RevocationURLs], &shuin.Error{
+		Code:    shuin.CodeLimit,
+		Message: fmt.Sprintf("the certificate names %d %s, only the first %d were tried", len(addresses), what, limits.RevocationURLs),
+	}
 }
 
 // inTurn asks the addresses that a certificate names, in order; the first that

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/shuin/shuin"
 	"github.com/shuin/shuin/envelope"
 	"github.com/shuin/shuin/internal/fetch"
 	"github.com/shuin/shuin/internal/revocation"
@@ -363,9 +364,48 @@ func TestNoMoreAddressesThanTheLimitAreTried(t *testing.T) {
 			}
 		}
 	}})
-	want(t, leaf(t, newChecker(), p, time.Time{}), verify.StatusUnavailable, "crl", "only the first 8")
+	r := leaf(t, newChecker(), p, time.Time{})
+	want(t, r, verify.StatusUnavailable, "crl", "only the first 8")
+	if code := shuin.CodeOf(verifyErr(r)); code != shuin.CodeLimit {
+		t.Errorf("code %s, want that of a limit: it is not an address that could not be reached", code)
+	}
 	if got := len(w.Requests()); got != 16 {
 		t.Errorf("%d requests, want 16", got)
+	}
+}
+
+func TestREV01ACertificateWhosePlacesCannotBeAskedIsUnavailable(t *testing.T) {
+	w := shuintest.NewWorld(t)
+	p := w.MustPKI("a", 0, shuintest.ChainOptions{Mutate: func(level int, c *x509.Certificate) {
+		if level == 0 { // [0] { [0] { [4] {} } }: a directory's name, without an address
+			value := []byte{0x30, 8, 0x30, 6, 0xa0, 4, 0xa0, 2, 0xa4, 0}
+			c.ExtraExtensions = append(c.ExtraExtensions, pkix.Extension{Id: asn1.ObjectIdentifier{2, 5, 29, 31}, Value: value})
+		}
+	}})
+	r := leaf(t, newChecker(), p, time.Time{})
+	want(t, r, verify.StatusUnavailable, "", "no address that can be asked")
+	if len(w.Requests()) != 0 {
+		t.Errorf("requests %q", w.Requests())
+	}
+}
+
+func TestREV02BaseAndDeltaThatAreOutOfStepAreNotBad(t *testing.T) {
+	for name, tt := range map[string]struct {
+		base, delta, from int64
+		status            verify.Status
+	}{
+		"issued together":                    {10, 10, 9, good},
+		"a new base, and the delta lags":     {10, 9, 8, verify.StatusUnavailable},
+		"a base from a cache, behind":        {9, 11, 10, verify.StatusUnavailable},
+		"a delta of two changes to the base": {9, 11, 9, good},
+	} {
+		w, p, c := setup(t, shuintest.NameCRL)
+		d := addDelta(w, p, p.CRL[0])
+		p.CRL[0].Number, d.Number, d.Base = big.NewInt(tt.base), big.NewInt(tt.delta), big.NewInt(tt.from)
+		r := leaf(t, c, p, time.Time{})
+		if r.Status != tt.status || shuin.CodeOf(verifyErr(r)) == shuin.CodeMalformed {
+			t.Errorf("%s: status %d, code %s: %v", name, r.Status, shuin.CodeOf(verifyErr(r)), r.Err)
+		}
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/shuin/shuin"
 	"github.com/shuin/shuin/internal/fetch"
 	"github.com/shuin/shuin/internal/limits"
 	"github.com/shuin/shuin/verify"
@@ -143,7 +142,7 @@ func (c *Checker) kept(point string, now time.Time, issuer *x509.Certificate) *b
 // fetchPoint gets a list and its delta, and keeps them once they are known to
 // be the issuer's and about cert: what somebody on the way put there must not stay.
 func (c *Checker) fetchPoint(ctx context.Context, point string, kept *bundle, now time.Time, cert, issuer *x509.Certificate, timeout time.Duration) (*bundle, error) {
-	named, err := freshestURLs(cert.Extensions)
+	named, err := verify.FreshestCRLs(cert.Extensions)
 	if err != nil {
 		return nil, fmt.Errorf("freshest crl of the certificate: %w", err)
 	}
@@ -185,9 +184,6 @@ func (c *Checker) fetchBundle(ctx context.Context, point string, kept *bundle, n
 	if err != nil {
 		return nil, err
 	}
-	if extension(base.Extensions, oidDeltaCRLIndicator) != nil {
-		return nil, &shuin.Error{Code: shuin.CodeMalformed, Message: fmt.Sprintf("crl from %s is a delta crl", fetch.Redact(point))}
-	}
 	if kept != nil && older(base, kept.base) && current(kept.base, now) && kept.base.CheckSignatureFrom(issuer) == nil {
 		return nil, fmt.Errorf("the list fetched has number %s, an earlier one had %s", base.Number, kept.base.Number)
 	}
@@ -202,7 +198,7 @@ func (c *Checker) fetchBundle(ctx context.Context, point string, kept *bundle, n
 // certificate. Their addresses hold the same list: the first that answers is
 // taken. Without a delta CRL that is named there is no answer (REV-02).
 func (c *Checker) fetchDelta(ctx context.Context, base *x509.RevocationList, named []string, issuer *x509.Certificate, timeout time.Duration) (*x509.RevocationList, error) {
-	urls, err := freshestURLs(base.Extensions)
+	urls, err := verify.FreshestCRLs(base.Extensions)
 	if err != nil {
 		return nil, fmt.Errorf("freshest crl of the base crl: %w", err)
 	}

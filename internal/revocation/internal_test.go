@@ -40,7 +40,7 @@ func FuzzCRLCacheFile(f *testing.F) {
 		if err != nil {
 			return
 		}
-		_, _ = freshestURLs(b.base.Extensions)
+		_, _ = verify.FreshestCRLs(b.base.Extensions)
 		_, _ = nextPublish(b.base.Extensions)
 		_ = verify.EvaluateCRL(b.base, b.delta, chain.Leaf(), issuer, time.Now(), time.Time{})
 		again, err := b.marshal()
