@@ -20,10 +20,12 @@ func TestVectorsAreWhatTheGeneratorMakes(t *testing.T) {
 		if err != nil || d.IsDir() {
 			return err
 		}
-		n++
 		rel, err := filepath.Rel(made, path)
 		if err != nil {
 			return err
+		}
+		if filepath.Dir(rel) != "." {
+			n++
 		}
 		want, err := os.ReadFile(path)
 		if err != nil {

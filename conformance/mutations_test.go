@@ -224,8 +224,8 @@ func TestChainMutationsAreDecidedAlike(t *testing.T) {
 	}
 }
 
-// OCSP answers and CRLs with bytes changed: both sides find the same status for
-// each certificate.
+// OCSP answers and CRLs with bytes changed, and CRLs that say something else and
+// are signed again: both sides find the same status for each certificate.
 func TestRevocationMutationsAreDecidedAlike(t *testing.T) {
 	classes, r := classesOf(t, "revocation"), rand.New(rand.NewPCG(*seed, 5))
 	var answers map[string]answerJSON
@@ -236,6 +236,7 @@ func TestRevocationMutationsAreDecidedAlike(t *testing.T) {
 		t.Fatal(err)
 	}
 	client := &fetch.Client{AllowPrivateAddresses: true, Proxy: http.ProxyURL(proxy)}
+	keys := publicKeys(t)
 	var list differences
 	loadJSON(t, differencesFile, &list)
 	vectors := slices.DeleteFunc(vectorsOf(t, "revocation"), func(v *vector) bool {
@@ -248,19 +249,23 @@ func TestRevocationMutationsAreDecidedAlike(t *testing.T) {
 	for range *mutations / 2 {
 		v := vectors[r.IntN(len(vectors))]
 		in := input[revocationCase](t, v)
-		answers = map[string]answerJSON{}
-		for _, address := range slices.Sorted(maps.Keys(in.Answers)) {
-			a := in.Answers[address]
-			if len(a.Body) > 0 && r.IntN(2) == 0 {
-				a.Body = mutateBytes(&tape{randomProgram(r)[:4]}, a.Body)
-			}
-			answers[address] = a
-		}
-		in.Answers = answers
 		chain, err := parseCertificates(in.Chain)
 		if err != nil {
 			t.Fatal(err)
 		}
+		answers = map[string]answerJSON{}
+		for _, address := range slices.Sorted(maps.Keys(in.Answers)) {
+			a := in.Answers[address]
+			switch how := r.IntN(6); {
+			case len(a.Body) == 0:
+			case how == 0:
+				a.Body = mutateBytes(&tape{randomProgram(r)[:4]}, a.Body)
+			case how < 4:
+				a.Body = mutateCRL(&tape{randomProgram(r)}, a.Body, chain, keys)
+			}
+			answers[address] = a
+		}
+		in.Answers = answers
 		checker := &revocation.Checker{HTTP: client}
 		var ours, theirs error
 		for i, f := range checker.Check(t.Context(), chain, envelope.CodeSigning, v.Now, in.At) {

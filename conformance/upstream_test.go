@@ -282,7 +282,13 @@ func upstreamIdentity(in identityCase) error {
 	return upstreamPolicy(policyCase{Type: "oci", Document: string(identityDocument(in.TrustedIdentities))})
 }
 
-func upstreamRevocation(ctx context.Context, in revocationCase) error {
+func upstreamRevocation(ctx context.Context, in revocationCase) (err error) {
+	// It panics on a base or delta CRL without a number.
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("notation-core-go panics: %v", p)
+		}
+	}()
 	certs, err := parseCertificates(in.Chain)
 	if err != nil {
 		return err

@@ -158,9 +158,14 @@ func input[T any](tb testing.TB, v *vector) T {
 // loadVectors reads every vector, in the order of their ids.
 func loadVectors(tb testing.TB) []*vector {
 	tb.Helper()
+	return loadVectorsOf(tb, vectorDir)
+}
+
+func loadVectorsOf(tb testing.TB, dir string) []*vector {
+	tb.Helper()
 	var all []*vector
-	err := filepath.WalkDir(vectorDir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() || filepath.Dir(path) == filepath.Clean(vectorDir) {
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || filepath.Dir(path) == filepath.Clean(dir) {
 			return err
 		}
 		data, err := os.ReadFile(path)

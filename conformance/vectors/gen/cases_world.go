@@ -55,6 +55,7 @@ type list struct {
 	entries  []x509.RevocationListEntry
 	breakSig bool
 	unknown  bool
+	scope    *asn1.RawValue // issuing distribution point
 }
 
 func crl(entries ...x509.RevocationListEntry) *list {
@@ -77,6 +78,9 @@ func (l *list) der() []byte {
 	}
 	if l.unknown {
 		t.ExtraExtensions = append(t.ExtraExtensions, pkix.Extension{Id: asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 99999, 8}, Critical: true, Value: []byte{5, 0}})
+	}
+	if l.scope != nil {
+		t.ExtraExtensions = append(t.ExtraExtensions, pkix.Extension{Id: oidScope, Critical: true, Value: must(asn1.Marshal(*l.scope))})
 	}
 	if l.freshest {
 		uri := asn1.RawValue{Class: asn1.ClassContextSpecific, Tag: 6, Bytes: []byte(deltaURL)}
@@ -141,9 +145,12 @@ func revocationCases(b *book) {
 	b.revocation("REV-02/second-point-good", "the first distribution point fails, the second answers", "good", chain(two), map[string]answer{crlURL: {Status: 404}, crl2URL: {Body: crl().der()}}, nil)
 	b.revocation("REV-02/second-point-revoked", "the first distribution point fails, the second says revoked", "revoked", chain(two), map[string]answer{crlURL: {Status: 404}, crl2URL: {Body: crl(revoked(two, 1, was)).der()}}, nil)
 	b.revocation("REV-02/no-point-answers", "no distribution point answers", "unavailable", chain(two), map[string]answer{crlURL: {Status: 404}, crl2URL: {Status: 500}}, nil)
-	wrongNumber := delta()
-	wrongNumber.number = 5
-	b.revocation("REV-02/delta-not-newer", "a delta CRL whose number is not above the base's", "unavailable", chain(l), bundle(base(), wrongNumber), nil, "REV-03")
+	same := delta()
+	same.number = 5
+	b.revocation("REV-02/delta-of-the-bases-number", "a delta CRL issued together with the base, under the same number (RFC 5280 section 5.2.3): nothing was added", "good", chain(l), bundle(base(), same), nil)
+	older := delta()
+	older.number, older.delta = 4, 3
+	b.revocation("REV-02/delta-older-than-the-base", "a delta CRL whose number is below the base's", "unavailable", chain(l), bundle(base(), older), nil, "REV-03")
 	later := delta()
 	later.number, later.delta = 9, 8
 	b.revocation("REV-02/delta-for-newer-base", "a delta CRL for a base newer than ours", "unavailable", chain(l), bundle(base(), later), nil, "REV-03")

@@ -82,7 +82,28 @@ type coseDraft struct {
 	timestamp    func(sig []byte) []byte
 }
 
+// protectChain moves the chain of every COSE envelope into the protected
+// header, before it is signed: what else is decided must not depend on it.
+var protectChain bool
+
+func (d *coseDraft) moveChain() {
+	for _, it := range d.protected {
+		if it.key == 33 {
+			return // the case is about that
+		}
+	}
+	for _, it := range d.unprotected {
+		if it.key == 33 {
+			d.protected = append(d.protected, it)
+		}
+	}
+	d.unprotected = dropItem(d.unprotected, 33)
+}
+
 func (d *coseDraft) build() []byte {
+	if protectChain && d.protectedRaw == nil {
+		d.moveChain()
+	}
 	protected := d.protectedRaw
 	if protected == nil {
 		protected = cborMap(d.protected, d.keepOrder)

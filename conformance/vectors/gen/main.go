@@ -10,7 +10,9 @@ package main
 
 import (
 	"bytes"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"flag"
 	"fmt"
 	"log"
@@ -101,6 +103,7 @@ func (b *book) write(dir string) error {
 
 func main() {
 	out := flag.String("out", "vectors/v1", "directory to write to; vectors no longer made are removed from it")
+	flag.BoolVar(&protectChain, "protected-chain", false, "put the chain of COSE envelopes into the protected header (for tests; not for v1)")
 	flag.Parse()
 	log.SetFlags(0)
 	b := &book{vectors: map[string]*vector{}}
@@ -124,7 +127,30 @@ func main() {
 	policyFileCases(b)
 	referrersCases(b)
 	timestampingCases(b)
+	boundCases(b)
+	scopeCases(b)
+	linkCases(b)
 	if err := b.write(*out); err != nil {
 		log.Fatal(err)
 	}
+	if err := writeKeys(filepath.Join(*out, "keys.pem")); err != nil {
+		log.Fatal(err)
+	}
+}
+
+// writeKeys writes every private key that was used, so that others can sign
+// what they change.
+func writeKeys(path string) error {
+	var names []string
+	for n := range keyCache {
+		names = append(names, n)
+	}
+	sort.Strings(names)
+	var b bytes.Buffer
+	for _, n := range names {
+		if err := pem.Encode(&b, &pem.Block{Type: "PRIVATE KEY", Bytes: must(x509.MarshalPKCS8PrivateKey(keyCache[n].Signer))}); err != nil {
+			return err
+		}
+	}
+	return os.WriteFile(path, b.Bytes(), 0o644)
 }

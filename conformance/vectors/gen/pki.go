@@ -81,7 +81,7 @@ func newKey(name string) *key {
 }
 
 func rsaKey(kind, which string) *rsa.PrivateKey {
-	bits := map[string]int{"rsa1024": 1024, "rsa2048": 2048, "rsa3072": 3072, "rsa4096": 4096}[kind]
+	bits := map[string]int{"rsa1024": 1024, "rsa2041": 2041, "rsa2048": 2048, "rsa2048e": 2048, "rsa3072": 3072, "rsa4096": 4096}[kind]
 	n := len(which) // "", "x", "xx": the first, second and third of that size
 	for rest := rsaKeys; ; {
 		var block *pem.Block
@@ -90,7 +90,7 @@ func rsaKey(kind, which string) *rsa.PrivateKey {
 			log.Fatalf("keys.pem has no %s/%s", kind, which)
 		}
 		k := must(x509.ParsePKCS8PrivateKey(block.Bytes)).(*rsa.PrivateKey)
-		if k.N.BitLen() != bits {
+		if k.N.BitLen() != bits || (k.E != 65537) != (kind == "rsa2048e") {
 			continue
 		}
 		if n == 0 {
@@ -304,7 +304,7 @@ func chainOf(kind string) []*cert {
 	switch kind {
 	case "p256":
 		return []*cert{leaf, issuing, rootCA}
-	case "rsa2048", "rsa3072", "rsa4096":
+	case "rsa2041", "rsa2048", "rsa3072", "rsa4096":
 		return []*cert{leafSpec(newKey(kind), "Example Signer").issue(issuing), issuing, rootCA}
 	}
 	return []*cert{leafSpec(newKey(kind+"/leaf"), "Example Signer").issue(issuing), issuing, rootCA}

@@ -109,7 +109,7 @@ var coseAlg = map[string]int{"PS256": -37, "PS384": -38, "PS512": -39, "ES256": 
 // withKey gives the scene a leaf of another kind and the algorithm that goes with it.
 func (s *scene) withKey(kind string) *scene {
 	s.chain = chainOf(kind)
-	s.alg = map[string]string{"p256": "ES256", "p384": "ES384", "p521": "ES512", "rsa2048": "PS256", "rsa3072": "PS384", "rsa4096": "PS512"}[kind]
+	s.alg = map[string]string{"p256": "ES256", "p384": "ES384", "p521": "ES512", "rsa2041": "PS256", "rsa2048": "PS256", "rsa3072": "PS384", "rsa4096": "PS512"}[kind]
 	s.hash = map[string]crypto.Hash{"256": crypto.SHA256, "384": crypto.SHA384, "512": crypto.SHA512}[s.alg[2:]]
 	return s
 }
