@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"fmt"
@@ -62,6 +63,9 @@ func linkCases(b *book) {
 	fakeRoot := caSpec(newKey("p256/fake-root"), "Example Root").issue(nil)
 	second := caSpec(newKey("p256/second"), "Second CA").issue(issuing)
 	forged := caSpec(newKey("p256/second"), "Second CA").issue(fake)
+	der := append([]byte(nil), rootCA.Raw...)
+	der[len(der)-1] ^= 1
+	brokenRoot := &cert{Certificate: must(x509.ParseCertificate(der)), key: rootCA.key}
 	signer := func() *spec { return leafSpec(newKey("p256/leaf"), "Example Signer") }
 	b.each(func(f string) {
 		with := func(chain ...*cert) *scene { s := good(f); s.chain = chain; return s }
@@ -76,5 +80,18 @@ func linkCases(b *book) {
 		} {
 			b.refuse("CERT-11/"+c.id+"-"+f, c.title, "", certBad, with(c.chain...), "VER-03")
 		}
+		// The anchor is the intermediate: the chain above it has to hold too.
+		s := with(leaf, issuing, fakeRoot)
+		s.stores["ca:example"] = []*cert{issuing}
+		b.refuse("CERT-11/unlinked-above-the-anchor-"+f, "the trusted intermediate was not signed by the root that follows", "", certBad, s, "CERT-10", "VER-03")
+		s = with(leaf, issuing, brokenRoot)
+		s.stores["ca:example"] = []*cert{issuing}
+		b.refuse("CERT-11/root-does-not-sign-itself-"+f, "the root's own signature is broken; the intermediate is trusted", "", certBad, s, "CERT-10", "VER-03")
+		// What is remembered of a genuine chain must not speak for another leaf.
+		s = with(signer().issue(fake), issuing, rootCA)
+		other := good(f)
+		other.target = `{"mediaType":"` + artifact.MediaType + `","digest":"` + digestOf([]byte("other")) + `","size":5}`
+		s.in.Signatures = []envelopeFile{fileOf(s.mediaType(), other.envelope()), fileOf(s.mediaType(), s.envelope())}
+		b.refuse("CERT-11/leaf-unlinked-after-a-genuine-one-"+f, "a genuine signature of another artifact, then one whose leaf was signed by a namesake of its issuer", "", certBad, s, "VER-03")
 	})
 }
