@@ -38,7 +38,8 @@ func (a *app) failure(ctx context.Context, repo target, scope string, report *sh
 			scope+"@"+report.Artifact.Digest().String(), policy.Help)
 		e.Err = nil
 	default:
-		if code != shuin.CodeLimit && code != shuin.CodeTagMoved && report.Result != shuin.Undecided && judged(report) {
+		var tag *tagError
+		if code != shuin.CodeLimit && code != shuin.CodeTagMoved && !errors.As(report.Err, &tag) && report.Result != shuin.Undecided && judged(report) {
 			e.Message = fmt.Sprintf("signature verification failed for all the signatures associated with %s", report.Artifact)
 			e.Err = nil
 		}

@@ -17,6 +17,11 @@ type tagCheck struct {
 	err  error
 }
 
+// tagError is that the tag could not be looked up: no signature's fault.
+type tagError struct{ error }
+
+func (e *tagError) Unwrap() error { return e.error }
+
 // startTagCheck begins the look-up; nil where there is nothing to check.
 func (a *app) startTagCheck(ctx context.Context, repo target, ref shuin.Reference) *tagCheck {
 	if a.asNotation() || ref.Tag == "" || ref.Digest == "" {
@@ -54,7 +59,7 @@ func (c *tagCheck) judge(report *shuin.Report) {
 	case code == shuin.CodeNotFound:
 		moved.Message = fmt.Sprintf("tag %s names nothing any more", c.ref.Tag)
 	default:
-		report.Err = fmt.Errorf("look up tag %s: %w", c.ref.Tag, c.err)
+		report.Err = &tagError{fmt.Errorf("look up tag %s: %w", c.ref.Tag, c.err)}
 		report.Result = shuin.NotVerified
 		if code.Undecided() {
 			report.Result = shuin.Undecided

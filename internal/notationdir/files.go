@@ -36,6 +36,12 @@ func (e errIrregular) Error() string {
 	return fmt.Sprintf("%q is not a regular file (symlinks are not supported)", e.path)
 }
 
+// errUnseen is a file that could not even be looked at; it holds
+// fs.ErrNotExist where there is none.
+type errUnseen struct{ error }
+
+func (e errUnseen) Unwrap() error { return e.error }
+
 // tooLarge is a file over its bound.
 func tooLarge(path string, max int64) error {
 	return &shuin.Error{Code: shuin.CodeLimit, Message: fmt.Sprintf("%s is larger than %d bytes", path, max)}
@@ -46,7 +52,7 @@ func tooLarge(path string, max int64) error {
 func readFile(path string, max int64) ([]byte, error) {
 	before, err := os.Lstat(path)
 	if err != nil {
-		return nil, err
+		return nil, errUnseen{err}
 	}
 	if !before.Mode().IsRegular() {
 		return nil, errIrregular{path}
@@ -94,8 +100,9 @@ func writeFile(path string, data []byte, perm fs.FileMode) error {
 
 // createFile makes a new file, whole or not at all, and its directory. An
 // existing path of whatever kind is an error that holds fs.ErrExist. Until it
-// is whole it lies in the configuration directory: every file in a trust store
-// is trusted, a half-written or left-over one too.
+// is whole it lies in the configuration directory, since every file in a trust
+// store is trusted, a half-written or left-over one too; beside its place only
+// where mounts leave no other.
 func (d Dir) createFile(path string, data []byte, perm fs.FileMode) error {
 	dir := filepath.Dir(path)
 	if err := os.MkdirAll(dir, dirPerm); err != nil {
@@ -105,9 +112,17 @@ func (d Dir) createFile(path string, data []byte, perm fs.FileMode) error {
 		return &fs.PathError{Op: "open", Path: path, Err: fs.ErrExist}
 	}
 	d.sweep(time.Now())
-	err := createThrough(d.config, path, data, perm)
-	if errors.Is(err, errElsewhere) || errors.Is(err, fs.ErrPermission) { // a mount, or a permission, of its own
-		err = createThrough(filepath.Dir(dir), path, data, perm)
+	return createThroughOneOf([]string{d.config, filepath.Dir(dir), dir}, path, data, perm)
+}
+
+// createThroughOneOf takes the first directory that can be used: any may be a
+// mount of its own, or read-only. The last is the file's own.
+func createThroughOneOf(tmps []string, path string, data []byte, perm fs.FileMode) (err error) {
+	for _, tmp := range tmps {
+		err = createThrough(tmp, path, data, perm)
+		if !errors.Is(err, errElsewhere) && !errors.Is(err, fs.ErrPermission) && !readOnly(err) {
+			return err
+		}
 	}
 	return err
 }

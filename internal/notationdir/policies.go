@@ -120,8 +120,8 @@ func (d Dir) HasPolicy(k PolicyKind) bool {
 	f, err := d.RawPolicy(k)
 	if err != nil {
 		var irregular errIrregular // a directory or symlink is never replaced
-		var looked *fs.PathError   // not even seen: where nothing can be looked up nothing can be written either
-		return !errors.As(err, &irregular) && (!errors.As(err, &looked) || looked.Op != "lstat")
+		var unseen errUnseen       // where nothing can be looked up nothing can be written either
+		return !errors.As(err, &irregular) && !errors.As(err, &unseen)
 	}
 	_, err = k.parse(f.Data)
 	var syntax *policy.SyntaxError

@@ -11,6 +11,12 @@ import (
 // errorNotSameDevice is ERROR_NOT_SAME_DEVICE.
 const errorNotSameDevice syscall.Errno = 17
 
+// errorWriteProtect is ERROR_WRITE_PROTECT.
+const errorWriteProtect = syscall.Errno(19)
+
+// readOnly reports whether a file system takes no files at all.
+func readOnly(err error) bool { return errors.Is(err, errorWriteProtect) }
+
 // crossesDevices reports whether a link or rename would have to copy.
 func crossesDevices(err error) bool { return errors.Is(err, errorNotSameDevice) }
 

@@ -120,3 +120,28 @@ func TestTemporaryFilesOfAKilledProcessAreRemovedLater(t *testing.T) {
 		t.Errorf("the fresh one: %v", err)
 	}
 }
+
+func TestAFileIsMadeWhateverDirectoryCannotBeUsed(t *testing.T) {
+	own := t.TempDir()
+	elsewhere, err := os.MkdirTemp("/dev/shm", "shuin-test-")
+	if err != nil {
+		elsewhere = filepath.Join(own, "missing") // no second file system here: the last case is made all the same
+	}
+	t.Cleanup(func() { os.RemoveAll(elsewhere) })
+	for _, c := range []struct {
+		name string
+		tmps []string
+		ok   bool
+	}{
+		{"the first", []string{own}, true},
+		{"another file system, then the file's own", []string{elsewhere, own}, err == nil},
+	} {
+		path := filepath.Join(own, strings.ReplaceAll(c.name, " ", "-"))
+		if err := createThroughOneOf(c.tmps, path, []byte("x"), 0o600); (err == nil) != c.ok {
+			t.Errorf("%s: %v", c.name, err)
+		}
+		if data, err := os.ReadFile(path); (err == nil && string(data) == "x") != c.ok {
+			t.Errorf("%s: %q, %v", c.name, data, err)
+		}
+	}
+}

@@ -42,8 +42,13 @@ func (a *annotations) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 			key = k
 		}
 		if dec.PeekKind() != '"' {
+			// Null is no annotation; pushers choose it, so it must not spoil the rest.
+			null := dec.PeekKind() == 'n'
 			if err := dec.SkipValue(); err != nil {
 				return err
+			}
+			if null {
+				continue
 			}
 			return errors.New("an annotation is not a string")
 		}

@@ -226,7 +226,7 @@ func tlsFailed(err error) bool {
 // types are not exported.
 func http2Failed(err error) bool {
 	s := err.Error()
-	return strings.HasPrefix(s, "http2: server sent GOAWAY") || strings.HasPrefix(s, "http2: client connection") ||
+	return strings.HasPrefix(s, "http2: server sent GOAWAY") || strings.HasPrefix(s, "http2: client conn") ||
 		strings.HasPrefix(s, "http2: Transport received Server's graceful shutdown GOAWAY") ||
 		strings.HasPrefix(s, "stream error: ") && !strings.Contains(s, "PROTOCOL_ERROR") && !strings.Contains(s, "COMPRESSION_ERROR") && !strings.Contains(s, "FRAME_SIZE_ERROR")
 }

@@ -83,8 +83,11 @@ func (r *Repository) settleIndex(ctx context.Context, subject digest.Digest, des
 		if err != nil {
 			return err
 		}
+		guarded := false
 		if !old.has {
-			err = r.writeIndex(ctx, subject, desc, old, conditional)
+			header := old.condition(conditional)
+			guarded = len(header) > 0
+			err = r.writeIndex(ctx, subject, desc, old, header)
 		}
 		if errors.Is(err, errConflict) {
 			// A registry that refuses although nothing changed does not
@@ -103,7 +106,7 @@ func (r *Repository) settleIndex(ctx context.Context, subject digest.Digest, des
 		if err != nil {
 			return err
 		}
-		lost, err := r.watchIndex(ctx, subject, desc.Digest, time.Since(began))
+		lost, err := r.watchIndex(ctx, subject, desc.Digest, time.Since(began), guarded)
 		if err != nil || !lost {
 			return err
 		}
@@ -115,12 +118,13 @@ func (r *Repository) settleIndex(ctx context.Context, subject digest.Digest, des
 
 // watchIndex waits and looks whether our entry is still there, twice: a writer
 // that had read before us may be slow. took is how long our reading and writing
-// took. Where the registry is known to honour both conditions one look is enough:
-// with one of them alone a writer that makes the index, or one that adds to it,
-// still replaces ours.
-func (r *Repository) watchIndex(ctx context.Context, subject, sig digest.Digest, took time.Duration) (lost bool, err error) {
+// took. Where our write was conditional (guarded) and the registry is known to
+// honour both conditions one look is enough, as far as others write like us: with
+// one of the conditions alone a writer that makes the index, or one that adds to
+// it, still replaces ours.
+func (r *Repository) watchIndex(ctx context.Context, subject, sig digest.Digest, took time.Duration, guarded bool) (lost bool, err error) {
 	looks, wait := 2, min(max(settleMin, settleFactor*took), settleMax)/2
-	if r.facts.get(&r.facts.matches) && r.facts.get(&r.facts.noneMatches) {
+	if guarded && r.facts.get(&r.facts.matches) && r.facts.get(&r.facts.noneMatches) {
 		looks, wait = 1, 0
 	}
 	for range looks {
@@ -171,20 +175,25 @@ func (r *Repository) readIndex(ctx context.Context, subject, sig digest.Digest) 
 	return s, nil
 }
 
-// writeIndex writes old with desc added. errConflict: somebody else was first.
-func (r *Repository) writeIndex(ctx context.Context, subject digest.Digest, desc descriptor, old storedIndex, conditional bool) error {
+// condition is the header under which s may be replaced; empty where there is
+// none or conditional says to send none.
+func (s storedIndex) condition(conditional bool) map[string]string {
+	switch {
+	case !conditional:
+	case s.digest == "":
+		return map[string]string{"If-None-Match": "*"}
+	case s.etag != "" && !strings.HasPrefix(s.etag, "W/"): // RFC 9110 section 13.1.1: strong comparison
+		return map[string]string{"If-Match": s.etag}
+	}
+	return nil
+}
+
+// writeIndex writes old with desc added, under the condition in header. errConflict: somebody else was first.
+func (r *Repository) writeIndex(ctx context.Context, subject digest.Digest, desc descriptor, old storedIndex, header map[string]string) error {
 	op := "write the referrers index " + fallbackTag(subject)
 	body, err := old.index.with(desc)
 	if err != nil {
 		return err
-	}
-	header := map[string]string{}
-	switch {
-	case !conditional:
-	case old.digest == "":
-		header["If-None-Match"] = "*"
-	case old.etag != "" && !strings.HasPrefix(old.etag, "W/"): // RFC 9110 section 13.1.1: strong comparison
-		header["If-Match"] = old.etag
 	}
 	a, err := r.do(ctx, request{
 		op: op, method: http.MethodPut, url: r.at("manifests/" + fallbackTag(subject)), contentType: mediaTypeImageIndex,

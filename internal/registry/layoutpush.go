@@ -11,6 +11,7 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -102,13 +103,21 @@ func (l *Layout) sweep() {
 }
 
 // replace writes a file whole or not at all: a temporary file at the layout's
-// root, synced and renamed.
-func (l *Layout) replace(name string, b []byte, mode fs.FileMode) (err error) {
+// root, synced and renamed; beside the file where blobs are a mount of their own.
+func (l *Layout) replace(name string, b []byte, mode fs.FileMode) error {
+	err := l.replaceThrough("", name, b, mode)
+	if errors.Is(err, syscall.EXDEV) {
+		err = l.replaceThrough(path.Dir(name)+"/", name, b, mode)
+	}
+	return err
+}
+
+func (l *Layout) replaceThrough(dir, name string, b []byte, mode fs.FileMode) (err error) {
 	var random [8]byte
 	if _, err := rand.Read(random[:]); err != nil {
 		return err
 	}
-	tmp := tempPrefix + hex.EncodeToString(random[:]) + tempSuffix
+	tmp := dir + tempPrefix + hex.EncodeToString(random[:]) + tempSuffix
 	f, err := l.root.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 	if err != nil {
 		return err
