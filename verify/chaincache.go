@@ -98,13 +98,6 @@ func (c *ChainCache) store(k chainKey, e *chainEntry) {
 	c.young[k] = e
 }
 
-// len counts entries; one used in both generations counts twice.
-func (c *ChainCache) len() int {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	return len(c.young) + len(c.old)
-}
-
 // What a key is for: a whole chain, or the part of it above the leaf.
 const (
 	wholeChain  = 'c'

@@ -39,7 +39,7 @@ func (a *app) failure(ctx context.Context, repo target, scope string, report *sh
 		e.Err = nil
 	default:
 		var tag *tagError
-		if code != shuin.CodeLimit && code != shuin.CodeTagMoved && !errors.As(report.Err, &tag) && report.Result != shuin.Undecided && judged(report) {
+		if code != shuin.CodeLimit && !errors.As(report.Err, &tag) && report.Result != shuin.Undecided && judged(report) {
 			e.Message = fmt.Sprintf("signature verification failed for all the signatures associated with %s", report.Artifact)
 			e.Err = nil
 		}

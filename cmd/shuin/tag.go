@@ -17,7 +17,7 @@ type tagCheck struct {
 	err  error
 }
 
-// tagError is that the tag could not be looked up: no signature's fault.
+// tagError is a reason that lies in the tag, and in no signature.
 type tagError struct{ error }
 
 func (e *tagError) Unwrap() error { return e.error }
@@ -49,23 +49,25 @@ func (c *tagCheck) judge(report *shuin.Report) {
 		return
 	}
 	<-c.done
-	moved := &shuin.Error{Code: shuin.CodeTagMoved, Hint: fmt.Sprintf(
-		"%s@%s itself verifies: leave the tag out if the digest is what will run", c.ref.Name(), c.ref.Digest)}
+	var err error
+	result := shuin.NotVerified
 	switch code := shuin.CodeOf(c.err); {
 	case c.err == nil && c.now.Digest() == c.ref.Digest:
 		return
 	case c.err == nil:
-		moved.Message = fmt.Sprintf("tag %s names %s now, not %s", c.ref.Tag, c.now.Digest(), c.ref.Digest)
+		err = c.moved(fmt.Sprintf("tag %s names %s now, not %s", c.ref.Tag, c.now.Digest(), c.ref.Digest))
 	case code == shuin.CodeNotFound:
-		moved.Message = fmt.Sprintf("tag %s names nothing any more", c.ref.Tag)
+		err = c.moved(fmt.Sprintf("tag %s names nothing any more", c.ref.Tag))
 	default:
-		report.Err = &tagError{fmt.Errorf("look up tag %s: %w", c.ref.Tag, c.err)}
-		report.Result = shuin.NotVerified
+		err = fmt.Errorf("look up tag %s: %w", c.ref.Tag, c.err)
 		if code.Undecided() {
-			report.Result = shuin.Undecided
+			result = shuin.Undecided
 		}
-		report.VerifiedBy = -1
-		return
 	}
-	report.Result, report.Err, report.VerifiedBy = shuin.NotVerified, moved, -1
+	report.Result, report.Err, report.VerifiedBy = result, &tagError{err}, -1
+}
+
+func (c *tagCheck) moved(message string) error {
+	return &shuin.Error{Code: shuin.CodeTagMoved, Message: message, Hint: fmt.Sprintf(
+		"%s@%s itself verifies: leave the tag out if the digest is what will run", c.ref.Name(), c.ref.Digest)}
 }

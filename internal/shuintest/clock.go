@@ -12,9 +12,6 @@ type Clock struct {
 	now time.Time
 }
 
-// NewClock starts at t.
-func NewClock(t time.Time) *Clock { return &Clock{now: t} }
-
 // Now is the clock's time.
 func (c *Clock) Now() time.Time {
 	c.mu.Lock()
