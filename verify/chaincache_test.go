@@ -174,10 +174,3 @@ func TestAVerifierMayBeUsedConcurrently(t *testing.T) {
 	}
 	wg.Wait()
 }
-
-// len counts entries; one used in both generations counts twice.
-func (c *ChainCache) len() int {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	return len(c.young) + len(c.old)
-}

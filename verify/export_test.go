@@ -9,5 +9,10 @@ func CountChecks(v *Verifier) *atomic.Int64 {
 	return v.checks
 }
 
-// Len is the number of remembered chains and paths.
-func (c *ChainCache) Len() int { return c.len() }
+// Len is the number of remembered chains and paths; one used in both
+// generations counts twice.
+func (c *ChainCache) Len() int {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return len(c.young) + len(c.old)
+}
