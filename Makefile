@@ -11,6 +11,7 @@ VERSION_FLAGS = -trimpath -ldflags "-s -w"
 
 build:
 	CGO_ENABLED=0 $(GO) build $(VERSION_FLAGS) -o bin/shuin ./cmd/shuin
+	CGO_ENABLED=0 $(GO) build $(VERSION_FLAGS) -o bin/shuind ./cmd/shuind
 
 demo: build
 	$(GO) run ./test/demo --shuin bin/shuin

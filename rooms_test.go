@@ -45,21 +45,32 @@ var rooms = map[string]room{
 	"envelope": {kind: think, outside: []string{"github.com/veraison/go-cose", "github.com/notaryproject/tspclient-go", "github.com/fxamacker/cbor"}},
 	"trust":    {kind: think},
 	"policy":   {kind: think, rooms: []string{"trust"}},
-	"verify":   {kind: think, rooms: []string{"envelope", "policy", "trust"}, outside: []string{"golang.org/x/crypto/ocsp"}},
+	"verify":   {kind: think, rooms: []string{"envelope", "policy", "trust", "awsprofile"}, outside: []string{"golang.org/x/crypto/ocsp"}},
 	"sign":     {kind: think, rooms: []string{"envelope"}},
+	// The signer.
+	"awsprofile": {kind: think},
+	"issue":      {kind: think, rooms: []string{"envelope"}},
+	"audit":      {kind: think},
+	"signing":    {kind: think, rooms: []string{"sign", "envelope", "issue", "audit", "awsprofile"}},
 
 	"internal/limits":      {kind: tool},
 	"internal/fetch":       {kind: tool},
 	"internal/registry":    {kind: touch, rooms: []string{"verify"}, outside: []string{"oras.land/oras-go", "github.com/gofrs/flock"}},
 	"internal/notationdir": {kind: touch, rooms: []string{"policy", "trust"}, outside: []string{"github.com/gofrs/flock"}},
 	"internal/keys/file":   {kind: touch, rooms: []string{"sign", "envelope"}},
+	"internal/keys/age":    {kind: touch, rooms: []string{"sign", "envelope", "issue"}, outside: []string{"filippo.io/age"}},
+	"internal/sigv4":       {kind: tool},
+	"internal/awsclient":   {kind: touch, rooms: []string{"sign", "verify", "awsprofile"}, outside: []string{"github.com/aws"}},
+	"internal/awssigner":   {kind: touch, rooms: []string{"signing", "awsprofile", "internal/sigv4"}, outside: []string{"golang.org/x/time"}},
+	"internal/sqlstore":    {kind: touch, rooms: []string{"signing", "audit", "awsprofile"}, outside: []string{"modernc.org/sqlite", "github.com/pressly/goose"}},
 	"internal/revocation":  {kind: touch, rooms: []string{"verify", "envelope", "internal/fetch"}, outside: []string{"golang.org/x/crypto/ocsp"}},
 	"internal/timestamp":   {kind: touch, rooms: []string{"sign", "envelope", "internal/fetch"}, outside: []string{"github.com/notaryproject/tspclient-go"}},
 	"internal/plugin":      {kind: touch, rooms: []string{"sign", "verify", "envelope"}, outside: []string{"github.com/notaryproject/notation-plugin-framework-go"}},
 	"internal/devregistry": {kind: touch, outside: []string{"github.com/gofrs/flock"}},
 	"internal/shuintest":   {kind: trial},
 
-	"cmd/shuin": {kind: join, outside: []string{"github.com/spf13/cobra", "github.com/spf13/pflag"}},
+	"cmd/shuin":  {kind: join, outside: []string{"github.com/spf13/cobra", "github.com/spf13/pflag"}},
+	"cmd/shuind": {kind: join, outside: []string{"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/goccy/go-yaml", "github.com/prometheus/client_golang"}},
 
 	"test/demo":       {kind: trial},
 	"test/many":       {kind: trial},
@@ -82,6 +93,8 @@ var guarded = []string{
 	"github.com/veraison/go-cose", "github.com/notaryproject/tspclient-go", "github.com/fxamacker/cbor",
 	"golang.org/x/crypto/ocsp", "oras.land/oras-go", "github.com/spf13/cobra", "github.com/spf13/pflag",
 	"github.com/notaryproject/notation-plugin-framework-go", "github.com/gofrs/flock",
+	"github.com/aws", "modernc.org/sqlite", "github.com/pressly/goose", "filippo.io/age",
+	"github.com/goccy/go-yaml", "github.com/prometheus/client_golang", "golang.org/x/time",
 }
 
 // oracle is what the product never imports: it is what we are held against.

@@ -1,0 +1,66 @@
+// Package audit is the append-only Merkle log of what a signer was asked and
+// what it did (golang.org/x/mod/sumdb/tlog, RFC 6962 hashes). It computes
+// leaves, hashes, checkpoints and proofs from values; a store keeps them. It
+// serves nothing to the outside and signs no checkpoints.
+package audit
+
+import (
+	"time"
+
+	"golang.org/x/mod/sumdb/tlog"
+)
+
+// Kind says what an entry records. The zero value is invalid.
+type Kind string
+
+// The kinds. "Attempt" is written before the act, "result" after it.
+const (
+	SignAttempt      Kind = "sign-attempt"
+	SignResult       Kind = "sign-result"
+	IssueAttempt     Kind = "issue-attempt" // a CA or shared leaf certificate; a leaf of one signature is in the sign entries
+	IssueResult      Kind = "issue-result"
+	ProfileChange    Kind = "profile-change"
+	PermissionChange Kind = "permission-change"
+	Revocation       Kind = "revocation"
+	CredentialChange Kind = "credential-change"
+	TagChange        Kind = "tag-change"
+)
+
+// Entry is one line of the log. Its leaf is [Entry.Leaf]; fields that do not
+// apply to its Kind are empty.
+type Entry struct {
+	Kind           Kind
+	Time           time.Time // whole seconds or finer, UTC
+	Principal      string    // ARN of who asked
+	RequestID      string
+	Action         string // signer:SignPayload, …
+	Outcome        string // result entries: "ok" or the error's code
+	Reason         string // why it was refused
+	Attempt        int64  // result entries: index of their attempt, -1: none
+	ProfileVersion string // ARN
+	Job            string // ARN
+	PayloadSHA256  string // hexadecimal, of the payload that was asked to be signed
+	SigningInput   string // hexadecimal SHA-256 of the signed bytes (JWS signing input)
+	Certificate    string // hexadecimal SHA-256 of the leaf (or issued) certificate
+	Serial         string // hexadecimal serial number of a certificate to be issued or revoked
+	PublicKey      string // hexadecimal SHA-256 of the SubjectPublicKeyInfo to be certified
+	Detail         string // what changed, for the kinds that change something
+}
+
+// Leaf is the entry's canonical encoding, versioned; ParseLeaf reads it back.
+func (e Entry) Leaf() ([]byte, error) { panic("unimplemented") }
+
+// ParseLeaf reads what Leaf wrote, strictly.
+func ParseLeaf(leaf []byte) (Entry, error) { panic("unimplemented") }
+
+// Checkpoint is a size and the root hash of the tree of that size.
+type Checkpoint struct {
+	Origin string // name of the log
+	Size   int64
+	Root   tlog.Hash
+}
+
+// Marshal is the body of a C2SP tlog-checkpoint, unsigned; ParseCheckpoint reads it.
+func (c Checkpoint) Marshal() []byte { panic("unimplemented") }
+
+func ParseCheckpoint(text []byte) (Checkpoint, error) { panic("unimplemented") }

@@ -1,0 +1,114 @@
+package signing
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/shuin/shuin/audit"
+	"github.com/shuin/shuin/awsprofile"
+)
+
+// ErrNotFound: the store has no such thing. ErrExists: it has one already.
+var (
+	ErrNotFound = errors.New("not found")
+	ErrExists   = errors.New("exists already")
+)
+
+// Store keeps what the service must not lose. internal/sqlstore satisfies it.
+type Store interface {
+	// Update runs f in a read-write transaction and returns after its commit
+	// is durable. Calls at the same time may share a commit; one whose f fails
+	// is undone alone. f may run on another goroutine, after others', and does
+	// nothing slow. Nothing of f is kept when Update returns an error.
+	Update(ctx context.Context, f func(Tx) error) error
+	// View runs f on one consistent state.
+	View(ctx context.Context, f func(Tx) error) error
+}
+
+// Tx is one transaction. Names of profiles are found ignoring case.
+type Tx interface {
+	// AppendEntry adds e to the log and returns its index.
+	AppendEntry(e audit.Entry) (int64, error)
+
+	// Clock is the latest signing time ever given out; SetClock moves it.
+	Clock() (time.Time, error)
+	SetClock(t time.Time) error
+
+	// Profile is the current version of account's profile.
+	Profile(account, name string) (Profile, error)
+	ProfileVersion(account, name, version string) (Profile, error)
+	// AddProfile stores a version and makes it the current one.
+	AddProfile(p Profile) error
+	// SetProfile replaces a version's status, reason and revocation.
+	SetProfile(p Profile) error
+	// Profiles lists current versions by name after the one named, at most limit.
+	Profiles(q ProfileQuery) ([]Profile, error)
+
+	Tags(account, name string) (map[string]string, error)
+	SetTags(account, name string, tags map[string]string) error
+
+	Permissions(account, name string) (revision string, list []Permission, err error)
+	SetPermissions(account, name, revision string, list []Permission) error
+
+	AddJob(j Job) error
+	Job(account, id string) (Job, error)
+	// SetJobRevocation stores j.Revocation.
+	SetJobRevocation(j Job) error
+	// Jobs lists newest first, after (older than) the job named, at most limit.
+	Jobs(q JobQuery) ([]Job, error)
+
+	// Reply finds a kept reply not older than since.
+	Reply(principal, invocationID, bodySHA256 string, since time.Time) (Reply, error)
+	AddReply(r Reply) error // ErrExists when the key is taken
+	PurgeReplies(before time.Time) error
+
+	AddAuthority(a Authority) error
+	Authority(id string) (Authority, error)
+	// AuthorityOf is the newest one of a profile version.
+	AuthorityOf(p awsprofile.Profile) (Authority, error)
+	Authorities() ([]Authority, error)
+	// SetAuthority stores CRLNumber, CRL, CRLNext, Revoked.
+	SetAuthority(a Authority) error
+	AddRevokedCertificate(r RevokedCertificate) error
+	// RevokedCertificates are those of one authority, oldest first.
+	RevokedCertificates(authority string) ([]RevokedCertificate, error)
+	CertificateRevoked(authority, serial string) (bool, error)
+	// RevokedIDs says which of ids belong to certificates that were revoked
+	// (leaf or issuing CA); ids are those of awsprofile.CertificateIDs.
+	RevokedIDs(ids []string) ([]string, error)
+	AddRevokedID(id string, at time.Time) error
+
+	AddCredential(c Credential) error
+	Credential(accessKeyID string) (Credential, error)
+	Credentials() ([]Credential, error)
+	// SetCredential stores Disabled, Expires and LastUsed.
+	SetCredential(c Credential) error
+}
+
+// ProfileQuery selects profiles of one account.
+type ProfileQuery struct {
+	Account  string
+	Statuses []ProfileStatus // empty: all
+	After    string          // name, exclusive
+	Limit    int
+}
+
+// JobQuery selects jobs of one account. Zero fields do not select.
+type JobQuery struct {
+	Account       string
+	Status        JobStatus
+	RequestedBy   string
+	Invoker       string
+	Revoked       *bool
+	ExpiresBefore time.Time
+	ExpiresAfter  time.Time
+	After         string // job id, exclusive
+	Limit         int
+}
+
+// Sealer encrypts secrets at rest. internal/keys/age satisfies it.
+type Sealer interface {
+	Seal(plain []byte) ([]byte, error)
+	Open(sealed []byte) ([]byte, error)
+}
