@@ -30,8 +30,8 @@ func (e *IdentityError) Error() string {
 	return s
 }
 
-// MatchIdentity finds the trusted identity, as a policy writes it, that is the
-// signing profile version signed, or the profile it is a version of. Names are
+// MatchIdentity finds the trusted identity that is the signing profile version
+// signed, or the profile it is a version of, and gives its canonical spelling. Names are
 // compared with their case. Identities that are no signing profile's ARN
 // (x509.subject, other services) never match. The error is [ErrWildcard] or an
 // [*IdentityError].
@@ -48,7 +48,7 @@ func MatchIdentity(identities []string, signed Profile) (string, error) {
 		case err != nil:
 			e.ignore(id, err)
 		case p == signed || p == signed.Unversioned():
-			return id, nil
+			return p.String(), nil
 		case e.Near == "":
 			e.Near = near(p, signed)
 		}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/shuin/shuin"
+	"github.com/shuin/shuin/awsprofile"
 	"github.com/shuin/shuin/envelope"
 	"github.com/shuin/shuin/policy"
 	"github.com/shuin/shuin/trust"
@@ -28,6 +29,12 @@ type Case struct {
 	Timestamp  *TimestampEvidence
 	Revocation []Revocation // of Facts.Chain, one each
 	Plugin     *PluginEvidence
+
+	// BuiltIn: signatures that name AWS Signer's plugin are judged here, by the
+	// plugin's rules, and the plugin is not asked for. SignerStatus then has to
+	// be asked for like the above.
+	BuiltIn      bool
+	SignerStatus *SignerEvidence
 }
 
 // Anchors are loaded trust stores, or why they could not be loaded.
@@ -56,6 +63,7 @@ const (
 	WantPlugin                                // Case.Plugin
 	WantRevocation                            // Case.Revocation
 	WantPluginAnswer                          // Case.Plugin.Answer
+	WantSignerStatus                          // Case.SignerStatus, for StatusQuery
 )
 
 // Judgement is what was decided about one signature.
@@ -80,6 +88,8 @@ type Judgement struct {
 	StaleUntil time.Time
 	// PluginChecks are the checks to ask the plugin for.
 	PluginChecks []string
+	// StatusQuery is what to ask AWS Signer.
+	StatusQuery awsprofile.StatusQuery
 }
 
 // reportOrder is the order of checks in a Report; telling is the order in
@@ -109,7 +119,8 @@ type judging struct {
 	*Case
 	out    *Judgement
 	checks [len(reportOrder)]shuin.Check
-	dead   bool // an enforced check failed: nothing more is asked for
+	dead   bool              // an enforced check failed: nothing more is asked for
+	signed awsprofile.Signed // where builtIn
 }
 
 // Judge decides about one signature. It is pure: nothing is fetched, no clock
@@ -147,10 +158,12 @@ func (j *judging) run() {
 		if err := a.judgeUnknown(); err != nil {
 			j.set(iPlugin, shuin.Failed, err)
 		}
+	} else if j.builtIn() {
+		j.signer()
 	} else {
 		j.want(WantPlugin, j.Plugin == nil)
 	}
-	named := j.Facts.plugin.Name != ""
+	named := j.Facts.plugin.Name != "" && !j.builtIn()
 	if !named && !j.dead {
 		j.identity() // before anything is spent on the timestamps of others
 	}
@@ -266,10 +279,14 @@ func (j *judging) notAnchored() error {
 	t := StoreTypeOf(j.Facts.Envelope.Scheme)
 	root := j.Facts.Chain[len(j.Facts.Chain)-1]
 	if len(j.Anchors.Stores) == 0 {
+		hint := fmt.Sprintf("name a %s: store in trustStores of the statement, if its signers are to be trusted", t)
+		if s := signerStoreHint(j.Statement); s != "" && t == trust.SigningAuthority && j.Facts.plugin.Name == awsprofile.PluginName {
+			hint = s
+		}
 		return &shuin.Error{
 			Code:    shuin.CodeUntrusted,
+			Hint:    hint,
 			Message: fmt.Sprintf("signing scheme %s needs a trust store of type %q, and trust policy statement %q names none", j.Facts.Envelope.Scheme, t, j.Statement.Name),
-			Hint:    fmt.Sprintf("name a %s: store in trustStores of the statement, if its signers are to be trusted", t),
 		}
 	}
 	return &shuin.Error{
@@ -282,6 +299,10 @@ func (j *judging) notAnchored() error {
 // identity checks the leaf's subject against the trusted identities (VER-03,
 // TI-01). It adds to a passed anchor; a failed one stays the reason.
 func (j *judging) identity() {
+	if j.builtIn() {
+		j.profileIdentity()
+		return
+	}
 	name, err := matchIdentity(j.Statement, j.Facts.Chain[0])
 	j.out.Identity = name
 	if err != nil && j.checks[iAuthenticity].Err == nil {
@@ -369,13 +390,15 @@ func (j *judging) revocation(anchored bool) {
 		j.set(iRevocation, shuin.Skipped, nil)
 	case j.can(CapabilityRevocationCheck):
 		// pluginAnswer sets it.
-	case !namesSource(j.Facts.Chain):
+	case !j.builtIn() && !namesSource(j.Facts.Chain):
 		j.set(iRevocation, shuin.Passed, nil)
 	case !anchored:
 		j.set(iRevocation, shuin.Failed, &shuin.Error{
 			Code: shuin.CodeUntrusted, Message: "revocation is not asked about a chain that no trust store anchors",
 			Hint: "addresses in certificates of strangers are never contacted",
 		})
+	case j.builtIn():
+		j.signerRevocation()
 	case j.Revocation == nil:
 		j.want(WantRevocation, true)
 	default:

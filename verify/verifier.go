@@ -29,6 +29,10 @@ type Verifier struct {
 	Revocation RevocationChecker
 	// Plugins finds verification plugins; nil: there are none.
 	Plugins Plugins
+	// SignerStatus asks AWS Signer; where it is set, signatures that name AWS
+	// Signer's plugin are judged here by the plugin's rules, and Plugins is not
+	// asked for it. Nil: it is a plugin like any other.
+	SignerStatus SignerStatus
 	// Chains remembers verified chains; nil: nothing is remembered.
 	Chains *ChainCache
 	// MaxSignatures bounds the signatures judged for one artifact; 0:
@@ -227,7 +231,7 @@ func (r *run) judge(s shuin.Signature) *Judgement {
 		Anchors:      func(scheme envelope.Scheme) []*trust.Store { return r.anchors(StoreTypeOf(scheme)).Stores },
 		AnchoredOnly: r.anchoredOnly,
 	}
-	c := &Case{Facts: x.Examine(s.EnvelopeMediaType, s.Envelope, r.artifact), Statement: r.statement, Now: r.o.Now, Metadata: r.o.Metadata}
+	c := &Case{Facts: x.Examine(s.EnvelopeMediaType, s.Envelope, r.artifact), Statement: r.statement, Now: r.o.Now, Metadata: r.o.Metadata, BuiltIn: r.v.SignerStatus != nil}
 	if c.Facts.Envelope != nil {
 		c.Anchors = r.anchors(StoreTypeOf(c.Facts.Envelope.Scheme))
 	}
@@ -275,6 +279,9 @@ func (r *run) gather(c *Case, j *Judgement) {
 	}
 	if j.Wants&WantRevocation != 0 {
 		c.Revocation = r.revocation(c.Facts.Chain, envelope.CodeSigning, j.Time)
+	}
+	if j.Wants&WantSignerStatus != 0 {
+		c.SignerStatus = r.signerStatus(j)
 	}
 	if j.Wants&WantPluginAnswer != 0 {
 		r.askPlugin(c, j.PluginChecks)

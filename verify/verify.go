@@ -3,7 +3,8 @@
 // decides from facts, a statement, trust and a time, and says what evidence it
 // lacks. A [Verifier] joins the two for one artifact and asks the world,
 // through the interfaces below, for what cannot be decided from values:
-// trust stores, revocation status and verification plugins. [EvaluateOCSP] and
+// trust stores, revocation status and verification plugins. AWS Signer's
+// signatures can be judged without its plugin ([SignerStatus]). [EvaluateOCSP] and
 // [EvaluateCRL] judge what a revocation door fetched.
 //
 // It fetches nothing, reads no clock, disk or environment, and logs nothing.

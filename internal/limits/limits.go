@@ -90,6 +90,8 @@ const (
 	OCSPMemory      = 1024             // OCSP responses kept in memory
 	OCSPMemoryLife  = time.Hour        // at most, and never beyond nextUpdate
 	RevocationGroup = 30 * time.Second // a fetch that several callers share
+
+	SignerStatusLife = 15 * time.Minute // of AWS Signer's answer about a signature, which names no end itself
 )
 
 // Bounds on plugins.
