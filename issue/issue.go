@@ -1,15 +1,22 @@
 // Package issue is a certificate authority for signing certificates: it lints
 // a certificate before it exists (Prepare), issues it once (Issue), compares
 // what was made with what was asked, and makes CRLs. It stores nothing and
-// asks no clock; times are handed in.
+// asks no clock; times are handed in. It makes no other certificates than CAs
+// and code signing leaves, answers no OCSP, and does not know whether a serial
+// number was given before: 16 random octets are.
 package issue
 
 import (
-	"context"
 	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/x509"
+	"errors"
+	"fmt"
 	"math/big"
 	"net/url"
+	"sync/atomic"
 	"time"
 )
 
@@ -23,16 +30,9 @@ const (
 	RSA3072 KeyType = "rsa3072" // roots and intermediates brought along only
 )
 
-// NewKey makes a key (P256 and P384 only).
-func NewKey(t KeyType) (crypto.Signer, error) { panic("unimplemented") }
-
-// Authority is a CA that can sign: Chain is its own certificate first, the
-// root last. Key is a crypto.Signer (software), or, for a sign.Key in
-// hardware, what [KeySigner] makes of it. Safe for concurrent use when Key is.
-type Authority struct {
-	chain []*x509.Certificate
-	key   crypto.Signer
-}
+// RootCRLLife is how long the CRL is good for that a root makes in its
+// ceremony, after which the root may go off-line.
+const RootCRLLife = 180 * 24 * time.Hour
 
 // Subject is what a server puts into a signing certificate; C, ST and O are
 // required by the Notary Project's x509.subject identities.
@@ -48,15 +48,20 @@ type Request struct {
 	MaxPathLen          int  // CAs: how many CAs may follow below it
 	Subject             Subject
 	PublicKey           crypto.PublicKey
-	Serial              *big.Int // positive, at most 20 octets (RFC 5280 section 4.1.2.2)
-	NotBefore, NotAfter time.Time
-	URI                 *url.URL // leaves: the profile version's ARN; nil: none
-	CRL                 string   // address of the CRL this certificate would be listed in; empty: none
+	Serial              *big.Int  // positive, at most 20 octets (RFC 5280 section 4.1.2.2)
+	NotBefore, NotAfter time.Time // cut to whole seconds
+	URI                 *url.URL  // leaves: the profile version's ARN; nil: none
+	CRL                 string    // address of the CRL this certificate would be listed in; empty: none
 }
 
-// Prepared is a certificate that passed the lint and may be issued once.
-type Prepared struct{ unexported }
-type unexported struct{}
+// Prepared is a certificate that passed the lint and may be issued once, by
+// the authority that prepared it.
+type Prepared struct {
+	by      *Authority
+	request Request
+	tbs     []byte // the TBSCertificate that was linted and will be signed
+	spent   atomic.Bool
+}
 
 // Issued is a finished certificate, compared with its Request.
 type Issued struct {
@@ -64,40 +69,30 @@ type Issued struct {
 	Chain       []*x509.Certificate // it, then the authority's chain
 }
 
-// Revoked is one line of a CRL.
-type Revoked struct {
-	Serial         *big.Int
-	At             time.Time
-	Reason         int       // RFC 5280 section 5.3.1; 0: unspecified, and then left out
-	InvalidityDate time.Time // zero: none (RFC 5280 section 5.3.2)
-}
+// ErrSpent: a Prepared was issued, or tried to be, before.
+var ErrSpent = errors.New("this prepared certificate was issued before")
 
-// NewAuthority checks that key is the one of chain[0], that chain is valid CA
-// by CA up to its self-signed root, and that it may sign certificates and CRLs.
-func NewAuthority(chain []*x509.Certificate, key crypto.Signer) (*Authority, error) {
-	panic("unimplemented")
-}
-
-// NewRoot makes a self-signed root.
-func NewRoot(s Subject, key crypto.Signer, serial *big.Int, notBefore, notAfter time.Time) (*Authority, error) {
-	panic("unimplemented")
+// NewKey makes a key (P256 and P384 only).
+func NewKey(t KeyType) (crypto.Signer, error) {
+	switch t {
+	case P256:
+		return ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	case P384:
+		return ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	}
+	return nil, fmt.Errorf("make key: no key of type %q is made here (p256, p384)", t)
 }
 
 // NewSerial is a random positive serial number of 16 octets.
-func NewSerial() (*big.Int, error) { panic("unimplemented") }
-
-// Chain is the authority's certificate first, the root last. Not to be changed.
-func (a *Authority) Chain() []*x509.Certificate { return a.chain }
-
-// Prepare lints: every rule of envelope's certificate checks, and ours
-// (validity within the authority's, subject complete, serial, URI, CRL address).
-func (a *Authority) Prepare(r Request) (*Prepared, error) { panic("unimplemented") }
-
-// Issue spends p (a second time is an error), signs, and compares every field
-// of the result with the Request.
-func (a *Authority) Issue(ctx context.Context, p *Prepared) (*Issued, error) { panic("unimplemented") }
-
-// CRL makes a full CRL, DER (RFC 5280 section 5).
-func (a *Authority) CRL(revoked []Revoked, number *big.Int, thisUpdate, nextUpdate time.Time) ([]byte, error) {
-	panic("unimplemented")
+func NewSerial() (*big.Int, error) {
+	var b [16]byte
+	if _, err := rand.Read(b[:]); err != nil {
+		return nil, fmt.Errorf("make serial number: %w", err)
+	}
+	// The top bit off: no 17th octet when encoded. The next one on: always 16.
+	b[0] = b[0]&0x7f | 0x40
+	return new(big.Int).SetBytes(b[:]), nil
 }
+
+// seconds is t as a certificate can say it.
+func seconds(t time.Time) time.Time { return t.UTC().Truncate(time.Second) }
