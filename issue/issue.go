@@ -51,7 +51,7 @@ type Request struct {
 	Serial              *big.Int  // positive, at most 20 octets (RFC 5280 section 4.1.2.2)
 	NotBefore, NotAfter time.Time // cut to whole seconds
 	URI                 *url.URL  // leaves: the profile version's ARN; nil: none
-	CRL                 string    // address of the CRL this certificate would be listed in; empty: none
+	CRL                 string    // http address of the CRL this certificate would be listed in; empty: none
 }
 
 // Prepared is a certificate that passed the lint and may be issued once, by
@@ -59,6 +59,7 @@ type Request struct {
 type Prepared struct {
 	by      *Authority
 	request Request
+	keyID   []byte
 	tbs     []byte // the TBSCertificate that was linted and will be signed
 	spent   atomic.Bool
 }

@@ -191,7 +191,9 @@ func lintURI(u *url.URL) error {
 	return lintAddressText("URI", s)
 }
 
-// lintCRL: an http or https address (RFC 5280 section 4.2.1.13).
+// lintCRL: an http address (RFC 5280 section 4.2.1.13). Over https a checker
+// might need a CRL to fetch the CRL, and upstream notation fetches over http
+// only: its users could verify nothing.
 func lintCRL(address string) error {
 	if address == "" {
 		return nil
@@ -200,8 +202,8 @@ func lintCRL(address string) error {
 	switch {
 	case err != nil:
 		return fmt.Errorf("CRL address: %w", err)
-	case u.Scheme != "http" && u.Scheme != "https":
-		return fmt.Errorf("CRL address %q is neither http nor https", address)
+	case u.Scheme != "http":
+		return fmt.Errorf("CRL address %q is not http: notation fetches CRLs over http only", address)
 	case u.User != nil:
 		return errors.New("CRL address names a user")
 	case u.Hostname() == "" || u.Opaque != "":
@@ -222,19 +224,16 @@ func lintAddressText(what, s string) error {
 	return nil
 }
 
-// compare holds every field of cert against the request, and allows nothing
+// compare holds every field of cert against p's request, and allows nothing
 // beside.
-func (a *Authority) compare(cert *x509.Certificate, r Request) error {
+func (a *Authority) compare(cert *x509.Certificate, p *Prepared) error {
+	r := p.request
 	issuer, issuerID := cert.RawSubject, []byte(nil) // a root names itself
 	if len(a.chain) > 0 {
 		issuer, issuerID = a.chain[0].RawSubject, a.chain[0].SubjectKeyId
 		if bytes.Equal(cert.RawSubject, issuer) {
 			return errors.New("subject is its authority's own: it would read as a root")
 		}
-	}
-	keyID, err := keyIdentifier(r.PublicKey)
-	if err != nil {
-		return err
 	}
 	for _, f := range []struct {
 		name string
@@ -250,7 +249,7 @@ func (a *Authority) compare(cert *x509.Certificate, r Request) error {
 		{"basic constraints", cert.BasicConstraintsValid && cert.IsCA == r.CA && samePathLen(cert, r)},
 		{"key usage", cert.KeyUsage == keyUsage(r)},
 		{"extended key usage", slices.Equal(cert.ExtKeyUsage, a.extKeyUsage()) && len(cert.UnknownExtKeyUsage) == 0},
-		{"subject key identifier", bytes.Equal(cert.SubjectKeyId, keyID)},
+		{"subject key identifier", bytes.Equal(cert.SubjectKeyId, p.keyID)},
 		{"authority key identifier", bytes.Equal(cert.AuthorityKeyId, issuerID)},
 		{"URI", sameURI(cert, r)},
 		{"other names", len(cert.DNSNames)+len(cert.EmailAddresses)+len(cert.IPAddresses) == 0},

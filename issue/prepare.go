@@ -40,7 +40,12 @@ func (a *Authority) prepare(r Request) (*Prepared, error) {
 	if err := a.lint(r); err != nil {
 		return nil, err
 	}
-	tbs, err := a.encode(r)
+	keyID, err := keyIdentifier(r.PublicKey)
+	if err != nil {
+		return nil, err
+	}
+	p := &Prepared{by: a, request: r, keyID: keyID}
+	tbs, err := a.encode(r, keyID)
 	if err != nil {
 		return nil, err
 	}
@@ -48,7 +53,7 @@ func (a *Authority) prepare(r Request) (*Prepared, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := a.compare(cert, r); err != nil {
+	if err := a.compare(cert, p); err != nil {
 		return nil, err
 	}
 	chain := a.under(cert)
@@ -60,7 +65,8 @@ func (a *Authority) prepare(r Request) (*Prepared, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Prepared{by: a, request: r, tbs: tbs}, nil
+	p.tbs = tbs
+	return p, nil
 }
 
 // Issue spends p (a second time is an error, also after a failure), signs
@@ -98,7 +104,7 @@ func (a *Authority) issue(ctx context.Context, p *Prepared) (*x509.Certificate, 
 	if !bytes.Equal(cert.RawTBSCertificate, p.tbs) {
 		return nil, errors.New("the certificate made is not the one that was linted")
 	}
-	if err := a.compare(cert, p.request); err != nil {
+	if err := a.compare(cert, p); err != nil {
 		return nil, err
 	}
 	issuer := cert // a root
@@ -139,11 +145,7 @@ func signerOpts(algorithm x509.SignatureAlgorithm) crypto.SignerOpts {
 }
 
 // encode is the TBSCertificate of r.
-func (a *Authority) encode(r Request) ([]byte, error) {
-	keyID, err := keyIdentifier(r.PublicKey)
-	if err != nil {
-		return nil, err
-	}
+func (a *Authority) encode(r Request, keyID []byte) ([]byte, error) {
 	t := &x509.Certificate{
 		SerialNumber:          r.Serial,
 		Subject:               r.Subject.name(),
