@@ -1,6 +1,53 @@
-// Command shuind is Shuin's server: the signer that speaks the AWS Signer API.
-// It joins rooms and decides nothing: what is signed or refused is said in
+// Command shuind is Shuin's server: the signer that speaks the AWS Signer API,
+// with its own certificate authority.
+//
+// It joins: configuration and flags become doors and settings here, and a
+// process that serves, keeps revocation lists fresh, and ends in order. It
+// decides nothing about signatures: what is signed or refused is said in
 // package signing.
 package main
 
-func main() {}
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+	"time"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // the first signal asks, a second one kills
+	code := run(ctx, newApp(), os.Args[1:])
+	stop()
+	os.Exit(code)
+}
+
+// newApp is the app of this process.
+func newApp() *app {
+	return &app{
+		stdin:     os.Stdin,
+		stdout:    os.Stdout,
+		stderr:    os.Stderr,
+		lookupEnv: os.LookupEnv,
+		now:       time.Now,
+	}
+}
+
+// run executes one command line and returns the exit status.
+func run(ctx context.Context, a *app, args []string) (status int) {
+	defer func() {
+		if p := recover(); p != nil {
+			fmt.Fprintf(a.stderr, "Error: internal error: %s\n%s", oneLine(fmt.Sprint(p)), debug.Stack())
+			status = exitFailed
+		}
+	}()
+	root := newRootCmd(a)
+	root.SetArgs(args)
+	root.SetIn(a.stdin)
+	root.SetOut(a.stdout)
+	root.SetErr(&printableWriter{w: a.stderr})
+	return a.exit(root.ExecuteContext(ctx))
+}

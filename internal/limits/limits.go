@@ -102,10 +102,73 @@ const (
 	PluginCommandTime  = 10 * time.Minute
 )
 
+// Bounds of calls to AWS.
+const (
+	AWSAnswer        = 1 << 20          // one answer of AWS Signer, or of ECR's token call
+	AWSAttemptTime   = 20 * time.Second // one attempt, to the end of its answer
+	AWSCallTime      = 60 * time.Second // one call with its repetitions
+	AWSTries         = 3                // of a call to ECR; AWS Signer's follow the user's AWS settings
+	AWSListed        = 100_000          // profiles, jobs or permissions listed by one command
+	AWSSignerPayload = 4096             // bytes that SignPayload takes
+	AWSErrorRunes    = 2000             // of an error text passed through
+	SignerStatuses   = 4096             // revocation statuses remembered in one process
+	SignerStatusHeld = time.Minute      // how long
+	ECRTokenUnknown  = 5 * time.Minute  // how long a token is used that does not say how long it is good
+	ECRTokenAgain    = time.Minute      // between two tokens asked for because the first was refused
+)
+
 // Bounds of the dev registry.
 const (
 	DevRegistryBlob    = 1 << 30 // one blob
 	DevRegistryUploads = 1000    // uploads begun and not finished
 	DevRegistryTokens  = 10_000  // bearer tokens handed out and not expired
 	DevRegistryLog     = 200_000 // requests in the log; the older half goes first
+)
+
+// Bounds of the signer's log.
+const (
+	LogLeafBytes   = 32 << 10 // the encoding of one entry
+	LogOriginBytes = 200      // the log's name in checkpoints
+)
+
+// Bounds of the server's front: what one connection and all together may take.
+const (
+	ServerHeaderTime    = 10 * time.Second // to send a request's header
+	ServerReadTime      = 30 * time.Second // to send a whole request
+	ServerWriteTime     = time.Minute      // to take the answer, from the header on
+	ServerIdleTime      = 2 * time.Minute  // between two requests of a connection
+	ServerHeaderBytes   = 32 << 10
+	ServerConnections   = 1024             // at a time, unless the configuration says otherwise
+	ServerShutdownTime  = 20 * time.Second // for requests under way when the server ends
+	ServerNameProbe     = 3 * time.Second  // to ask for one of its own names
+	ServerReadyInterval = 5 * time.Second  // one look at readiness serves all who ask meanwhile
+	ServerReadyTime     = 5 * time.Second  // to find out whether the store takes writes
+
+	CRLLife      = 24 * time.Hour  // of a signer's CRL, unless the configuration says otherwise
+	CRLRefresh   = time.Hour       // after which it is made anew
+	LeafLife     = 24 * time.Hour  // of the certificate that signatures of an aws profile share
+	MaxClockStep = 5 * time.Minute // forward, that a signer goes on after
+	CRLLifeMax   = 30 * 24 * time.Hour
+	LeafLifeMax  = 31 * 24 * time.Hour
+	ServerRate   = 100_000 // the highest rate that can be configured
+)
+
+// Bounds of the signing API.
+const (
+	SigV4Authorization   = 8 << 10 // an Authorization header
+	SigV4SignedHeaders   = 64      // headers that one signature covers
+	SigV4QueryParameters = 1024    // of a signed request
+
+	APIHeaderBytes       = 64 << 10         // all headers of one request and its first line
+	APIBodyBytes         = 128 << 10        // a request's body
+	APIBodyTime          = 10 * time.Second // until a body has arrived
+	APIInFlight          = 1024             // requests at once
+	APIClockSkew         = 5 * time.Minute  // that a request's date may differ from ours
+	APIReplays           = 1 << 20          // signatures remembered within that skew
+	APIPrincipals        = 10_000           // whose rates are remembered
+	APIRate              = 100              // requests per second of one principal, unless asked otherwise
+	APIBurst             = 200              // of them at once
+	APIInvocationID      = 128              // bytes of an SDK's invocation id
+	APICertificateHashes = 64               // in one question for revocation
+	APIEchoBytes         = 100              // of a wrong value, in an error's text
 )

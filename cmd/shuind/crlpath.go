@@ -1,0 +1,4 @@
+package main
+
+// crlPath is where the API's address serves CRLs.
+const crlPath = "/crl"

@@ -1,0 +1,17 @@
+package main
+
+import "github.com/spf13/cobra"
+
+// newRootCmd is the command tree.
+func newRootCmd(a *app) *cobra.Command {
+	root := &cobra.Command{
+		Use:          "shuind",
+		Short:        "Shuind - a signing service for container images that speaks the AWS Signer API",
+		SilenceUsage: true,
+	}
+	root.AddCommand(
+		newConfigCmd(a),
+		newVersionCmd(a),
+	)
+	return root
+}
