@@ -4,11 +4,7 @@
 // serves nothing to the outside and signs no checkpoints.
 package audit
 
-import (
-	"time"
-
-	"golang.org/x/mod/sumdb/tlog"
-)
+import "time"
 
 // Kind says what an entry records. The zero value is invalid.
 type Kind string
@@ -25,6 +21,19 @@ const (
 	CredentialChange Kind = "credential-change"
 	TagChange        Kind = "tag-change"
 )
+
+// known tells a Kind of this package from any other text.
+func (k Kind) known() bool {
+	switch k {
+	case SignAttempt, SignResult, IssueAttempt, IssueResult, ProfileChange,
+		PermissionChange, Revocation, CredentialChange, TagChange:
+		return true
+	}
+	return false
+}
+
+// result tells the kinds that answer an attempt.
+func (k Kind) result() bool { return k == SignResult || k == IssueResult }
 
 // Entry is one line of the log. Its leaf is [Entry.Leaf]; fields that do not
 // apply to its Kind are empty.
@@ -46,21 +55,3 @@ type Entry struct {
 	PublicKey      string // hexadecimal SHA-256 of the SubjectPublicKeyInfo to be certified
 	Detail         string // what changed, for the kinds that change something
 }
-
-// Leaf is the entry's canonical encoding, versioned; ParseLeaf reads it back.
-func (e Entry) Leaf() ([]byte, error) { panic("unimplemented") }
-
-// ParseLeaf reads what Leaf wrote, strictly.
-func ParseLeaf(leaf []byte) (Entry, error) { panic("unimplemented") }
-
-// Checkpoint is a size and the root hash of the tree of that size.
-type Checkpoint struct {
-	Origin string // name of the log
-	Size   int64
-	Root   tlog.Hash
-}
-
-// Marshal is the body of a C2SP tlog-checkpoint, unsigned; ParseCheckpoint reads it.
-func (c Checkpoint) Marshal() []byte { panic("unimplemented") }
-
-func ParseCheckpoint(text []byte) (Checkpoint, error) { panic("unimplemented") }
