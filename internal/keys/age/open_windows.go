@@ -1,0 +1,11 @@
+package age
+
+import (
+	"io/fs"
+	"os"
+)
+
+func openFile(path string) (*os.File, error) { return os.Open(path) }
+
+// checkPrivate: the mode says nothing here about who may read.
+func checkPrivate(fs.FileInfo) error { return nil }
