@@ -76,6 +76,8 @@ func TestParseOCI(t *testing.T) {
 		{"TI-01 wildcard identity", ociDoc(change(t, stmt, "x509.subject: C=US, ST=WA, O=acme", "*")), ""},
 		{"TI-01 wildcard identity beside another", ociDoc(change(t, stmt, `["x509`, `["*", "x509`)), `oci trust policy: trust policy statement "a" uses a wildcard trusted identity '*', a wildcard identity cannot be used in conjunction with other values`},
 		{"TI-01 identity of a plugin", ociDoc(change(t, stmt, "x509.subject: C=US, ST=WA, O=acme", "com.acme.id:x")), ""},
+		{"TI-01 identity of a signing profile", ociDoc(change(t, stmt, "x509.subject: C=US, ST=WA, O=acme", "arn:aws:signer:us-west-2:111122223333:/signing-profiles/build", "ca:acme", "signingAuthority:aws-signer-ts")), ""},
+		{"TI-01 identities of a signing profile version, in another spelling, and of a subject", ociDoc(change(t, stmt, `["x509`, `["arn:aws:signer:us-west-2:111122223333:signing-profile/build/aB3dEf7h9J", "x509`)), ""},
 		{"TI-02 empty identity", ociDoc(change(t, stmt, "x509.subject: C=US, ST=WA, O=acme", "")), `oci trust policy: trust policy statement "a" has an empty trusted identity`},
 		{"TI-02 identity without a prefix", ociDoc(change(t, stmt, "x509.subject: C=", "x509.subject C=")), `oci trust policy: trust policy statement "a" has trusted identity "x509.subject C=US, ST=WA, O=acme" missing separator`},
 		{"TI-02 identity without a value", ociDoc(change(t, stmt, "x509.subject: C=US, ST=WA, O=acme", "x509.subject:")), `oci trust policy: trust policy statement "a" has trusted identity "x509.subject:" without an identity value`},

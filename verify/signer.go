@@ -156,6 +156,9 @@ func signerUnavailable(cause error) (shuin.Outcome, error) {
 	}
 	if bad := badAnswer(cause); bad != "" {
 		e.Code = bad
+		if e.Hint == "" {
+			e.Hint = "what answers in the signer's place gives no proper answer; tell who runs it, or override revocation in the trust policy"
+		}
 		return shuin.Failed, e
 	}
 	if e.Hint == "" {
