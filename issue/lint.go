@@ -181,10 +181,10 @@ func lintURI(u *url.URL) error {
 		return fmt.Errorf("URI: %w", err)
 	case !u.IsAbs():
 		return fmt.Errorf("URI %q is not absolute", s)
-	case again.String() != s:
-		return fmt.Errorf("URI %q reads differently", s)
 	case u.User != nil:
 		return errors.New("URI names a user")
+	case *again != *u:
+		return fmt.Errorf("URI %q reads differently", s)
 	case u.Opaque == "" && u.Host == "":
 		return fmt.Errorf("URI %q names nothing", s)
 	}
