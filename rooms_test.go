@@ -60,7 +60,7 @@ var rooms = map[string]room{
 	"internal/keys/file":   {kind: touch, rooms: []string{"sign", "envelope"}},
 	"internal/keys/age":    {kind: touch, rooms: []string{"sign", "envelope", "issue"}, outside: []string{"filippo.io/age"}},
 	"internal/sigv4":       {kind: tool},
-	"internal/awsclient":   {kind: touch, rooms: []string{"sign", "verify", "awsprofile"}, outside: []string{"github.com/aws"}},
+	"internal/awsclient":   {kind: touch, rooms: []string{"sign", "verify", "awsprofile", "envelope"}, outside: []string{"github.com/aws"}},
 	"internal/awssigner":   {kind: touch, rooms: []string{"signing", "awsprofile", "internal/sigv4"}, outside: []string{"golang.org/x/time"}},
 	"internal/sqlstore":    {kind: touch, rooms: []string{"signing", "audit", "awsprofile"}, outside: []string{"modernc.org/sqlite", "github.com/pressly/goose"}},
 	"internal/revocation":  {kind: touch, rooms: []string{"verify", "envelope", "internal/fetch"}, outside: []string{"golang.org/x/crypto/ocsp"}},

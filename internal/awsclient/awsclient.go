@@ -1,4 +1,143 @@
-// Package awsclient is the door to AWS Signer, and to signers that speak its
-// API, through the AWS SDK: it signs (sign.Enveloper), asks for revocation
-// status, and administers. It decides nothing about signatures.
+// Package awsclient is the door to AWS: to AWS Signer, and to signers that
+// speak its API, through the AWS SDK (it signs, asks for revocation status and
+// administers), and to ECR for the tokens that its registries take.
+//
+// It translates; it decides nothing about signatures. It reads the environment
+// and the files that AWS's own tools read, keeps nothing on disk, and dials
+// nothing until it is asked for something.
 package awsclient
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/shuin/shuin"
+)
+
+// Client holds what all calls share. Its fields are set before first use and
+// not changed after; it may be used by many goroutines.
+type Client struct {
+	// UserAgent is "NAME/VERSION" of the program; it is added to the SDK's own.
+	UserAgent string
+	// Wrap, where set, goes around the transport: it sees each request, signed,
+	// and each answer.
+	Wrap func(http.RoundTripper) http.RoundTripper
+	// NoHostPrefix sends every request to the endpoint's own host. Without it
+	// GetRevocationStatus goes to data-HOST, as the API's model has it, unless
+	// the endpoint is an IP address or localhost.
+	NoHostPrefix bool
+	// Now is the clock. Required.
+	Now func() time.Time
+	// Warn is told what the user should know and what fails nothing. Nil: dropped.
+	Warn func(message string)
+
+	mu       sync.Mutex
+	configs  map[configKey]*loading
+	warned   map[string]bool
+	statuses map[string]heldStatus
+	tokens   map[ecrKey]*ecrToken
+}
+
+// Settings say which signer, and as whom. The zero value: the profile's region
+// and whatever the AWS environment says.
+type Settings struct {
+	// Region of the request and its signature. Empty: that of the ARN in hand,
+	// else of the AWS environment.
+	Region string
+	// Profile of AWS's shared configuration. Empty: the environment's.
+	Profile string
+	// Endpoint is the signer's address. Empty: AWS_ENDPOINT_URL_SIGNER,
+	// AWS_ENDPOINT_URL or the shared configuration, else AWS's own.
+	Endpoint string
+}
+
+// The keys of plugin configuration that are understood: those of AWS Signer's
+// plugin.
+const (
+	ConfigEndpoint = "aws-signer-endpoint-url"
+	ConfigRegion   = "aws-region"
+	ConfigProfile  = "aws-profile"
+)
+
+// SettingsOf reads a plugin configuration. Keys of other plugins are left
+// alone; one that starts like AWS's and is none of them is refused, or a
+// misspelt endpoint would send the request elsewhere.
+func SettingsOf(config map[string]string) (Settings, error) {
+	s := Settings{Region: config[ConfigRegion], Profile: config[ConfigProfile], Endpoint: config[ConfigEndpoint]}
+	for key := range config {
+		switch key {
+		case ConfigEndpoint, ConfigRegion, ConfigProfile:
+		default:
+			if strings.HasPrefix(strings.ToLower(key), "aws-") {
+				return s, invalidf("plugin configuration %q is not known; known are %s, %s and %s", key, ConfigEndpoint, ConfigRegion, ConfigProfile)
+			}
+		}
+	}
+	return s, s.check()
+}
+
+// check refuses an endpoint that is no address.
+func (s Settings) check() error {
+	if s.Endpoint == "" {
+		return nil
+	}
+	u, err := url.Parse(s.Endpoint)
+	switch {
+	case err != nil, u.Scheme != "https" && u.Scheme != "http", u.Host == "", u.Hostname() == "":
+		return invalidf("endpoint %q is not of the form https://HOST", s.Endpoint)
+	case u.User != nil, u.RawQuery != "", u.Fragment != "":
+		return invalidf("the endpoint is scheme, host and path only: no user, query or fragment")
+	}
+	return nil
+}
+
+// withRegion is s for something of region, unless s says another.
+func (s Settings) withRegion(region string) Settings {
+	if s.Region == "" {
+		s.Region = region
+	}
+	return s
+}
+
+// onlyOneName says whether a host has no names below it to be had: an IP
+// address, or localhost and what ends in it.
+func onlyOneName(host string) bool {
+	if _, err := netip.ParseAddr(host); err == nil {
+		return true
+	}
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	return host == "localhost" || strings.HasSuffix(host, ".localhost")
+}
+
+func loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback() || ip == nil && onlyOneName(host)
+}
+
+// warnf warns, each text once.
+func (c *Client) warnf(format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	c.mu.Lock()
+	again := c.warned[text]
+	if c.warned == nil {
+		c.warned = map[string]bool{}
+	}
+	c.warned[text] = true
+	c.mu.Unlock()
+	if !again && c.Warn != nil {
+		c.Warn(text)
+	}
+}
+
+func invalidf(format string, args ...any) error {
+	return &shuin.Error{Code: shuin.CodeInvalidInput, Message: fmt.Sprintf(format, args...)}
+}
+
+func deref(p *string) string { return aws.ToString(p) }

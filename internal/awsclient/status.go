@@ -1,0 +1,127 @@
+package awsclient
+
+import (
+	"context"
+	"errors"
+	"net"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/signer"
+	"github.com/shuin/shuin"
+	"github.com/shuin/shuin/awsprofile"
+	"github.com/shuin/shuin/internal/limits"
+	"github.com/shuin/shuin/verify"
+)
+
+// Status asks what was revoked. It satisfies verify.SignerStatus. Answers are
+// remembered for limits.SignerStatusHeld in this process.
+type Status struct{ Client *Client }
+
+var _ verify.SignerStatus = (*Status)(nil)
+
+type heldStatus struct {
+	revoked []string
+	until   time.Time
+}
+
+// RevocationStatus asks in the profile's own partition and region, unless
+// config says another region. An answer that refuses the question is bad
+// (shuin.CodeMalformed in the error's tree); one that refuses the caller, or
+// none, means that the status is not known.
+func (s *Status) RevocationStatus(ctx context.Context, q awsprofile.StatusQuery, config map[string]string) ([]string, error) {
+	settings, err := SettingsOf(config)
+	if err != nil {
+		return nil, err
+	}
+	settings = settings.withRegion(q.Profile.Region)
+	key := statusKey(settings, q)
+	if held, ok := s.Client.heldStatus(key); ok {
+		return held, nil
+	}
+	limited, cancel := context.WithTimeout(ctx, limits.AWSCallTime)
+	defer cancel()
+	service, err := s.Client.service(limited, settings)
+	if err != nil {
+		return nil, err
+	}
+	out, err := askStatus(limited, service, &signer.GetRevocationStatusInput{
+		PlatformId:         aws.String(awsprofile.PlatformID),
+		ProfileVersionArn:  aws.String(q.Profile.String()),
+		JobArn:             aws.String(q.Job.String()),
+		SignatureTimestamp: aws.Time(q.SignedAt.UTC()),
+		CertificateHashes:  q.CertificateIDs,
+	})
+	if err != nil {
+		return nil, statusError(failed(ctx, call{operation: "GetRevocationStatus", resource: q.Profile.String() + " and " + q.Job.String()}, err))
+	}
+	s.Client.holdStatus(key, out.RevokedEntities)
+	return slices.Clone(out.RevokedEntities), nil
+}
+
+// askStatus asks the host data-H, which the API's model names; where that name
+// does not exist, verification.H, which older clients use, and then H itself.
+func askStatus(ctx context.Context, service *signer.Client, in *signer.GetRevocationStatusInput) (*signer.GetRevocationStatusOutput, error) {
+	out, err := service.GetRevocationStatus(ctx, in)
+	if service.Options().BaseEndpoint == nil {
+		return out, err // AWS's own names exist, or the region does not
+	}
+	for _, prefix := range []string{"verification.", ""} {
+		if !nameless(err) {
+			return out, err
+		}
+		if next, nextErr := service.GetRevocationStatus(ctx, in, signer.WithAPIOptions(hostPrefix(prefix))); !nameless(nextErr) {
+			return next, nextErr
+		}
+	}
+	return out, err
+}
+
+// nameless: the host's name does not exist.
+func nameless(err error) bool {
+	var dns *net.DNSError
+	return errors.As(err, &dns) && dns.IsNotFound
+}
+
+// statusError marks a refusal of the question as a bad answer: retrying it, or
+// other credentials, would not help.
+func statusError(err error) error {
+	var service *ServiceError
+	if errors.As(err, &service) {
+		switch service.code() {
+		case shuin.CodeInvalidInput, shuin.CodeNotFound:
+			return &shuin.Error{Code: shuin.CodeMalformed, Err: err, Hint: shuin.HintOf(err)}
+		}
+	}
+	return err
+}
+
+// statusKey is one question to one signer by one principal.
+func statusKey(s Settings, q awsprofile.StatusQuery) string {
+	ids := slices.Sorted(slices.Values(q.CertificateIDs))
+	return strings.Join(append([]string{
+		s.Region, s.Profile, s.Endpoint, q.Profile.String(), q.Job.String(), q.SignedAt.UTC().Format(time.RFC3339Nano),
+	}, ids...), "\x00")
+}
+
+func (c *Client) heldStatus(key string) ([]string, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	h, ok := c.statuses[key]
+	if !ok || c.Now().After(h.until) {
+		return nil, false
+	}
+	return slices.Clone(h.revoked), true
+}
+
+func (c *Client) holdStatus(key string, revoked []string) {
+	now := c.Now()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.statuses == nil || len(c.statuses) >= limits.SignerStatuses {
+		c.statuses = map[string]heldStatus{} // full: all are young, asking again is cheap
+	}
+	c.statuses[key] = heldStatus{slices.Clone(revoked), now.Add(limits.SignerStatusHeld)}
+}
