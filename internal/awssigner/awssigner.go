@@ -10,7 +10,6 @@ import (
 	"context"
 	"log/slog"
 	"net"
-	"net/http"
 	"strings"
 	"time"
 
@@ -89,6 +88,3 @@ func (s *Server) serves(host string) bool {
 	}
 	return false
 }
-
-// Handler serves the API.
-func (s *Server) Handler() http.Handler { panic("unimplemented") }
