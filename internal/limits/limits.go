@@ -91,7 +91,9 @@ const (
 	OCSPMemoryLife  = time.Hour        // at most, and never beyond nextUpdate
 	RevocationGroup = 30 * time.Second // a fetch that several callers share
 
-	SignerStatusLife = 15 * time.Minute // of AWS Signer's answer about a signature, which names no end itself
+	// SignerStatusLife is how long AWS Signer's answer about a signature counts,
+	// which names no end itself: with the time it was held, a quarter of an hour.
+	SignerStatusLife = 15*time.Minute - SignerStatusHeld
 )
 
 // Bounds on plugins.
@@ -129,6 +131,7 @@ const (
 const (
 	LogLeafBytes   = 32 << 10 // the encoding of one entry
 	LogOriginBytes = 200      // the log's name in checkpoints
+	CommitGroup    = 256      // updates of the store that share one commit
 )
 
 // Bounds of the server's front: what one connection and all together may take.
@@ -137,7 +140,6 @@ const (
 	ServerReadTime      = 30 * time.Second // to send a whole request
 	ServerWriteTime     = time.Minute      // to take the answer, from the header on
 	ServerIdleTime      = 2 * time.Minute  // between two requests of a connection
-	ServerHeaderBytes   = 32 << 10
 	ServerConnections   = 1024             // at a time, unless the configuration says otherwise
 	ServerShutdownTime  = 20 * time.Second // for requests under way when the server ends
 	ServerNameProbe     = 3 * time.Second  // to ask for one of its own names
