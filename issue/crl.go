@@ -21,10 +21,17 @@ type Revoked struct {
 	InvalidityDate time.Time // zero: none (RFC 5280 section 5.3.2)
 }
 
+// publishes is how often in the life of a CRL the next one may be looked for:
+// in that of a day's list every hour.
+const publishes = 24
+
 // CRL makes a full CRL, DER (RFC 5280 section 5): number, the authority's key
 // identifier, no issuing distribution point, so that every checker takes it
-// for all that the authority issued. thisUpdate and the times of revocation
-// are cut to whole seconds. The result is read back and compared.
+// for all that the authority issued. Beside nextUpdate, until which it is good
+// where nothing can be fetched, it says when the next one is worth fetching,
+// after a twenty-fourth of its life (Microsoft's Next CRL Publish, not
+// critical: shuin follows it, others need not know it). All times are cut to
+// whole seconds. The result is read back and compared.
 func (a *Authority) CRL(ctx context.Context, revoked []Revoked, number *big.Int, thisUpdate, nextUpdate time.Time) ([]byte, error) {
 	der, err := a.crl(ctx, revoked, number, seconds(thisUpdate), seconds(nextUpdate))
 	if err != nil {
@@ -46,6 +53,11 @@ func (a *Authority) crl(ctx context.Context, revoked []Revoked, number *big.Int,
 		ThisUpdate:         thisUpdate,
 		NextUpdate:         nextUpdate,
 	}
+	publish, err := asn1.Marshal(thisUpdate.Add(nextUpdate.Sub(thisUpdate) / publishes).Truncate(time.Second))
+	if err != nil {
+		return nil, fmt.Errorf("next publish: %w", err)
+	}
+	t.ExtraExtensions = []pkix.Extension{{Id: oidNextPublish, Value: publish}}
 	t.RevokedCertificateEntries = make([]x509.RevocationListEntry, len(revoked))
 	seen := make(map[string]struct{}, len(revoked))
 	for i, r := range revoked {
@@ -98,7 +110,7 @@ func (a *Authority) compareCRL(der []byte, want *x509.RevocationList) error {
 		got.Number.Cmp(want.Number) == 0 &&
 		got.SignatureAlgorithm == want.SignatureAlgorithm &&
 		got.ThisUpdate.Equal(want.ThisUpdate) && got.NextUpdate.Equal(want.NextUpdate) &&
-		len(got.Extensions) == 2 &&
+		sameCRLExtensions(got, want) &&
 		len(got.RevokedCertificateEntries) == len(want.RevokedCertificateEntries)
 	for i := 0; same && i < len(want.RevokedCertificateEntries); i++ {
 		same = sameEntry(&got.RevokedCertificateEntries[i], &want.RevokedCertificateEntries[i])
@@ -107,6 +119,22 @@ func (a *Authority) compareCRL(der []byte, want *x509.RevocationList) error {
 		return errors.New("the CRL made is not what was asked")
 	}
 	return nil
+}
+
+// sameCRLExtensions: key identifier and number, which were compared, and next
+// publish; none of them critical.
+func sameCRLExtensions(got, want *x509.RevocationList) bool {
+	if len(got.Extensions) != 3 {
+		return false
+	}
+	published := false
+	for _, e := range got.Extensions {
+		if e.Critical {
+			return false
+		}
+		published = published || e.Id.Equal(oidNextPublish) && bytes.Equal(e.Value, want.ExtraExtensions[0].Value)
+	}
+	return published
 }
 
 func sameEntry(got, want *x509.RevocationListEntry) bool {

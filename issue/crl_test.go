@@ -36,10 +36,19 @@ func TestACRLSaysWhatItWasAsked(t *testing.T) {
 	if list.Number.Int64() != 77 || !list.ThisUpdate.Equal(now) || !list.NextUpdate.Equal(now.Add(day)) {
 		t.Errorf("number %s, %s to %s", list.Number, list.ThisUpdate, list.NextUpdate)
 	}
+	var publish time.Time
 	for _, e := range list.Extensions {
 		if e.Critical {
 			t.Errorf("critical extension %s, which a checker may not know", e.Id)
 		}
+		if e.Id.String() == "1.3.6.1.4.1.311.21.4" {
+			if _, err := asn1.Unmarshal(e.Value, &publish); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	if !publish.Equal(now.Add(time.Hour)) {
+		t.Errorf("the next list of a day's is announced for %s", publish)
 	}
 	entries := list.RevokedCertificateEntries
 	if len(entries) != 3 || len(entries[0].Extensions) != 0 || entries[1].ReasonCode != 1 || entries[2].ReasonCode != 4 {

@@ -292,6 +292,7 @@ var (
 	oidCRLPoints        = asn1.ObjectIdentifier{2, 5, 29, 31}
 	oidAuthorityKeyID   = asn1.ObjectIdentifier{2, 5, 29, 35}
 	oidExtKeyUsage      = asn1.ObjectIdentifier{2, 5, 29, 37}
+	oidNextPublish      = asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 311, 21, 4}
 )
 
 // latest is the last moment a certificate can name (RFC 5280 section 4.1.2.5.2).

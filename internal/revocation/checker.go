@@ -36,7 +36,8 @@ type Checker struct {
 	// Cache keeps CRLs on disk; nil means memory only.
 	Cache *FileCache
 	// OnWarn is told, in one line, what went wrong without deciding anything:
-	// a cache that cannot be read or written, a list that cannot be renewed.
+	// a cache that cannot be read or written, a list near its end that cannot
+	// be renewed.
 	// May be nil; may be called concurrently.
 	OnWarn func(string)
 	// OnStep is told, in one line, what is done besides requests: look-ups in

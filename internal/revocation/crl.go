@@ -53,8 +53,11 @@ func (c *Checker) checkPoint(ctx context.Context, point string, t times, cert, i
 }
 
 // soften tries to replace a list that is still good by a newer one. Where that
-// fails the old one counts, and there is no second try for a while.
+// fails the old one counts. There is no second try for a while: not where
+// nobody answers, nor where the CA is late with the list it announced. A
+// failure is worth a warning once the kept list is near its end.
 func (c *Checker) soften(ctx context.Context, point string, kept *bundle, old verify.Revocation, t times, cert, issuer *x509.Certificate) verify.Revocation {
+	defer c.pauses.put(point, t.now.Add(limits.CRLSoftPause), 1)
 	fresh, err := c.fetchPoint(ctx, point, kept, t.now, cert, issuer, limits.CRLSoftRefresh)
 	if err == nil {
 		if r := judgeCRL(fresh, t, cert, issuer); r.Status != verify.StatusUnavailable {
@@ -62,8 +65,11 @@ func (c *Checker) soften(ctx context.Context, point string, kept *bundle, old ve
 		}
 		err = errors.New("the new list is of no use")
 	}
-	c.pauses.put(point, t.now.Add(limits.CRLSoftPause), 1)
-	c.warn("crl %s could not be renewed, the kept one is good until %s: %v", fetch.Redact(point), old.NextUpdate.UTC().Format(time.RFC3339), err)
+	tell := c.step
+	if kept.nearEnd(t.now) {
+		tell = c.warn
+	}
+	tell("crl %s could not be renewed, the kept one is good until %s: %v", fetch.Redact(point), old.NextUpdate.UTC().Format(time.RFC3339), err)
 	return old
 }
 
@@ -74,19 +80,29 @@ func (c *Checker) softDue(point string, now time.Time, b *bundle) bool {
 	if until, ok := c.pauses.get(point); ok && now.Before(until) {
 		return false
 	}
-	for _, l := range []*x509.RevocationList{b.base, b.delta} {
-		if l == nil {
-			continue
-		}
-		due := l.ThisUpdate.Add(l.NextUpdate.Sub(l.ThisUpdate) / 4 * 3)
-		if now.After(due) {
-			return true
-		}
+	for _, l := range b.lists() {
 		if next, ok := nextPublish(l.Extensions); ok && now.After(next) {
 			return true
 		}
 	}
+	return b.nearEnd(now)
+}
+
+// nearEnd: in the last quarter of the life of one of its lists.
+func (b *bundle) nearEnd(now time.Time) bool {
+	for _, l := range b.lists() {
+		if now.After(l.ThisUpdate.Add(l.NextUpdate.Sub(l.ThisUpdate) / 4 * 3)) {
+			return true
+		}
+	}
 	return false
+}
+
+func (b *bundle) lists() []*x509.RevocationList {
+	if b.delta == nil {
+		return []*x509.RevocationList{b.base}
+	}
+	return []*x509.RevocationList{b.base, b.delta}
 }
 
 func judgeCRL(b *bundle, t times, cert, issuer *x509.Certificate) verify.Revocation {
@@ -130,8 +146,8 @@ func (c *Checker) kept(point string, now time.Time, issuer *x509.Certificate) *b
 		return nil
 	}
 	b := v.(*bundle)
-	for _, l := range []*x509.RevocationList{b.base, b.delta} {
-		if l != nil && !current(l, now) {
+	for _, l := range b.lists() {
+		if !current(l, now) {
 			c.step("CRL bundle retrieved from file cache has expired at %s", l.NextUpdate)
 		}
 	}
