@@ -8,7 +8,9 @@ import (
 	"time"
 
 	"github.com/shuin/shuin"
+	"github.com/shuin/shuin/internal/awsclient"
 	"github.com/shuin/shuin/internal/notationdir"
+	"github.com/shuin/shuin/verify"
 )
 
 // notationName is the name of the command line this one is a superset of.
@@ -44,9 +46,13 @@ type app struct {
 
 	// log is where -d writes; nil without it.
 	log *slog.Logger
-	// notationDir and settingsRead are made on first use.
+	// notationDir, settingsRead and aws are made on first use.
 	notationDir  *notationdir.Dir
 	settingsRead *settings
+	aws          *awsclient.Client
+
+	// stores, in tests, goes around the trust stores; nil in the product.
+	stores func(verify.Stores) verify.Stores
 }
 
 // asNotation reports whether the process was invoked as notation.

@@ -41,7 +41,7 @@ func needsNoDirs(cmd *cobra.Command) bool {
 		cmd = cmd.Parent()
 	}
 	switch cmd.Name() {
-	case "version", "dev-registry", "help", "completion", "verify", "list", cobra.ShellCompRequestCmd, cobra.ShellCompNoDescRequestCmd:
+	case "version", "dev-registry", "signer", "aws", "help", "completion", "verify", "list", cobra.ShellCompRequestCmd, cobra.ShellCompNoDescRequestCmd:
 		return true
 	}
 	return !cmd.HasParent()

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"os"
 	"path/filepath"
 
@@ -28,11 +27,9 @@ func (a *app) openTarget(ref shuin.Reference, r *registryFlags, push *pushing) (
 	if push != nil {
 		client.ForceReferrersTag = push.forceReferrersTag
 	}
-	client.Credential = func(ctx context.Context, host string) (registry.Credential, error) {
-		return a.credentialStore().Credential(ctx, host) // looked for only when the registry asks
-	}
+	a.registryCredentials(client, push != nil)
 	if cred := registry.NewCredential(r.username, r.password); !cred.IsZero() {
-		client.Credential = registry.StaticCredential(ref.Registry, cred)
+		client.Credential, client.Renew = registry.StaticCredential(ref.Registry, cred), nil
 	}
 	repo, err := client.Repository(ref)
 	if err != nil {

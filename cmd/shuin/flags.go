@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/shuin/shuin"
+	"github.com/shuin/shuin/awsprofile"
 )
 
 // registryFlags are how to reach a registry.
@@ -56,6 +57,11 @@ func (m *metadataFlags) add(fs *pflag.FlagSet, metadataUsage string) {
 
 func pluginConfigFlag(fs *pflag.FlagSet, p *[]string) {
 	fs.StringArrayVar(p, "plugin-config", nil, "{key}={value} pairs handed to the plugin as they are; the plugin's documentation names them")
+}
+
+// installedPluginFlag declares --use-installed-plugin.
+func installedPluginFlag(fs *pflag.FlagSet, p *bool) {
+	fs.BoolVar(p, "use-installed-plugin", false, "for AWS Signer, start the installed plugin "+awsprofile.PluginName+" in place of what is built in")
 }
 
 // parse reads both as maps, plugin configuration first.

@@ -6,7 +6,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/shuin/shuin/awsprofile"
 	"github.com/shuin/shuin/internal/notationdir"
+	"github.com/shuin/shuin/sign"
 )
 
 type keyAddOptions struct {
@@ -58,8 +60,12 @@ func (a *app) keyAdd(ctx context.Context, o *keyAddOptions) error {
 	case o.plugin == "":
 		return invalid("plugin name cannot be empty")
 	}
-	// A plugin that cannot be started is no key.
-	if _, err := a.plugins().Metadata(ctx, o.plugin, config); err != nil {
+	if o.plugin == awsprofile.PluginName {
+		// Built in: there is nothing to start, but the ARN to read.
+		if err := a.useSigner(&sign.Signer{}, o.id, config); err != nil {
+			return err
+		}
+	} else if _, err := a.plugins().Metadata(ctx, o.plugin, config); err != nil { // what cannot be started is no key
 		return err
 	}
 	key := notationdir.SigningKey{Name: o.name, ID: o.id, PluginName: o.plugin, PluginConfig: config}

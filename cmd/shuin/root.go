@@ -30,6 +30,8 @@ func newRootCmd(a *app) *cobra.Command {
 		newLoginCmd(a),
 		newLogoutCmd(a),
 		newVersionCmd(a),
+		newSignerCmd(a),
+		newAWSCmd(a),
 		newDevRegistryCmd(a),
 	)
 	return root

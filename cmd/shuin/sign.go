@@ -30,7 +30,7 @@ func newSignCmd(a *app) *cobra.Command {
 		Short: "Sign artifacts",
 		Long: a.help(`Sign an artifact and store the signature beside it.
 
-The key is the default one, one of the key list (--key), or a plugin's (--plugin and --id).
+The key is the default one, one of the key list (--key), a plugin's (--plugin and --id), or AWS Signer's (--profile).
 
 Example - Sign an artifact with the default key:
   {} sign <registry>/<repository>@<digest>
@@ -40,6 +40,10 @@ Example - Sign with a key of the key list, as COSE:
 
 Example - Sign with a key that a plugin holds:
   {} sign --plugin <plugin_name> --id <remote_key_id> <registry>/<repository>@<digest>
+
+Example - Sign with a signing profile of AWS Signer, which is built in:
+  {} sign --plugin com.amazonaws.signer.notation.plugin --id <signing_profile_ARN> <registry>/<repository>@<digest>
+  {} sign --profile <signing_profile_ARN> <registry>/<repository>@<digest>
 
 Example - Sign an artifact named by a tag, which is resolved to a digest:
   {} sign <registry>/<repository>:<tag>

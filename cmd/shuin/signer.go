@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/shuin/shuin"
+	"github.com/shuin/shuin/awsprofile"
 	"github.com/shuin/shuin/internal/keys/file"
 	"github.com/shuin/shuin/internal/notationdir"
 	"github.com/shuin/shuin/internal/plugin"
@@ -23,6 +24,11 @@ type signerFlags struct {
 	id     string
 	plugin string
 	format string
+	// profile is the ARN of a signing profile: a short way to say the plugin
+	// of AWS Signer and an id.
+	profile string
+	// installed asks for AWS Signer's installed plugin in place of what is built in.
+	installed bool
 }
 
 func (s *signerFlags) add(a *app, cmd *cobra.Command) {
@@ -31,7 +37,12 @@ func (s *signerFlags) add(a *app, cmd *cobra.Command) {
 	fs.StringVar(&s.format, "signature-format", a.settings().signatureFormat, "signature envelope format, options: \"jws\", \"cose\"")
 	fs.StringVar(&s.id, "id", "", "key id (required if --plugin is set). Not with --key")
 	fs.StringVar(&s.plugin, "plugin", "", "name of a signing plugin (required if --id is set). Not with --key")
+	fs.StringVar(&s.profile, "profile", "", "ARN of a signing profile of AWS Signer, or of a signer that speaks its API. Not with --key, --id and --plugin")
+	installedPluginFlag(fs, &s.installed)
 	cmd.MarkFlagsRequiredTogether("id", "plugin")
+	cmd.MarkFlagsMutuallyExclusive("profile", "key")
+	cmd.MarkFlagsMutuallyExclusive("profile", "id")
+	cmd.MarkFlagsMutuallyExclusive("profile", "plugin")
 	cmd.MarkFlagsMutuallyExclusive("key", "id")
 	cmd.MarkFlagsMutuallyExclusive("key", "plugin")
 }
@@ -39,7 +50,7 @@ func (s *signerFlags) add(a *app, cmd *cobra.Command) {
 // check refuses flags that were given and are empty, as an unset variable of a
 // script makes them: another key than the one meant would sign.
 func (s *signerFlags) check(fs *pflag.FlagSet) error {
-	for _, f := range []struct{ flag, value string }{{"key", s.key}, {"id", s.id}, {"plugin", s.plugin}} {
+	for _, f := range []struct{ flag, value string }{{"key", s.key}, {"id", s.id}, {"plugin", s.plugin}, {"profile", s.profile}} {
 		if fs.Changed(f.flag) && f.value == "" {
 			return invalidf("flag --%s cannot be empty", f.flag)
 		}
@@ -52,7 +63,10 @@ func (s *signerFlags) check(fs *pflag.FlagSet) error {
 // The whole of it is returned.
 func (a *app) newSigner(ctx context.Context, s *signerFlags, config map[string]string) (*sign.Signer, map[string]string, error) {
 	key := notationdir.SigningKey{ID: s.id, PluginName: s.plugin}
-	if s.id == "" || s.plugin == "" {
+	if s.profile != "" {
+		key = notationdir.SigningKey{ID: s.profile, PluginName: awsprofile.PluginName}
+	}
+	if key.ID == "" || key.PluginName == "" {
 		var err error
 		if key, err = a.listedKey(s.key); err != nil {
 			return nil, nil, err
@@ -64,6 +78,9 @@ func (a *app) newSigner(ctx context.Context, s *signerFlags, config map[string]s
 	case key.Local():
 		a.warnWritable(key.KeyPath)
 		signer.Key, err = file.Load(key.KeyPath, key.CertPath)
+	case key.External() && key.PluginName == awsprofile.PluginName && !s.installed:
+		config = merged(key.PluginConfig, config)
+		err = a.useSigner(signer, key.ID, config)
 	case key.External():
 		config = merged(key.PluginConfig, config)
 		err = a.usePlugin(ctx, signer, key, config)

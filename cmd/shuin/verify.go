@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/shuin/shuin"
+	"github.com/shuin/shuin/internal/awsclient"
 	"github.com/shuin/shuin/internal/notationdir"
 	"github.com/shuin/shuin/policy"
 	"github.com/shuin/shuin/verify"
@@ -22,6 +23,7 @@ type verifyOptions struct {
 	maxSignatures int
 	output        outputFlag
 	revocation    revocationFlags
+	installed     bool
 }
 
 func newVerifyCmd(a *app) *cobra.Command {
@@ -32,6 +34,8 @@ func newVerifyCmd(a *app) *cobra.Command {
 		Long: a.help(`Verify the signatures of an artifact against the trust policy.
 
 Before: add a certificate to a trust store ("{} cert add") and import a trust policy ("{} policy import").
+For AWS Signer the trust stores signingAuthority:aws-signer-ts and signingAuthority:aws-us-gov-signer-ts are built in,
+and no plugin is needed.
 
 Example - Verify an artifact:
   {} verify <registry>/<repository>@<digest>
@@ -62,6 +66,7 @@ Example - Show every check of every signature as JSON:
 	fs.StringVar(&o.scope, "scope", "", a.experimental("trust policy scope to verify with; required with \"--oci-layout\" and only used with it"))
 	o.output.add(fs, "text", "json")
 	o.revocation.add(a, fs)
+	installedPluginFlag(fs, &o.installed)
 	cmd.MarkFlagsRequiredTogether("oci-layout", "scope")
 	a.hideExperimental(cmd, "oci-layout", "scope")
 	return cmd
@@ -100,6 +105,14 @@ func (a *app) verify(ctx context.Context, o *verifyOptions) error {
 	return a.printReport(ctx, o, repo, report)
 }
 
+// trustStores are notation's, with those that come built in.
+func (a *app) trustStores() verify.Stores {
+	if a.stores != nil {
+		return a.stores(a.dir())
+	}
+	return a.dir()
+}
+
 // verifyReference resolves, lists and judges. The error is for an artifact
 // that could not be resolved; all else is in the Report.
 func (a *app) verifyReference(ctx context.Context, repo target, ref shuin.Reference, doc *policy.Document, o *verifyOptions, vo verify.Options) (*shuin.Report, error) {
@@ -110,11 +123,14 @@ func (a *app) verifyReference(ctx context.Context, repo target, ref shuin.Refere
 	}
 	a.logResolved(artifact)
 	verifier := &verify.Verifier{
-		Stores:        a.dir(),
+		Stores:        a.trustStores(),
 		Revocation:    a.revocationChecker(&o.revocation),
 		Plugins:       a.plugins(),
 		Chains:        verify.NewChainCache(0), // signatures of one artifact often share a chain
 		MaxSignatures: o.maxSignatures,
+	}
+	if !o.installed {
+		verifier.SignerStatus = &awsclient.Status{Client: a.awsClient()}
 	}
 	report := verifier.Verify(ctx, artifact, signatures, doc, vo)
 	tag.judge(report)

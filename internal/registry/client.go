@@ -40,6 +40,11 @@ type Client struct {
 	// https, never a step down to http, and no internal address under another
 	// host name than the registry's.
 	Credential func(ctx context.Context, host string) (Credential, error)
+	// Renew is asked when a registry refuses (401 or 403) and may know a newer
+	// credential: it then forgets the old one and answers true, and the request
+	// is sent once more with what Credential gives. ECR refuses an expired token
+	// with 403, which authentication by itself never tries again. Nil: none.
+	Renew func(ctx context.Context, host string) bool
 	// PlainHTTP says whether to use http with a registry ("host:port" as
 	// written in the reference). Nil: always https.
 	PlainHTTP func(host string) bool
@@ -61,6 +66,7 @@ type Client struct {
 
 	once  sync.Once
 	auth  *auth.Client
+	held  *heldTokens
 	bare  *http.Client // no credentials: for hosts that a registry points to
 	mu    sync.Mutex
 	hosts map[string]*hostFacts
@@ -155,9 +161,10 @@ func (c *Client) build() {
 	base.CheckRedirect = redirectPolicy(base.CheckRedirect)
 	bare := base
 	c.bare = &bare
+	c.held = &heldTokens{}
 	c.auth = &auth.Client{
 		Client:     &base,
-		Cache:      auth.NewCache(),
+		Cache:      c.held,
 		ClientID:   "shuin",
 		Credential: c.credential,
 		Header:     http.Header{},
@@ -173,6 +180,7 @@ func (c *Client) credential(ctx context.Context, host string) (auth.Credential, 
 	if err != nil {
 		return auth.EmptyCredential, &credentialError{err}
 	}
+	c.held.until(cred.Until)
 	return cred.oras(), nil
 }
 
@@ -277,10 +285,21 @@ func (r *Repository) do(ctx context.Context, q request) (*answer, error) {
 // send uses the authenticating client only with the registry that the
 // reference names: an address that a registry points to gets no credential.
 func (c *Client) send(req *http.Request, own bool) (*http.Response, error) {
-	if own {
-		return c.auth.Do(req)
+	if !own {
+		return c.bare.Do(req)
 	}
-	return c.bare.Do(req)
+	resp, err := c.auth.Do(req)
+	if err != nil || c.Renew == nil || resp.StatusCode != http.StatusUnauthorized && resp.StatusCode != http.StatusForbidden {
+		return resp, err
+	}
+	again, bodyErr := rewind(req)
+	if bodyErr != nil || !c.Renew(req.Context(), req.URL.Host) {
+		return resp, nil
+	}
+	_, _ = io.CopyN(io.Discard, resp.Body, limits.ErrorBodyBytes)
+	_ = resp.Body.Close()
+	c.held.forget()
+	return c.auth.Do(again)
 }
 
 func actions(push bool) []string {

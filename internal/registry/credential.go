@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net"
 	"strings"
+	"time"
 
 	"oras.land/oras-go/v2/registry/remote/auth"
 )
@@ -16,6 +17,8 @@ type Credential struct {
 	Password     string
 	RefreshToken string // an OAuth2 refresh ("identity") token
 	AccessToken  string // a bearer token, sent as it is
+	// Until is when the credential is asked for again; zero: never.
+	Until time.Time
 }
 
 // NewCredential is the credential of a user name and a password as given by

@@ -79,7 +79,33 @@ func hintOfCode(c shuin.Code) string {
 func statusError(op string, a *answer) error {
 	code := codeOfStatus(a.status)
 	resp := &errcode.ErrorResponse{Method: a.method, URL: shown(a.url), StatusCode: a.status, Errors: parseErrors(a.body)}
-	return &shuin.Error{Code: code, Message: op, Hint: hintOfCode(code), Err: resp}
+	hint := hintOfCode(code)
+	if h := hintOfWords(resp.Errors); h != "" {
+		hint = h
+	}
+	return &shuin.Error{Code: code, Message: op, Hint: hint, Err: resp}
+}
+
+// hintOfWords tells apart refusals that share a status, by the words that
+// registries are known to use (ECR's are AWS's: a missing permission, a token
+// that is over, a key of KMS). The words choose a hint, nothing else.
+func hintOfWords(errs errcode.Errors) string {
+	for _, e := range errs {
+		lower := strings.ToLower(e.Message)
+		_, action, found := strings.Cut(e.Message, "is not authorized to perform: ")
+		switch {
+		case strings.Contains(lower, "authorization token has expired"), strings.Contains(lower, "authorization token is invalid"):
+			return "the registry's token is over: log in again, or leave the login out where AWS credentials are at hand"
+		case strings.Contains(lower, "kms"):
+			return "the repository is encrypted with a key of AWS KMS: allow its use (kms:Decrypt) to these credentials"
+		case found:
+			action, _, _ = strings.Cut(action, " ")
+			return "allow " + action + " to these credentials; for a repository of another account its repository policy has to allow it too"
+		case e.Code == "NAME_UNKNOWN" || e.Code == "RepositoryNotFoundException":
+			return "there is no such repository: check registry, region and repository name, or create it"
+		}
+	}
+	return ""
 }
 
 // parseErrors reads the error body of the OCI distribution specification

@@ -224,6 +224,15 @@ func (s *Store) Credential(ctx context.Context, host string) (Credential, error)
 	return s.helperGet(ctx, helper, server)
 }
 
+// HasOwnHelper reports whether the configuration that decides names a helper
+// for just this host (credHelpers): then what it answers counts, also that
+// there is nothing.
+func (s *Store) HasOwnHelper(host string) bool {
+	server := serverAddress(host)
+	file, _, err := s.source(server)
+	return err == nil && file.helpers[server] != ""
+}
+
 // save gives the credential to the helper that is configured for the server;
 // [ErrPlaintext] when there is none.
 func (s *Store) save(ctx context.Context, registry string, c Credential) error {

@@ -199,6 +199,7 @@ const masked = "*****"
 // secretHeaders are never shown.
 var secretHeaders = map[string]bool{
 	"authorization": true, "proxy-authorization": true, "cookie": true, "set-cookie": true,
+	"x-amz-security-token": true,
 }
 
 func maskHeaders(h http.Header) string {

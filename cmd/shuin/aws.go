@@ -1,0 +1,96 @@
+package main
+
+import (
+	"context"
+	"net/http"
+	"sync/atomic"
+
+	"github.com/shuin/shuin/awsprofile"
+	"github.com/shuin/shuin/internal/awsclient"
+	"github.com/shuin/shuin/internal/registry"
+	"github.com/shuin/shuin/sign"
+
+	"github.com/shuin/shuin"
+)
+
+// envNoHostPrefix is the AWS CLI's variable: requests go to the endpoint's own
+// host name, whatever the operation.
+const envNoHostPrefix = "AWS_DISABLE_HOST_PREFIX_INJECTION"
+
+// awsClient is the door to AWS, one for the process. Making it reads and dials
+// nothing.
+func (a *app) awsClient() *awsclient.Client {
+	if a.aws == nil {
+		c := &awsclient.Client{
+			UserAgent:    a.userAgent(),
+			NoHostPrefix: a.getenv(envNoHostPrefix) == "true",
+			Now:          a.now,
+			Warn:         func(message string) { a.warnf("%s", oneLine(message)) },
+		}
+		if a.log != nil {
+			c.Wrap = func(t http.RoundTripper) http.RoundTripper {
+				return registry.Traced(t, func(text string) { a.log.Debug(text) })
+			}
+		}
+		a.aws = c
+	}
+	return a.aws
+}
+
+// useSigner lets AWS Signer, or a signer that speaks its API, make the
+// envelope: with the signing profile whose ARN is id.
+func (a *app) useSigner(signer *sign.Signer, id string, config map[string]string) error {
+	p, err := parseProfileID(id)
+	if err != nil {
+		return err
+	}
+	if _, err := awsclient.SettingsOf(config); err != nil {
+		return err
+	}
+	if p.String() != id {
+		a.debug().Info("Signing profile " + id + " is " + p.String())
+	}
+	signer.Enveloper = &awsclient.Signer{Client: a.awsClient(), Profile: p}
+	return nil
+}
+
+// parseProfileID reads the ARN that --id or --profile gives, in any spelling.
+func parseProfileID(id string) (awsprofile.Profile, error) {
+	p, err := awsprofile.ParseProfile(id)
+	if err != nil {
+		return p, &shuin.Error{
+			Code: shuin.CodeInvalidInput, Err: err,
+			Message: id + " is not a valid AWS Signer signing profile or signing profile version ARN.",
+			Hint:    "\"signer profile list\" shows the profiles of an account; an ARN has the form arn:aws:signer:REGION:ACCOUNT:/signing-profiles/NAME",
+		}
+	}
+	return p, nil
+}
+
+// registryCredentials looks where notation does, and where nothing is said of
+// a host of ECR there, asks ECR for a token with the AWS credentials at hand.
+func (a *app) registryCredentials(client *registry.Client, pushes bool) {
+	store := a.credentialStore()
+	var own atomic.Bool // the token is ours, so we may ask for another
+	client.Credential = func(ctx context.Context, host string) (registry.Credential, error) {
+		cred, err := store.Credential(ctx, host) // looked for only when the registry asks
+		h, ecr := awsclient.ParseECRHost(host)
+		switch {
+		case err != nil, !cred.IsZero(), !ecr, store.HasOwnHelper(host):
+			own.Store(false)
+			return cred, err
+		case h.Public && !pushes: // is read by everybody
+			return cred, nil
+		}
+		token, err := a.awsClient().ECRCredential(ctx, h, "")
+		if err != nil {
+			return registry.Credential{}, err
+		}
+		own.Store(true)
+		return registry.Credential{Username: token.Username, Password: token.Password, Until: token.Until}, nil
+	}
+	client.Renew = func(_ context.Context, host string) bool {
+		h, ecr := awsclient.ParseECRHost(host)
+		return ecr && own.Load() && a.awsClient().DropECRCredential(h, "")
+	}
+}
