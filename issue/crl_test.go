@@ -3,15 +3,11 @@ package issue_test
 import (
 	"crypto/x509"
 	"encoding/asn1"
-	"encoding/pem"
-	"fmt"
 	"math/big"
-	"os/exec"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/shuin/shuin/internal/shuintest"
 	"github.com/shuin/shuin/issue"
 )
 
@@ -98,57 +94,5 @@ func TestCRLsRefused(t *testing.T) {
 	}
 	if _, err := w.issuing.CRL(t.Context(), one(good), big.NewInt(0), now, now.Add(day)); err != nil {
 		t.Errorf("unchanged: %v", err)
-	}
-}
-
-// TestOpenSSLVerifiesChainAndCRLs: three levels of CRLs, as openssl reads
-// them: a good leaf, one revoked by its issuing CA, one whose issuing CA is.
-func TestOpenSSLVerifiesChainAndCRLs(t *testing.T) {
-	openssl, dir := shuintest.OpenSSLPath(t), t.TempDir()
-	for _, kind := range []issue.KeyType{issue.P256, issue.P384} {
-		w := newWorld(t, kind)
-		made := mustIssue(t, w.issuing, leafRequest(mustKey(t, issue.P384).Public()))
-		crls := func(leaf, issuing []issue.Revoked) []byte {
-			var out []byte
-			for _, c := range []struct {
-				by   *issue.Authority
-				list []issue.Revoked
-				life time.Duration
-			}{{w.issuing, leaf, day}, {w.intermediate, issuing, day}, {w.root, nil, issue.RootCRLLife}} {
-				der, err := c.by.CRL(t.Context(), c.list, big.NewInt(1), now.Add(-time.Hour), now.Add(c.life))
-				if err != nil {
-					t.Fatal(err)
-				}
-				out = append(out, pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: der})...)
-			}
-			return out
-		}
-		write := func(name string, data []byte) string { return shuintest.WriteFile(t, dir, string(kind)+name, data) }
-		root := write("root.pem", issue.EncodeChain(made.Chain[3:]))
-		between := write("between.pem", issue.EncodeChain(made.Chain[1:3]))
-		leaf := write("leaf.pem", issue.EncodeChain(made.Chain[:1]))
-		at := fmt.Sprint(now.Unix())
-		for _, c := range []struct {
-			name, want string
-			crls       []byte
-		}{
-			{"good", ": OK", crls(nil, nil)},
-			{"leaf revoked", "certificate revoked", crls([]issue.Revoked{{Serial: made.Certificate.SerialNumber, At: now}}, nil)},
-			{"issuing CA revoked", "certificate revoked", crls(nil, []issue.Revoked{{Serial: made.Chain[1].SerialNumber, At: now, Reason: 1, InvalidityDate: now}})},
-		} {
-			t.Run(string(kind)+" "+c.name, func(t *testing.T) {
-				list := write("crls.pem", c.crls)
-				out, err := exec.CommandContext(t.Context(), openssl, "verify", "-attime", at, "-x509_strict", "-purpose", "any",
-					"-crl_check_all", "-CRLfile", list, "-CAfile", root, "-untrusted", between, leaf).CombinedOutput()
-				if !strings.Contains(string(out), c.want) || (err == nil) != (c.want == ": OK") {
-					t.Errorf("openssl verify: %v\n%s", err, out)
-				}
-			})
-		}
-		crl := write("one.pem", crls(nil, nil))
-		ca := write("issuing.pem", issue.EncodeChain(made.Chain[1:2]))
-		if out := shuintest.OpenSSL(t, dir, "crl", "-in", crl, "-CAfile", ca, "-noout", "-verify"); !strings.Contains(string(out), "verify OK") {
-			t.Errorf("openssl crl: %s", out)
-		}
 	}
 }
