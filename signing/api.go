@@ -12,6 +12,7 @@ import (
 type Caller struct {
 	Account      string
 	Principal    string // ARN
+	AccessKeyID  string // that it was authenticated by; empty: none of ours
 	Actions      []string
 	Profiles     []string
 	RequestID    string
@@ -43,25 +44,44 @@ type Error struct {
 func (e *Error) Error() string { return e.Message }
 func (e *Error) Unwrap() error { return e.Err }
 
-// Service is the signing service. Fields are set once, before first use.
+// Service is the signing service. Its exported fields are set once, before
+// first use; it is safe for concurrent use and must not be copied after it.
 type Service struct {
-	Partition, Region string
+	Partition, Region string // of every ARN it makes
 	Store             Store
 	Sealer            Sealer
-	// Root is the intermediate that issuing CAs are made by.
+	// Intermediate is what issuing CAs are made by.
 	Intermediate *issue.Authority
-	Subject      issue.Subject // C, ST, O of signing certificates
-	// CRLBase is the address under which CRLs are served: BASE/ID.crl.
-	CRLBase     *url.URL
+	// Subject is the C, ST and O of the certificates; the account becomes
+	// their OU, the profile the CN of a leaf.
+	Subject issue.Subject
+	// CRLBase is the address under which CRLs are served: BASE/ID.crl. Without
+	// one no certificate names a CRL, and no profile can be of KindStandard.
+	CRLBase *url.URL
+	// DefaultKind is that of profiles that name none; empty: KindAWS.
 	DefaultKind Kind
-	IssuingKey  issue.KeyType // of issuing CAs
-	SelfCheck   SelfCheck
-	Now         func() time.Time
-	// further settings with safe zero values: MaxClockStep, LeafLife, CRLLife, …
+	// IssuingKey is the type of the keys of issuing CAs; empty: P-256.
+	IssuingKey issue.KeyType
+	SelfCheck  SelfCheck
+	// Now is the clock, with its monotonic reading.
+	Now func() time.Time
+	// MaxClockStep is how far the clock may jump ahead of its monotonic reading
+	// between two signatures before signing stops; 0: limits.ClockStep.
+	MaxClockStep time.Duration
+	// LeafLife is how long a leaf certificate is valid, and so how long the key
+	// of KindAWS is used; 0: a day. Signatures outlive it.
+	LeafLife time.Duration
+	// CRLLife is from a CRL's issue to its next update; 0: a day. CRLEvery is
+	// how often it is reissued; 0: an hour. Both are cut to what makes sense.
+	CRLLife, CRLEvery time.Duration
+	// Notice is told what an operator should look at: constant message, facts
+	// as slog's key and value pairs, no secrets. Nil: nobody.
+	Notice func(ctx context.Context, message string, facts ...any)
+	// NewCRL is told of every CRL made, once it is stored. Nil: nobody.
+	NewCRL func(id string, der []byte)
+
 	state serviceState
 }
-
-type serviceState struct{} // the owner of signing replaces this
 
 // SelfCheck says how often the service verifies its own signature values.
 type SelfCheck uint8
@@ -164,90 +184,4 @@ type ListSigningPlatformsInput struct {
 type ListSigningPlatformsOutput struct {
 	Platforms []Platform
 	NextToken string
-}
-
-// The operations (the service model's, 18 of 19; StartSigningJob is answered
-// with a ValidationException as the last one). Every error is an *Error.
-func (s *Service) SignPayload(ctx context.Context, c Caller, in SignPayloadInput) (*SignPayloadOutput, error) {
-	panic("unimplemented")
-}
-func (s *Service) PutSigningProfile(ctx context.Context, c Caller, in PutSigningProfileInput) (*PutSigningProfileOutput, error) {
-	panic("unimplemented")
-}
-func (s *Service) GetSigningProfile(ctx context.Context, c Caller, in GetSigningProfileInput) (*GetSigningProfileOutput, error) {
-	panic("unimplemented")
-}
-func (s *Service) ListSigningProfiles(ctx context.Context, c Caller, in ListSigningProfilesInput) (*ListSigningProfilesOutput, error) {
-	panic("unimplemented")
-}
-func (s *Service) CancelSigningProfile(ctx context.Context, c Caller, profileName string) error {
-	panic("unimplemented")
-}
-func (s *Service) RevokeSigningProfile(ctx context.Context, c Caller, in RevokeSigningProfileInput) error {
-	panic("unimplemented")
-}
-func (s *Service) RevokeSignature(ctx context.Context, c Caller, in RevokeSignatureInput) error {
-	panic("unimplemented")
-}
-func (s *Service) DescribeSigningJob(ctx context.Context, c Caller, jobID string) (*Job, error) {
-	panic("unimplemented")
-}
-func (s *Service) ListSigningJobs(ctx context.Context, c Caller, in ListSigningJobsInput) (*ListSigningJobsOutput, error) {
-	panic("unimplemented")
-}
-func (s *Service) AddProfilePermission(ctx context.Context, c Caller, in AddProfilePermissionInput) (revisionID string, err error) {
-	panic("unimplemented")
-}
-func (s *Service) ListProfilePermissions(ctx context.Context, c Caller, in ListProfilePermissionsInput) (*ListProfilePermissionsOutput, error) {
-	panic("unimplemented")
-}
-func (s *Service) RemoveProfilePermission(ctx context.Context, c Caller, in RemoveProfilePermissionInput) (revisionID string, err error) {
-	panic("unimplemented")
-}
-func (s *Service) GetRevocationStatus(ctx context.Context, c Caller, in GetRevocationStatusInput) (*GetRevocationStatusOutput, error) {
-	panic("unimplemented")
-}
-func (s *Service) GetSigningPlatform(ctx context.Context, c Caller, platformID string) (*Platform, error) {
-	panic("unimplemented")
-}
-func (s *Service) ListSigningPlatforms(ctx context.Context, c Caller, in ListSigningPlatformsInput) (*ListSigningPlatformsOutput, error) {
-	panic("unimplemented")
-}
-func (s *Service) TagResource(ctx context.Context, c Caller, resourceARN string, tags map[string]string) error {
-	panic("unimplemented")
-}
-func (s *Service) UntagResource(ctx context.Context, c Caller, resourceARN string, keys []string) error {
-	panic("unimplemented")
-}
-func (s *Service) ListTagsForResource(ctx context.Context, c Caller, resourceARN string) (map[string]string, error) {
-	panic("unimplemented")
-}
-func (s *Service) StartSigningJob(ctx context.Context, c Caller, profileName string) error {
-	panic("unimplemented")
-}
-
-// Authenticate finds the credential of an access key and opens its secret;
-// a disabled or expired one is refused like an unknown one.
-func (s *Service) Authenticate(ctx context.Context, accessKeyID string) (c Caller, secret string, err error) {
-	panic("unimplemented")
-}
-
-// NewCredential makes an access key; the secret is shown this once.
-func (s *Service) NewCredential(ctx context.Context, by string, c Credential) (made Credential, secret string, err error) {
-	panic("unimplemented")
-}
-
-// DisableCredential ends an access key.
-func (s *Service) DisableCredential(ctx context.Context, by, accessKeyID string) error {
-	panic("unimplemented")
-}
-
-// CRL is the newest CRL of an authority (issuing CA or intermediate), for
-// serving; RefreshCRLs reissues those that are due and returns all that
-// changed, by id.
-func (s *Service) CRL(ctx context.Context, id string) (der []byte, next time.Time, err error) {
-	panic("unimplemented")
-}
-func (s *Service) RefreshCRLs(ctx context.Context) (changed map[string][]byte, err error) {
-	panic("unimplemented")
 }

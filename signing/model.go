@@ -107,19 +107,19 @@ type Permission struct {
 	ProfileVersion string // empty: every version
 }
 
-// Authority is an issuing CA of one profile version.
+// Authority is an issuing CA of one profile version, or the intermediate that
+// such CAs are made by.
 type Authority struct {
-	ID         string // hexadecimal, part of the CRL's address
-	Profile    awsprofile.Profile
-	Chain      [][]byte // DER, its own certificate first, root last
-	SealedKey  []byte   // PKCS#8 by [Sealer]
-	NotBefore  time.Time
-	NotAfter   time.Time
-	LastSerial string
-	CRLNumber  int64
-	CRL        []byte // newest, DER
-	CRLNext    time.Time
-	Revoked    *AuthorityRevocation
+	ID        string             // hexadecimal, part of the CRL's address
+	Profile   awsprofile.Profile // zero: the intermediate
+	Chain     [][]byte           // DER, its own certificate first, root last
+	SealedKey []byte             // PKCS#8 by [Sealer]; none for the intermediate
+	NotBefore time.Time
+	NotAfter  time.Time
+	CRLNumber int64
+	CRL       []byte    // newest, DER
+	CRLNext   time.Time // its next update; zero: a new one is due at once
+	Revoked   *AuthorityRevocation
 }
 
 // AuthorityRevocation lists an issuing CA in its issuer's CRL.
@@ -148,7 +148,7 @@ type Credential struct {
 	Created      time.Time
 	Expires      time.Time // zero: never
 	Disabled     bool
-	LastUsed     time.Time
+	LastUsed     time.Time // to about an hour; zero: never, or not for long enough
 }
 
 // Reply is kept for a while so that an SDK's retry gets the same job.

@@ -31,7 +31,8 @@ type Tx interface {
 	// AppendEntry adds e to the log and returns its index.
 	AppendEntry(e audit.Entry) (int64, error)
 
-	// Clock is the latest signing time ever given out; SetClock moves it.
+	// Clock is the latest signing time ever given out, zero when there is none;
+	// SetClock moves it.
 	Clock() (time.Time, error)
 	SetClock(t time.Time) error
 
@@ -53,7 +54,7 @@ type Tx interface {
 
 	AddJob(j Job) error
 	Job(account, id string) (Job, error)
-	// SetJobRevocation stores j.Revocation.
+	// SetJobRevocation stores j.Revocation; the rest of a job never changes.
 	SetJobRevocation(j Job) error
 	// Jobs lists newest first, after (older than) the job named, at most limit.
 	Jobs(q JobQuery) ([]Job, error)
@@ -70,7 +71,7 @@ type Tx interface {
 	Authorities() ([]Authority, error)
 	// SetAuthority stores CRLNumber, CRL, CRLNext, Revoked.
 	SetAuthority(a Authority) error
-	AddRevokedCertificate(r RevokedCertificate) error
+	AddRevokedCertificate(r RevokedCertificate) error // once: see CertificateRevoked
 	// RevokedCertificates are those of one authority, oldest first.
 	RevokedCertificates(authority string) ([]RevokedCertificate, error)
 	CertificateRevoked(authority, serial string) (bool, error)

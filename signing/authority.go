@@ -1,0 +1,491 @@
+package signing
+
+import (
+	"context"
+	"crypto"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"math/big"
+	"net/url"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/shuin/shuin/audit"
+	"github.com/shuin/shuin/awsprofile"
+	"github.com/shuin/shuin/issue"
+)
+
+// authority is an issuing CA ready for use.
+type authority struct {
+	id     string
+	issuer *issue.Authority
+	der    [][]byte // its chain
+	ids    []string // certificate ids of its chain
+	crl    string   // address of its CRL; empty: none
+	retire time.Time
+	// above is the certificate of the intermediate it was made under.
+	above *x509.Certificate
+	made  atomic.Uint64 // signatures under it, for the sampled self-check
+}
+
+const (
+	// rotateAfter is how long an issuing CA issues. It is valid for longer, so
+	// that its CRL outlives the signatures it has to be able to take back.
+	rotateAfter = 365 * day
+	// backdate is how far before now certificates begin: signing times of
+	// requests under way may lie a little before.
+	backdate = 5 * time.Minute
+)
+
+// authorityOf is the issuing CA for new leaves of a profile version: the one
+// in memory, the newest in the store, or a new one.
+func (s *Service) authorityOf(ctx context.Context, p awsprofile.Profile, at time.Time) (*authority, error) {
+	if a := s.knownAuthority(p, at); a != nil {
+		return a, nil
+	}
+	made, err := s.once(ctx, "authority "+p.String(), func(ctx context.Context) (any, error) {
+		if a := s.knownAuthority(p, at); a != nil {
+			return a, nil
+		}
+		a, err := s.loadAuthority(ctx, p, at)
+		if err != nil {
+			return nil, err
+		}
+		if a == nil {
+			if a, err = s.makeAuthority(ctx, p, at); err != nil {
+				return nil, err
+			}
+		}
+		s.state.keys.Lock()
+		defer s.state.keys.Unlock()
+		remember(&s.state.authorities, p, a)
+		return a, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return made.(*authority), nil
+}
+
+// once shares one run of f between callers that come while it lasts. f does
+// not end with the caller that began it; a caller that has gone stops waiting.
+func (s *Service) once(ctx context.Context, key string, f func(ctx context.Context) (any, error)) (any, error) {
+	done := s.state.flight.DoChan(key, func() (any, error) { return f(context.WithoutCancel(ctx)) })
+	select {
+	case r := <-done:
+		return r.Val, r.Err
+	case <-ctx.Done():
+		return nil, asError(ctx.Err())
+	}
+}
+
+func (s *Service) knownAuthority(p awsprofile.Profile, at time.Time) *authority {
+	s.state.keys.Lock()
+	defer s.state.keys.Unlock()
+	if a := s.state.authorities[p]; a != nil && s.usable(a, at) {
+		return a
+	}
+	return nil
+}
+
+// usable: not due for rotation, and made by the intermediate of today.
+func (s *Service) usable(a *authority, at time.Time) bool {
+	return at.Before(a.retire) && a.above.Equal(s.Intermediate.Chain()[0])
+}
+
+// loadAuthority gives nil when a new one has to be made.
+func (s *Service) loadAuthority(ctx context.Context, p awsprofile.Profile, at time.Time) (*authority, error) {
+	var row Authority
+	err := s.Store.View(ctx, func(tx Tx) (err error) {
+		row, err = tx.AuthorityOf(p)
+		return err
+	})
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return nil, nil
+	case err != nil:
+		return nil, asError(err)
+	}
+	a, err := s.open(row)
+	if err != nil {
+		return nil, internal("open the issuing CA", err)
+	}
+	if row.Revoked != nil || !s.usable(a, at) {
+		return nil, nil
+	}
+	return a, nil
+}
+
+// open makes a stored issuing CA usable.
+func (s *Service) open(row Authority) (*authority, error) {
+	if len(row.Chain) < 2 {
+		return nil, errors.New("stored issuing CA has no chain")
+	}
+	chain := make([]*x509.Certificate, len(row.Chain))
+	for i, der := range row.Chain {
+		cert, err := x509.ParseCertificate(der)
+		if err != nil {
+			return nil, fmt.Errorf("stored issuing CA: %w", err)
+		}
+		chain[i] = cert
+	}
+	plain, err := s.Sealer.Open(row.SealedKey)
+	if err != nil {
+		return nil, fmt.Errorf("open sealed key: %w", err)
+	}
+	parsed, err := x509.ParsePKCS8PrivateKey(plain)
+	clear(plain)
+	if err != nil {
+		return nil, fmt.Errorf("sealed key: %w", err)
+	}
+	key, ok := parsed.(crypto.Signer)
+	if !ok {
+		return nil, fmt.Errorf("sealed key of type %T does not sign", parsed)
+	}
+	var issuer *issue.Authority
+	if chain[1].Equal(s.Intermediate.Chain()[0]) {
+		issuer, err = s.Intermediate.Below(chain[0], key)
+	} else {
+		issuer, err = issue.NewAuthority(chain, key)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s.ready(row.ID, issuer), nil
+}
+
+func (s *Service) ready(id string, issuer *issue.Authority) *authority {
+	chain := issuer.Chain()
+	a := &authority{id: id, issuer: issuer, ids: awsprofile.CertificateIDs(chain), above: chain[1], crl: s.crlAddress(id)}
+	for _, c := range chain {
+		a.der = append(a.der, c.Raw)
+	}
+	// The end of its issuing: a year, and before that what its own end asks for.
+	_, notAfter := issuer.Validity()
+	a.retire = earliest(chain[0].NotBefore.Add(rotateAfter), notAfter.Add(-2*s.leafLife()))
+	return a
+}
+
+func earliest(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+func latest(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
+// makeAuthority issues a new issuing CA: logged before and after; its sealed
+// key, first CRL and entry are stored in one transaction.
+func (s *Service) makeAuthority(ctx context.Context, p awsprofile.Profile, at time.Time) (*authority, error) {
+	kind := s.IssuingKey
+	if kind == "" {
+		kind = issue.P256
+	}
+	key, err := s.newKey(kind)
+	if err != nil {
+		return nil, internal("make the key of an issuing CA", err)
+	}
+	r, err := s.issuingRequest(p, at)
+	if err != nil {
+		return nil, err
+	}
+	r.CA, r.PublicKey = true, key.Public()
+	prepared, err := s.Intermediate.Prepare(r)
+	if err != nil {
+		return nil, internal("prepare an issuing CA", err)
+	}
+	attempt, err := s.noteIssue(ctx, p, key.Public(), r.Serial, "issuing CA")
+	if err != nil {
+		return nil, err
+	}
+	issued, err := s.Intermediate.Issue(ctx, prepared)
+	if err != nil {
+		return nil, s.issueFailed(ctx, p, attempt, internal("issue an issuing CA", err))
+	}
+	issuer, err := s.Intermediate.Below(issued.Certificate, key)
+	if err != nil {
+		return nil, s.issueFailed(ctx, p, attempt, internal("check an issuing CA", err))
+	}
+	a := s.ready(hex.EncodeToString(r.Serial.Bytes()), issuer)
+	row, err := s.sealAuthority(ctx, a, p, key)
+	if err != nil {
+		return nil, s.issueFailed(ctx, p, attempt, internal("seal an issuing CA", err))
+	}
+	if err := s.ensureIntermediate(ctx); err != nil {
+		return nil, err
+	}
+	err = s.update(ctx, func(tx Tx) error {
+		if err := tx.AddAuthority(row); err != nil {
+			return err
+		}
+		return s.noteIssued(tx, p, attempt, issued.Certificate)
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.published(row.ID, row.CRL)
+	return a, nil
+}
+
+func (s *Service) issuingRequest(p awsprofile.Profile, at time.Time) (issue.Request, error) {
+	serial, err := issue.NewSerial()
+	if err != nil {
+		return issue.Request{}, internal("make a serial number", err)
+	}
+	from, until := s.Intermediate.Validity()
+	if !at.Add(2 * s.leafLife()).Before(until) {
+		return issue.Request{}, fault(FaultUnavailable, "the signer's intermediate CA ends at %s, too soon to issue under it", until.Format(time.RFC3339))
+	}
+	subject := s.Subject
+	subject.OrganizationalUnit = p.Account
+	subject.CommonName = "Issuing CA " + p.Version + " " + hex.EncodeToString(serial.Bytes())[:16]
+	// It lives on after its last leaf for as long as a signature can be valid.
+	end := addMonths(at.Add(rotateAfter), MaxValidityMonths+1)
+	return issue.Request{
+		Subject: subject, Serial: serial, CRL: s.crlAddress(intermediateID(s.Intermediate)),
+		NotBefore: latest(at.Add(-2*backdate), from), NotAfter: earliest(end, until),
+	}, nil
+}
+
+// sealAuthority is the row of a new issuing CA, with its first, empty CRL.
+func (s *Service) sealAuthority(ctx context.Context, a *authority, p awsprofile.Profile, key crypto.Signer) (Authority, error) {
+	plain, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return Authority{}, err
+	}
+	sealed, err := s.Sealer.Seal(plain)
+	clear(plain)
+	if err != nil {
+		return Authority{}, err
+	}
+	now := s.Now()
+	next := now.Add(s.crlLife())
+	crl, err := a.issuer.CRL(ctx, nil, big.NewInt(1), now, next)
+	if err != nil {
+		return Authority{}, err
+	}
+	cert := a.issuer.Chain()[0]
+	return Authority{
+		ID: a.id, Profile: p, Chain: a.der, SealedKey: sealed, NotBefore: cert.NotBefore, NotAfter: cert.NotAfter,
+		CRLNumber: 1, CRL: crl, CRLNext: next.UTC().Truncate(time.Second),
+	}, nil
+}
+
+func (s *Service) crlAddress(id string) string {
+	if s.CRLBase == nil {
+		return ""
+	}
+	return s.CRLBase.JoinPath(id + ".crl").String()
+}
+
+// intermediateID names the intermediate by its certificate.
+func intermediateID(a *issue.Authority) string {
+	sum := sha256.Sum256(a.Chain()[0].Raw)
+	return hex.EncodeToString(sum[:16])
+}
+
+// noteIssue is the entry before the issue of a certificate that is shared.
+func (s *Service) noteIssue(ctx context.Context, p awsprofile.Profile, pub crypto.PublicKey, serial *big.Int, what string) (int64, error) {
+	hash, err := publicKeyHash(pub)
+	if err != nil {
+		return 0, internal("encode a public key", err)
+	}
+	var index int64
+	err = s.update(ctx, func(tx Tx) (err error) {
+		index, err = tx.AppendEntry(audit.Entry{
+			Kind: audit.IssueAttempt, Time: s.Now().UTC(), Action: actionIssue, ProfileVersion: p.String(),
+			PublicKey: hash, Serial: hex.EncodeToString(serial.Bytes()), Detail: what,
+		})
+		return err
+	})
+	return index, err
+}
+
+func (s *Service) noteIssued(tx Tx, p awsprofile.Profile, attempt int64, cert *x509.Certificate) error {
+	sum := sha256.Sum256(cert.Raw)
+	_, err := tx.AppendEntry(audit.Entry{
+		Kind: audit.IssueResult, Time: s.Now().UTC(), Action: actionIssue, Outcome: outcomeOK, Attempt: attempt, ProfileVersion: p.String(),
+		Certificate: hex.EncodeToString(sum[:]), Serial: hex.EncodeToString(cert.SerialNumber.Bytes()),
+	})
+	return err
+}
+
+// issueFailed logs why no certificate came of an attempt, and gives the error.
+func (s *Service) issueFailed(ctx context.Context, p awsprofile.Profile, attempt int64, e *Error) error {
+	err := s.update(ctx, func(tx Tx) error {
+		_, err := tx.AppendEntry(audit.Entry{
+			Kind: audit.IssueResult, Time: s.Now().UTC(), Action: actionIssue, Outcome: e.Fault.String(), Reason: e.Message,
+			Attempt: attempt, ProfileVersion: p.String(),
+		})
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return e
+}
+
+func publicKeyHash(pub crypto.PublicKey) (string, error) {
+	der, err := x509.MarshalPKIXPublicKey(pub)
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256(der)
+	return hex.EncodeToString(sum[:]), nil
+}
+
+// signer is a leaf and its key, in memory only.
+type signer struct {
+	authority *authority
+	key       crypto.Signer
+	cert      *x509.Certificate
+	der       [][]byte // leaf first, root last
+	ids       []string
+	serial    string
+	sha256    string // of the leaf
+	until     time.Time
+	made      *atomic.Uint64 // signatures of what the self-check counts: this key, or its issuing CA
+}
+
+// certify issues the leaf of key under a, valid at at.
+func (s *Service) certify(ctx context.Context, a *authority, p awsprofile.Profile, key crypto.Signer, serial *big.Int, at time.Time, crl string) (*signer, error) {
+	prepared, err := s.prepareLeaf(a, p, key, serial, at, crl)
+	if err != nil {
+		return nil, internal("prepare a certificate", err)
+	}
+	l, err := finishLeaf(ctx, a, key, prepared)
+	if err != nil {
+		return nil, internal("issue a certificate", err)
+	}
+	return l, nil
+}
+
+func (s *Service) prepareLeaf(a *authority, p awsprofile.Profile, key crypto.Signer, serial *big.Int, at time.Time, crl string) (*issue.Prepared, error) {
+	uri, err := url.Parse(p.String())
+	if err != nil {
+		return nil, err
+	}
+	subject := s.Subject
+	subject.OrganizationalUnit, subject.CommonName = p.Account, p.Name
+	from, until := a.issuer.Validity()
+	return a.issuer.Prepare(issue.Request{
+		Subject: subject, PublicKey: key.Public(), Serial: serial, URI: uri, CRL: crl,
+		NotBefore: latest(at.Add(-backdate), from), NotAfter: earliest(at.Add(s.leafLife()), until),
+	})
+}
+
+func finishLeaf(ctx context.Context, a *authority, key crypto.Signer, prepared *issue.Prepared) (*signer, error) {
+	issued, err := a.issuer.Issue(ctx, prepared)
+	if err != nil {
+		return nil, err
+	}
+	cert := issued.Certificate
+	sum := sha256.Sum256(cert.Raw)
+	l := &signer{
+		authority: a, key: key, cert: cert, serial: hex.EncodeToString(cert.SerialNumber.Bytes()), sha256: hex.EncodeToString(sum[:]),
+		until: cert.NotAfter, made: &a.made,
+	}
+	l.der = append([][]byte{cert.Raw}, a.der...)
+	first := awsprofile.CertificateIDs([]*x509.Certificate{cert, issued.Chain[1]})[0]
+	l.ids = append([]string{first}, a.ids...)
+	return l, nil
+}
+
+// sharedLeaf is the leaf that signatures of a profile version of KindAWS
+// share. It is replaced a quarter of its life before its end; until an eighth
+// before, those who come while it is replaced go on with the old one.
+func (s *Service) sharedLeaf(ctx context.Context, p awsprofile.Profile, at time.Time) (*signer, error) {
+	l := s.knownLeaf(p)
+	life := s.leafLife()
+	if l != nil && at.Before(l.until.Add(-life/4)) && s.usable(l.authority, at) {
+		return l, nil
+	}
+	made, err := s.once(ctx, "leaf "+p.String(), func(ctx context.Context) (any, error) {
+		if now := s.knownLeaf(p); now != nil && now != l {
+			return now, nil
+		}
+		return s.makeSharedLeaf(ctx, p, at)
+	})
+	if err == nil {
+		return made.(*signer), nil
+	}
+	if l != nil && at.Before(l.until.Add(-life/8)) {
+		s.notice(ctx, "signing certificate could not be renewed", "profile", p.String(), "until", l.until, "error", errors.Unwrap(err))
+		return l, nil
+	}
+	return nil, err
+}
+
+func (s *Service) knownLeaf(p awsprofile.Profile) *signer {
+	s.state.keys.Lock()
+	defer s.state.keys.Unlock()
+	return s.state.leaves[p]
+}
+
+func (s *Service) makeSharedLeaf(ctx context.Context, p awsprofile.Profile, at time.Time) (*signer, error) {
+	a, err := s.authorityOf(ctx, p, at)
+	if err != nil {
+		return nil, err
+	}
+	key, serial, err := s.leafKey()
+	if err != nil {
+		return nil, err
+	}
+	prepared, err := s.prepareLeaf(a, p, key, serial, at, "")
+	if err != nil {
+		return nil, internal("prepare a certificate", err)
+	}
+	attempt, err := s.noteIssue(ctx, p, key.Public(), serial, "leaf")
+	if err != nil {
+		return nil, err
+	}
+	l, err := finishLeaf(ctx, a, key, prepared)
+	if err != nil {
+		return nil, s.issueFailed(ctx, p, attempt, internal("issue a certificate", err))
+	}
+	l.made = new(atomic.Uint64)
+	if err := s.update(ctx, func(tx Tx) error { return s.noteIssued(tx, p, attempt, l.cert) }); err != nil {
+		return nil, err
+	}
+	s.state.keys.Lock()
+	defer s.state.keys.Unlock()
+	remember(&s.state.leaves, p, l)
+	return l, nil
+}
+
+// forget drops what is kept of a profile version, so that a key that made a
+// wrong signature, or a CA that was revoked, is not used again.
+func (s *Service) forget(p awsprofile.Profile) {
+	s.state.keys.Lock()
+	defer s.state.keys.Unlock()
+	delete(s.state.leaves, p)
+	delete(s.state.authorities, p)
+}
+
+func (s *Service) leafKey() (crypto.Signer, *big.Int, error) {
+	key, err := s.newKey(issue.P384)
+	if err != nil {
+		return nil, nil, internal("make a key", err)
+	}
+	serial, err := issue.NewSerial()
+	if err != nil {
+		return nil, nil, internal("make a serial number", err)
+	}
+	return key, serial, nil
+}
+
+// validAt says whether the whole chain is valid at a signing time.
+func (l *signer) validAt(at time.Time) bool {
+	from, until := l.authority.issuer.Validity()
+	return !slices.ContainsFunc([]time.Time{from, l.cert.NotBefore}, at.Before) && !at.After(until) && !at.After(l.cert.NotAfter)
+}

@@ -1,0 +1,244 @@
+package signing
+
+import (
+	"context"
+	"crypto/x509"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"maps"
+	"math/big"
+	"time"
+
+	"github.com/shuin/shuin/issue"
+)
+
+// CRL is the newest CRL of an authority (issuing CA or intermediate), for
+// serving, and its next update.
+func (s *Service) CRL(ctx context.Context, id string) (der []byte, next time.Time, err error) {
+	var a Authority
+	err = s.view(ctx, func(tx Tx) (err error) {
+		a, err = tx.Authority(id)
+		if errors.Is(err, ErrNotFound) || err == nil && len(a.CRL) == 0 {
+			return notFound("There is no CRL %.80q.", id)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	if a.CRLNext.IsZero() { // due at once: the old one is good until it says so
+		list, err := x509.ParseRevocationList(a.CRL)
+		if err != nil {
+			return nil, time.Time{}, internal("read a CRL", err)
+		}
+		a.CRLNext = list.NextUpdate
+	}
+	return a.CRL, a.CRLNext, nil
+}
+
+// RefreshCRLs reissues the CRLs that are due, of retired authorities too, and
+// returns all that were made since it was called last, by id. Call it every
+// minute or so: the last uses of access keys are stored then too. It goes on
+// after a failure and tells of all of them.
+func (s *Service) RefreshCRLs(ctx context.Context) (changed map[string][]byte, err error) {
+	s.state.revoking.Lock()
+	defer s.state.revoking.Unlock()
+	err = errors.Join(s.refresh(ctx), s.storeUses(ctx))
+	s.state.changes.Lock()
+	defer s.state.changes.Unlock()
+	changed, s.state.changed = s.state.changed, nil
+	return changed, asError(err)
+}
+
+func (s *Service) refresh(ctx context.Context) error {
+	if err := s.ensureIntermediate(ctx); err != nil {
+		return err
+	}
+	var due []string
+	err := s.view(ctx, func(tx Tx) error {
+		due = nil
+		all, err := tx.Authorities()
+		for _, a := range all {
+			if s.due(a) {
+				due = append(due, a.ID)
+			}
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	var failed error
+	for _, id := range due {
+		failed = errors.Join(failed, s.reissue(ctx, id))
+	}
+	return failed
+}
+
+// due: never made, marked, or crlEvery old. One whose authority has ended is
+// not made again, nor one of an intermediate whose key is not here any more.
+func (s *Service) due(a Authority) bool {
+	now := s.Now()
+	if !now.Before(a.NotAfter) || s.foreign(a) {
+		return false
+	}
+	return a.CRLNext.IsZero() || !now.Before(a.CRLNext.Add(s.crlEvery()-s.crlLife()))
+}
+
+func (s *Service) foreign(a Authority) bool {
+	return a.Profile.Name == "" && a.ID != intermediateID(s.Intermediate)
+}
+
+// ensureIntermediate keeps a row for the intermediate's own CRL.
+func (s *Service) ensureIntermediate(ctx context.Context) error {
+	id := intermediateID(s.Intermediate)
+	err := s.Store.View(ctx, func(tx Tx) error {
+		_, err := tx.Authority(id)
+		return err
+	})
+	if !errors.Is(err, ErrNotFound) {
+		return asError(err)
+	}
+	cert := s.Intermediate.Chain()[0]
+	row := Authority{ID: id, NotBefore: cert.NotBefore, NotAfter: cert.NotAfter}
+	for _, c := range s.Intermediate.Chain() {
+		row.Chain = append(row.Chain, c.Raw)
+	}
+	err = s.Store.Update(ctx, func(tx Tx) error { return tx.AddAuthority(row) })
+	if errors.Is(err, ErrExists) {
+		return nil
+	}
+	return asError(err)
+}
+
+var errCRLRace = errors.New("the CRL was made by somebody else meanwhile")
+
+// reissue makes the next CRL of an authority. The caller holds state.revoking,
+// so that no revocation falls between reading the list and storing the CRL.
+func (s *Service) reissue(ctx context.Context, id string) error {
+	for range 3 {
+		err := s.reissueOnce(ctx, id)
+		if !errors.Is(err, errCRLRace) {
+			return err
+		}
+	}
+	return fmt.Errorf("CRL %s: %w", id, errCRLRace)
+}
+
+func (s *Service) reissueOnce(ctx context.Context, id string) error {
+	var row Authority
+	var list []issue.Revoked
+	err := s.Store.View(ctx, func(tx Tx) (err error) {
+		if row, err = tx.Authority(id); err != nil {
+			return err
+		}
+		if row.Profile.Name == "" {
+			list, err = revokedAuthorities(tx, row)
+		} else {
+			list, err = revokedLeaves(tx, id)
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("CRL %s: %w", id, err)
+	}
+	issuer, err := s.crlIssuer(row)
+	if err != nil {
+		return fmt.Errorf("CRL %s: %w", id, err)
+	}
+	now := s.Now().UTC().Truncate(time.Second)
+	number, next := row.CRLNumber+1, now.Add(s.crlLife())
+	der, err := issuer.CRL(ctx, list, big.NewInt(number), now, next)
+	if err != nil {
+		return fmt.Errorf("CRL %s: %w", id, err)
+	}
+	err = s.Store.Update(ctx, func(tx Tx) error {
+		a, err := tx.Authority(id)
+		if err != nil {
+			return err
+		}
+		if a.CRLNumber != row.CRLNumber {
+			return errCRLRace
+		}
+		a.CRLNumber, a.CRL, a.CRLNext = number, der, next
+		return tx.SetAuthority(a)
+	})
+	if err != nil {
+		return fmt.Errorf("CRL %s: %w", id, err)
+	}
+	s.published(id, der)
+	return nil
+}
+
+func (s *Service) crlIssuer(row Authority) (*issue.Authority, error) {
+	if row.ID == intermediateID(s.Intermediate) {
+		return s.Intermediate, nil
+	}
+	if row.Profile.Name == "" {
+		return nil, errors.New("the key of this intermediate is not here")
+	}
+	s.state.keys.Lock()
+	a := s.state.authorities[row.Profile]
+	s.state.keys.Unlock()
+	if a != nil && a.id == row.ID {
+		return a.issuer, nil
+	}
+	a, err := s.open(row)
+	if err != nil {
+		return nil, err
+	}
+	return a.issuer, nil
+}
+
+func revokedLeaves(tx Tx, id string) ([]issue.Revoked, error) {
+	rows, err := tx.RevokedCertificates(id)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]issue.Revoked, len(rows))
+	for i, r := range rows {
+		serial, err := hex.DecodeString(r.Serial)
+		if err != nil {
+			return nil, fmt.Errorf("stored serial number: %w", err)
+		}
+		out[i] = issue.Revoked{Serial: new(big.Int).SetBytes(serial), At: r.At}
+	}
+	return out, nil
+}
+
+// revokedAuthorities are the issuing CAs that an intermediate made and that
+// are revoked. InvalidityDate keeps older signatures good.
+func revokedAuthorities(tx Tx, intermediate Authority) ([]issue.Revoked, error) {
+	all, err := tx.Authorities()
+	if err != nil {
+		return nil, err
+	}
+	var out []issue.Revoked
+	for _, a := range all {
+		if a.Revoked == nil || len(a.Chain) < 2 || string(a.Chain[1]) != string(intermediate.Chain[0]) {
+			continue
+		}
+		cert, err := x509.ParseCertificate(a.Chain[0])
+		if err != nil {
+			return nil, fmt.Errorf("stored issuing CA: %w", err)
+		}
+		out = append(out, issue.Revoked{Serial: cert.SerialNumber, At: a.Revoked.At, InvalidityDate: a.Revoked.InvalidityDate})
+	}
+	return out, nil
+}
+
+// published tells of a CRL that was stored.
+func (s *Service) published(id string, der []byte) {
+	s.state.changes.Lock()
+	next := maps.Clone(s.state.changed)
+	if next == nil {
+		next = map[string][]byte{}
+	}
+	next[id] = der
+	s.state.changed = next
+	s.state.changes.Unlock()
+	if s.NewCRL != nil {
+		s.NewCRL(id, der)
+	}
+}

@@ -1,0 +1,492 @@
+package signing
+
+import (
+	"context"
+	"crypto"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"math/big"
+	"strings"
+	"time"
+
+	"github.com/shuin/shuin"
+	"github.com/shuin/shuin/audit"
+	"github.com/shuin/shuin/awsprofile"
+	"github.com/shuin/shuin/envelope"
+	"github.com/shuin/shuin/internal/limits"
+)
+
+// SignPayload signs one payload into a JWS envelope, byte for byte as it came.
+//
+//	admit    one transaction: who may, which profile version, the signing time,
+//	         the answer of an earlier try, the entry of the attempt
+//	sign     leaf, signature, self-check: nothing is held meanwhile
+//	finish   one transaction: profile and permission again, job, entry, reply
+//
+// No signature leaves before finish is durable.
+func (s *Service) SignPayload(ctx context.Context, c Caller, in SignPayloadInput) (*SignPayloadOutput, error) {
+	r := &request{c: &c, in: in, owner: in.ProfileOwner}
+	if r.owner == "" {
+		r.owner = c.Account
+	}
+	s.used(&c)
+	sum := sha256.Sum256(in.Payload)
+	r.payloadSHA256 = hex.EncodeToString(sum[:])
+	if err := s.admit(ctx, r); err != nil {
+		return nil, err
+	}
+	if r.reply != nil {
+		return r.output(r.reply.Job, r.profile.ARN, r.reply.Envelope), nil
+	}
+	made, err := s.make(ctx, r)
+	if err != nil {
+		return nil, s.failed(ctx, r, err)
+	}
+	return s.finish(ctx, r, made)
+}
+
+// request is one SignPayload under way. What admit found is only read when
+// its transaction was committed.
+type request struct {
+	c             *Caller
+	in            SignPayloadInput
+	owner         string
+	payloadSHA256 string
+	now           time.Time
+	// A key of KindStandard, made before the transaction that names it.
+	key       crypto.Signer
+	serial    *big.Int
+	publicKey string
+
+	profile Profile
+	at      time.Time // the authentic signing time
+	attempt int64     // index of its entry
+	reply   *Reply    // of an earlier try
+	refused error
+}
+
+// made is a finished signature that nobody has yet.
+type made struct {
+	envelope     []byte
+	job          awsprofile.Job
+	expires      time.Time
+	signingInput string
+	leaf         *signer
+}
+
+var errNeedsKey = errors.New("the profile's kind needs a key of its own")
+
+// admit decides whether the request may be signed, and logs the attempt
+// whatever the answer is.
+func (s *Service) admit(ctx context.Context, r *request) error {
+	var early error
+	if r.now, early = s.observe(); early == nil {
+		early = s.checkSign(r)
+	}
+	if kind, ok := s.state.kinds.Load(nameKey{r.owner, r.in.ProfileName}); ok && kind == KindStandard && early == nil {
+		if err := r.makeKey(s); err != nil {
+			return err
+		}
+	}
+	err := s.Store.Update(ctx, func(tx Tx) error { return s.admitIn(tx, r, early) })
+	if errors.Is(err, errNeedsKey) {
+		if err := r.makeKey(s); err != nil {
+			return err
+		}
+		err = s.Store.Update(ctx, func(tx Tx) error { return s.admitIn(tx, r, early) })
+	}
+	if err != nil {
+		return asError(err)
+	}
+	return r.refused
+}
+
+func (r *request) makeKey(s *Service) (err error) {
+	if r.key, r.serial, err = s.leafKey(); err != nil {
+		return err
+	}
+	if r.publicKey, err = publicKeyHash(r.key.Public()); err != nil {
+		return internal("encode a public key", err)
+	}
+	return nil
+}
+
+// checkSign is what can be said without the store.
+func (s *Service) checkSign(r *request) error {
+	if r.in.PayloadFormat != shuin.MediaTypePayload {
+		return invalid("Payload format %.80q is not supported: it has to be %s.", r.in.PayloadFormat, shuin.MediaTypePayload)
+	}
+	if e := checkPayload(r.in.Payload); e != nil {
+		return e
+	}
+	return nil
+}
+
+// admitIn runs in the transaction; it may run more than once.
+func (s *Service) admitIn(tx Tx, r *request, early error) error {
+	r.profile, r.reply, r.refused, r.at = Profile{}, nil, nil, time.Time{}
+	err := early
+	if err == nil {
+		err = s.permit(tx, r)
+	}
+	if err == nil {
+		r.at, err = signingTime(tx, r.now)
+	}
+	if err != nil {
+		if refusal(err) == nil {
+			return err
+		}
+		r.refused = err
+		return s.logRefused(tx, r)
+	}
+	if err := s.findReply(tx, r); err != nil {
+		return err
+	}
+	if r.profile.Kind == KindStandard && r.key == nil && r.reply == nil {
+		return errNeedsKey
+	}
+	if r.attempt, err = tx.AppendEntry(r.attemptEntry()); err != nil {
+		return err
+	}
+	if r.reply != nil {
+		return s.logReplay(tx, r)
+	}
+	return nil
+}
+
+// permit: the caller may sign with the profile, and the profile signs.
+func (s *Service) permit(tx Tx, r *request) error {
+	owner, err := s.ownerOf(r.c, actionSign, r.in.ProfileName, r.owner)
+	if err != nil {
+		return err
+	}
+	if r.profile, err = s.sharedProfile(tx, r.c, actionSign, owner, r.in.ProfileName); err != nil {
+		return err
+	}
+	return signs(r.profile)
+}
+
+func signs(p Profile) error {
+	if p.Status == ProfileActive {
+		return nil
+	}
+	return invalid("Signing profile %s is %s, and makes no new signatures.", p.ARN.Name, p.Status)
+}
+
+func (s *Service) findReply(tx Tx, r *request) error {
+	if r.c.InvocationID == "" || r.c.BodySHA256 == "" {
+		return nil
+	}
+	reply, err := tx.Reply(r.c.Principal, r.c.InvocationID, r.c.BodySHA256, r.now.Add(-limits.ReplyLife))
+	if errors.Is(err, ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	r.reply = &reply
+	return nil
+}
+
+// logReplay gives the answer of an earlier try again, unless its signature
+// was revoked since. The permission was checked like a new one's; the answer
+// may be of an older version of the profile.
+func (s *Service) logReplay(tx Tx, r *request) error {
+	e := r.resultEntry()
+	e.Job = r.reply.Job.String()
+	e.Reason = "answer of an earlier try given again"
+	job, err := tx.Job(r.reply.Job.Account, r.reply.Job.ID)
+	if err != nil {
+		return err
+	}
+	r.refused, err = s.checkReplay(tx, r, job)
+	if err != nil {
+		return err
+	}
+	if refused := refusal(r.refused); refused != nil {
+		e.Outcome, e.Reason = refused.Fault.String(), refused.Message
+	}
+	r.profile.ARN = job.Profile
+	_, err = tx.AppendEntry(e)
+	return err
+}
+
+func (s *Service) checkReplay(tx Tx, r *request, job Job) (refused, err error) {
+	if job.Revocation != nil {
+		return invalid("Signing job %s, which answered this request before, is revoked.", job.ARN.ID), nil
+	}
+	if job.Profile == r.profile.ARN {
+		return nil, nil
+	}
+	p, err := tx.ProfileVersion(job.Profile.Account, job.Profile.Name, job.Profile.Version)
+	if err != nil {
+		return nil, err
+	}
+	return signs(p), nil
+}
+
+func (r *request) attemptEntry() audit.Entry {
+	e := audit.Entry{
+		Kind: audit.SignAttempt, Time: r.at, Principal: r.c.Principal, RequestID: r.c.RequestID, Action: actionSign,
+		ProfileVersion: r.profile.ARN.String(), PayloadSHA256: r.payloadSHA256,
+	}
+	if r.key != nil && r.reply == nil {
+		e.Serial, e.PublicKey = hex.EncodeToString(r.serial.Bytes()), r.publicKey
+	}
+	return e
+}
+
+func (r *request) resultEntry() audit.Entry {
+	return audit.Entry{
+		Kind: audit.SignResult, Time: r.at, Principal: r.c.Principal, RequestID: r.c.RequestID, Action: actionSign,
+		Outcome: outcomeOK, Attempt: r.attempt, ProfileVersion: r.profile.ARN.String(), PayloadSHA256: r.payloadSHA256,
+	}
+}
+
+// logRefused is attempt and result of a request that is refused at once.
+func (s *Service) logRefused(tx Tx, r *request) error {
+	if r.profile.ARN.Name == "" { // not found, or not looked for
+		r.profile.ARN = s.profileARN(r.owner, printable(r.in.ProfileName))
+	}
+	r.at = r.now.UTC()
+	var err error
+	if r.attempt, err = tx.AppendEntry(r.attemptEntry()); err != nil {
+		return err
+	}
+	return appendRefusal(tx, r, refusal(r.refused))
+}
+
+// printable bounds what a caller wrote before it goes into the log.
+func printable(s string) string {
+	if len(s) > 64 {
+		s = s[:64]
+	}
+	return strings.ToValidUTF8(s, "?")
+}
+
+func appendRefusal(tx Tx, r *request, e *Error) error {
+	entry := r.resultEntry()
+	entry.Outcome, entry.Reason = e.Fault.String(), strings.ToValidUTF8(e.Message, "?")
+	_, err := tx.AppendEntry(entry)
+	return err
+}
+
+// failed logs why an admitted request made no signature, and gives the error.
+func (s *Service) failed(ctx context.Context, r *request, cause error) error {
+	e := refusal(cause)
+	if e == nil {
+		e = internal("sign", cause)
+	}
+	if err := s.update(context.WithoutCancel(ctx), func(tx Tx) error { return appendRefusal(tx, r, e) }); err != nil {
+		return err
+	}
+	return e
+}
+
+// make makes the signature: nothing of it leaves before finish.
+func (s *Service) make(ctx context.Context, r *request) (*made, error) {
+	leaf, err := s.leafFor(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	id, err := newJobID(r.now)
+	if err != nil {
+		return nil, internal("make a job id", err)
+	}
+	m := &made{leaf: leaf, job: s.jobARN(r.owner, id), expires: r.profile.Validity.From(r.at)}
+	if err := s.envelope(r, m); err != nil {
+		s.forget(r.profile.ARN)
+		return nil, err
+	}
+	return m, nil
+}
+
+func (s *Service) leafFor(ctx context.Context, r *request) (*signer, error) {
+	p := r.profile.ARN
+	var leaf *signer
+	var err error
+	if r.profile.Kind == KindStandard {
+		var a *authority
+		if a, err = s.authorityOf(ctx, p, r.at); err != nil {
+			return nil, err
+		}
+		leaf, err = s.certify(ctx, a, p, r.key, r.serial, r.at, a.crl)
+	} else {
+		leaf, err = s.sharedLeaf(ctx, p, r.at)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if !leaf.validAt(r.at) {
+		return nil, fault(FaultUnavailable, "the signing certificate is not valid at the signing time %s", r.at.Format(time.RFC3339))
+	}
+	return leaf, nil
+}
+
+// envelope signs, puts the envelope together, and checks it.
+func (s *Service) envelope(r *request, m *made) error {
+	draft := envelope.Draft{
+		MediaType: shuin.MediaTypeJWS, Algorithm: envelope.ES384, Payload: r.in.Payload,
+		Scheme: envelope.SchemeSigningAuthority, AuthenticSigningTime: r.at, Expiry: m.expires,
+	}
+	if r.profile.Kind == KindAWS {
+		draft.Extended = []envelope.Attribute{
+			{Key: attributePlugin, Value: awsprofile.PluginName, Critical: true},
+			{Key: awsprofile.AttributeProfileVersion, Value: r.profile.ARN.String(), Critical: true},
+			{Key: awsprofile.AttributeJob, Value: m.job.String(), Critical: true},
+		}
+	}
+	unsigned, err := draft.Prepare()
+	if err != nil {
+		return internal("prepare the envelope", err)
+	}
+	signed := unsigned.SignedBytes()
+	signature, err := envelope.ES384.Sign(m.leaf.key, signed)
+	if err != nil {
+		return internal("sign", err)
+	}
+	if m.envelope, err = unsigned.Seal(signature, m.leaf.der, nil); err != nil {
+		return internal("write the envelope", err)
+	}
+	sum := sha256.Sum256(signed)
+	m.signingInput = hex.EncodeToString(sum[:])
+	if err := s.checkSigned(draft, m, signed, signature); err != nil {
+		return internal("the check of the own signature", err)
+	}
+	return nil
+}
+
+// attributePlugin names the verification plugin (signature-specification.md,
+// "Extended attributes for Notation Plugins").
+const attributePlugin = "io.cncf.notary.verificationPlugin"
+
+var errReplied = errors.New("another try of the same request was answered meanwhile")
+
+// finish makes the signature known and durable, then lets it out.
+func (s *Service) finish(ctx context.Context, r *request, m *made) (*SignPayloadOutput, error) {
+	var refused error
+	completed := s.Now().UTC()
+	err := s.Store.Update(ctx, func(tx Tx) error {
+		if refused = s.recheck(tx, r, completed); refused != nil {
+			if e := refusal(refused); e != nil {
+				return appendRefusal(tx, r, e)
+			}
+			return refused
+		}
+		return s.record(tx, r, m, completed)
+	})
+	switch {
+	case errors.Is(err, errReplied):
+		return s.repeated(ctx, r)
+	case err != nil:
+		return nil, asError(err)
+	case refused != nil:
+		return nil, refused
+	}
+	s.state.kinds.Store(nameKey{r.owner, r.in.ProfileName}, r.profile.Kind)
+	return r.output(m.job, r.profile.ARN, m.envelope), nil
+}
+
+// recheck: nothing has changed since the request was admitted that forbids
+// the signature now.
+func (s *Service) recheck(tx Tx, r *request, now time.Time) error {
+	if now.Sub(r.at) > limits.SignTime+limits.ClockBack || r.at.Sub(now) > limits.SignTime {
+		return fault(FaultUnavailable, "the signature took from %s to %s, longer than it may", r.at.Format(time.RFC3339), now.Format(time.RFC3339))
+	}
+	p, err := tx.ProfileVersion(r.owner, r.profile.ARN.Name, r.profile.ARN.Version)
+	if err != nil {
+		return err
+	}
+	if err := signs(p); err != nil {
+		return err
+	}
+	return s.mayCross(tx, r.c, actionSign, p.ARN)
+}
+
+// record writes reply, entry and job.
+func (s *Service) record(tx Tx, r *request, m *made, completed time.Time) error {
+	if err := s.addReply(tx, r, m, completed); err != nil {
+		return err
+	}
+	e := r.resultEntry()
+	e.Job, e.SigningInput, e.Certificate, e.Serial = m.job.String(), m.signingInput, m.leaf.sha256, m.leaf.serial
+	if r.key != nil {
+		e.PublicKey = r.publicKey
+	}
+	index, err := tx.AppendEntry(e)
+	if err != nil {
+		return err
+	}
+	return tx.AddJob(Job{
+		ARN: m.job, Profile: r.profile.ARN, Kind: r.profile.Kind, RequestedBy: r.c.Principal, Invoker: r.c.Account,
+		Created: r.now.UTC(), Completed: completed, SignedAt: r.at, Expires: m.expires, Status: JobSucceeded,
+		PayloadSHA256: r.payloadSHA256, SignatureInput: m.signingInput, Authority: m.leaf.authority.id,
+		Serial: m.leaf.serial, CertificateIDs: m.leaf.ids, Entry: index,
+	})
+}
+
+// addReply keeps the answer for a retry, and now and then drops old ones.
+func (s *Service) addReply(tx Tx, r *request, m *made, now time.Time) error {
+	if r.c.InvocationID == "" || r.c.BodySHA256 == "" {
+		return nil
+	}
+	since := now.Add(-limits.ReplyLife)
+	if last := s.state.purged.Load(); now.Unix()-last > 60 && s.state.purged.CompareAndSwap(last, now.Unix()) {
+		if err := tx.PurgeReplies(since); err != nil {
+			return err
+		}
+	}
+	reply := Reply{Principal: r.c.Principal, InvocationID: r.c.InvocationID, BodySHA256: r.c.BodySHA256, Job: m.job, Envelope: m.envelope, Created: now}
+	err := tx.AddReply(reply)
+	if !errors.Is(err, ErrExists) {
+		return err
+	}
+	if _, err := tx.Reply(reply.Principal, reply.InvocationID, reply.BodySHA256, since); err == nil {
+		return errReplied
+	} else if !errors.Is(err, ErrNotFound) {
+		return err
+	}
+	if err := tx.PurgeReplies(since); err != nil { // an old one that nobody may have any more
+		return err
+	}
+	return tx.AddReply(reply)
+}
+
+// repeated answers a request whose other try was faster: with that one's job.
+func (s *Service) repeated(ctx context.Context, r *request) (*SignPayloadOutput, error) {
+	err := s.Store.Update(ctx, func(tx Tx) error {
+		r.reply, r.refused = nil, nil
+		if refused := s.recheck(tx, r, s.Now().UTC()); refused != nil {
+			if refusal(refused) == nil {
+				return refused
+			}
+			r.refused = refused
+			return appendRefusal(tx, r, refusal(refused))
+		}
+		if err := s.findReply(tx, r); err != nil {
+			return err
+		}
+		if r.reply == nil {
+			return errReplied
+		}
+		return s.logReplay(tx, r)
+	})
+	if err != nil {
+		return nil, asError(err)
+	}
+	if r.refused != nil {
+		return nil, r.refused
+	}
+	return r.output(r.reply.Job, r.profile.ARN, r.reply.Envelope), nil
+}
+
+func (r *request) output(job awsprofile.Job, profile awsprofile.Profile, signature []byte) *SignPayloadOutput {
+	return &SignPayloadOutput{
+		JobID: job.ID, JobOwner: job.Account, Signature: signature,
+		Metadata: map[string]string{
+			awsprofile.AttributeJob:            job.String(),
+			awsprofile.AttributeProfileVersion: profile.String(),
+		},
+	}
+}
