@@ -167,7 +167,7 @@ func (c *config) validateCRL(f *faults) {
 	case u.Scheme != "http":
 		f.at("crl.base", "it has to be http: notation fetches CRLs over nothing else (a CRL is signed; TLS adds no protection)")
 	}
-	between(f, "crl.life", c.CRL.Life, 2*time.Minute, limits.CRLLifeMax)
+	between(f, "crl.life", c.CRL.Life, 10*time.Minute, limits.CRLLifeMax)
 	between(f, "crl.refresh", c.CRL.Refresh, time.Minute, limits.CRLLifeMax)
 	if c.CRL.Refresh > c.CRL.Life/2 {
 		f.at("crl.refresh", "%v is more than half of crl.life (%v): a CRL could end before the next one is there", c.CRL.Refresh, c.CRL.Life)

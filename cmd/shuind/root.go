@@ -10,7 +10,13 @@ func newRootCmd(a *app) *cobra.Command {
 		SilenceUsage: true,
 	}
 	root.AddCommand(
+		newServeCmd(a),
 		newConfigCmd(a),
+		newCACmd(a),
+		newIdentityCmd(a),
+		newCredentialCmd(a),
+		newLogCmd(a),
+		newDevCmd(a),
 		newVersionCmd(a),
 	)
 	return root

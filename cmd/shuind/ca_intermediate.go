@@ -1,0 +1,106 @@
+package main
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"math/big"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+)
+
+func lists(list *x509.RevocationList, serial *big.Int) bool {
+	for _, e := range list.RevokedCertificateEntries {
+		if e.SerialNumber.Cmp(serial) == 0 {
+			return true
+		}
+	}
+	return false
+}
+
+type caIntermediateOptions struct {
+	configFlag
+	lock    lockFlags
+	rootKey string
+	years   int
+}
+
+func newCAIntermediateCmd(a *app) *cobra.Command {
+	group := &cobra.Command{Use: "intermediate", Short: "Make a new intermediate from the root"}
+	var o caIntermediateOptions
+	cmd := &cobra.Command{
+		Use:   "new --config FILE",
+		Short: "Replace the intermediate by a new one that the root issues",
+		Long: `Make a new intermediate; the root's key may be brought back for this one call (--root-key). The old one's files are
+kept beside it under its serial number. Stop the server first and start it afterwards. Verifiers trust the root, so nothing changes for them.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.caIntermediateNew(cmd.Context(), &o) },
+	}
+	o.configFlag.add(cmd)
+	o.lock.add(cmd, "root-", "the root's key")
+	cmd.Flags().StringVar(&o.rootKey, "root-key", "", "the root's key, if it is not in the data directory")
+	cmd.Flags().IntVar(&o.years, "years", intermediateYears, "years it is valid for; not beyond the root")
+	group.AddCommand(cmd)
+	return group
+}
+
+func (a *app) caIntermediateNew(ctx context.Context, o *caIntermediateOptions) error {
+	c, err := o.load(a)
+	if err != nil {
+		return err
+	}
+	if o.years < 1 || o.years > 100 {
+		return invalid("", "--years %d: want 1 to 100", o.years)
+	}
+	identity, err := a.identity(c.Identity)
+	if err != nil {
+		return err
+	}
+	root, err := a.openRoot(c, o.rootKey, &o.lock)
+	if err != nil {
+		return err
+	}
+	files := c.caFiles()
+	tmp, err := os.MkdirTemp(files.dir, ".new-*")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(tmp)
+	if err := c.makeIntermediate(ctx, caFiles{tmp}, root, identity, a.now(), o.years); err != nil {
+		return err
+	}
+	if err := files.replaceIntermediate(caFiles{tmp}); err != nil {
+		return err
+	}
+	return a.printCA(c)
+}
+
+// replaceIntermediate moves the old intermediate aside and made in its place.
+// Ended half-way, the key and the certificate do not belong together, which
+// every start notices; the old files are there under their serial number.
+func (f caFiles) replaceIntermediate(made caFiles) error {
+	old, err := f.chain()
+	if err != nil {
+		return err
+	}
+	serial := old[0].SerialNumber.Text(16)
+	for _, step := range []struct{ from, to string }{
+		{f.intermediateKey(), filepath.Join(f.dir, "intermediate-"+serial+".key.age")},
+		{f.intermediate(), filepath.Join(f.dir, "intermediate-"+serial+".pem")},
+	} {
+		if _, err := os.Lstat(step.to); err == nil {
+			return fmt.Errorf("%s exists already", step.to)
+		}
+		if err := os.Link(step.from, step.to); err != nil {
+			return err
+		}
+	}
+	return errors.Join(
+		os.Rename(made.intermediateKey(), f.intermediateKey()),
+		os.Rename(made.intermediate(), f.intermediate()),
+		syncDir(f.dir),
+	)
+}

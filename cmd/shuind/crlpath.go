@@ -1,4 +1,0 @@
-package main
-
-// crlPath is where the API's address serves CRLs.
-const crlPath = "/crl"

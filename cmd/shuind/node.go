@@ -1,0 +1,217 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/shuin/shuin/internal/awssigner"
+	"github.com/shuin/shuin/internal/sqlstore"
+	"github.com/shuin/shuin/issue"
+	"github.com/shuin/shuin/signing"
+)
+
+// node is a signer with everything around it, ready to serve.
+type node struct {
+	c        *config
+	now      func() time.Time
+	log      *slog.Logger
+	store    *sqlstore.Store
+	service  *signing.Service
+	metrics  *metrics
+	crls     *crlFiles
+	ready    *readiness
+	pair     *keyPair     // nil: plain HTTP
+	instance string       // what /healthz says who answers
+	listener net.Listener // of the API, if it is open already; nil: opened as configured
+}
+
+// storeOptions are how the database of a configuration is opened.
+func (c *config) storeOptions() sqlstore.Options {
+	return sqlstore.Options{Path: filepath.Join(c.Data, "shuin.db"), Checkpoint: filepath.Join(c.Data, "checkpoint")}
+}
+
+// openStore opens the database with a hint for each way to fail.
+func openStore(ctx context.Context, o sqlstore.Options) (*sqlstore.Store, error) {
+	store, err := sqlstore.Open(ctx, o)
+	switch {
+	case err == nil:
+		return store, nil
+	case errors.Is(err, sqlstore.ErrRolledBack), errors.Is(err, sqlstore.ErrInconsistent):
+		return nil, invalid("signatures may have been made that this database does not know; find the newest copy of it, and see docs/shuind.md, Restoring", "%w", err)
+	case errors.Is(err, sqlstore.ErrCheckpointMissing):
+		return nil, invalid("put it back; or, if it is lost, start once with --accept-missing-checkpoint", "%w", err)
+	}
+	return nil, err
+}
+
+// newNode opens everything that a configuration names. Close it.
+func (a *app) newNode(ctx context.Context, c *config, store sqlstore.Options, logger *slog.Logger) (_ *node, err error) {
+	identity, err := a.identity(c.Identity)
+	if err != nil {
+		return nil, err
+	}
+	authority, err := c.caFiles().authority(identity)
+	if err != nil {
+		return nil, err
+	}
+	n := &node{c: c, now: a.now, log: logger, metrics: newMetrics(), crls: newCRLFiles(c.CRL.Directory, logger), instance: newInstance()}
+	if c.TLS.Certificate != "" {
+		if n.pair, err = newKeyPair(c.TLS); err != nil {
+			return nil, err
+		}
+	}
+	if err := os.MkdirAll(c.CRL.Directory, 0o755); err != nil {
+		return nil, fmt.Errorf("directory of CRL files: %w", err)
+	}
+	if n.store, err = openStore(ctx, store); err != nil {
+		return nil, err
+	}
+	watched := &watchedStore{Store: n.store, committed: n.metrics.committed, failed: n.storeFailed}
+	n.service = c.newService(watched, authority)
+	n.service.Sealer = identity
+	n.service.Now = a.now
+	n.service.Notice = func(ctx context.Context, message string, facts ...any) { n.log.WarnContext(ctx, message, facts...) }
+	n.service.NewCRL = func(id string, der []byte) { n.crls.add(map[string][]byte{id: der}) }
+	n.ready = &readiness{now: a.now, probes: n.probes(watched, authority)}
+	return n, nil
+}
+
+// newService is the signing service of a configuration.
+func (c *config) newService(store signing.Store, authority *issue.Authority) *signing.Service {
+	check := signing.SelfCheckSampled
+	if c.Signing.SelfCheck == selfCheckAlways {
+		check = signing.SelfCheckAlways
+	}
+	return &signing.Service{
+		Partition:    c.Partition,
+		Region:       c.Region,
+		Store:        store,
+		Intermediate: authority,
+		Subject:      issue.Subject{Country: c.CA.Subject.Country, Province: c.CA.Subject.Province, Organization: c.CA.Subject.Organization},
+		CRLBase:      c.crlBase(),
+		DefaultKind:  signing.Kind(c.Signing.DefaultKind),
+		IssuingKey:   issue.KeyType(c.CA.IssuingKey),
+		SelfCheck:    check,
+		MaxClockStep: c.Signing.MaxClockStep,
+		LeafLife:     c.Signing.LeafLife,
+		CRLLife:      c.CRL.Life,
+		CRLEvery:     c.CRL.Refresh,
+	}
+}
+
+func newInstance() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return hex.EncodeToString(b[:])
+}
+
+func (n *node) storeFailed(err error) {
+	n.metrics.store.Inc()
+	n.log.Error("the store failed", "error", err)
+}
+
+// Close ends after the commits under way.
+func (n *node) Close() error {
+	if err := n.store.Close(); err != nil {
+		return fmt.Errorf("close the store: %w", err)
+	}
+	return nil
+}
+
+// api is the door that speaks AWS Signer's protocol.
+func (n *node) api() *awssigner.Server {
+	return &awssigner.Server{
+		Service:     n.service,
+		Region:      n.c.Region,
+		EmptyRegion: n.c.Requests.EmptyRegion,
+		Host:        n.c.Name,
+		Now:         n.now,
+		Log:         n.log,
+		Rate:        float64(n.c.Requests.PerSecond),
+		Burst:       n.c.Requests.Burst,
+		Observe:     n.metrics.observe,
+	}
+}
+
+// entrances opens the addresses. On an error none is left open.
+func (n *node) entrances(ctx context.Context) (_ []entrance, err error) {
+	var all []entrance
+	defer func() {
+		if err != nil {
+			for _, e := range all {
+				e.ln.Close()
+			}
+		}
+	}()
+	crls := &crlServer{source: n.service, dir: n.c.CRL.Directory, log: n.log}
+	healthy := alive(n.instance)
+	open := func(what, address string, handler http.Handler) error {
+		ln, err := listen(ctx, what, address, n.c.Requests.Connections)
+		if err == nil {
+			all = append(all, entrance{what: what, ln: ln, handler: handler})
+			n.log.Info("listening", "what", what, "address", ln.Addr().String())
+		}
+		return err
+	}
+	api := front(n.api().Handler(), crls, healthy, n.ready.handler(false))
+	if n.listener != nil {
+		all = append(all, entrance{what: "API", ln: n.listener, handler: api})
+	} else if err := open("API", n.c.Listen, api); err != nil {
+		return nil, err
+	}
+	if n.pair != nil {
+		all[0].tls = n.pair.config()
+	}
+	if n.c.CRL.Listen != "" {
+		if err := open("CRLs", n.c.CRL.Listen, crls); err != nil {
+			return all, err
+		}
+	}
+	if n.c.Operations.Listen != "" {
+		if err := open("operations", n.c.Operations.Listen, operationsFront(n.metrics, healthy, n.ready.handler(true))); err != nil {
+			return all, err
+		}
+	}
+	return all, nil
+}
+
+// serve answers until ctx ends. It closes the listeners, not the node.
+func (n *node) serve(ctx context.Context, entrances []entrance, reload <-chan os.Signal) error {
+	if err := n.begin(ctx); err != nil {
+		for _, e := range entrances {
+			e.ln.Close()
+		}
+		return err
+	}
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var wg sync.WaitGroup
+	wg.Go(func() { n.crls.run(background, func(error) { n.metrics.crlWrites.Inc() }) })
+	wg.Go(func() { n.upkeep(background, reload) })
+	err := serveAll(ctx, n.log, n.ready.end, entrances)
+	stop()
+	wg.Wait()
+	if flushed := n.crls.flush(); flushed != nil {
+		n.log.Error("CRL files could not be written", "error", flushed)
+		err = errors.Join(err, flushed)
+	}
+	return err
+}
+
+// checkNames reports on the API's three names, once it is served.
+func (n *node) checkNames(ctx context.Context) []nameReport {
+	c := nameCheck{scheme: n.c.scheme(), instance: n.instance, resolve: net.DefaultResolver.LookupHost}
+	if n.pair != nil {
+		c.leaf = n.pair.leaf()
+	}
+	return c.check(ctx, n.c.names())
+}

@@ -1,0 +1,8 @@
+//go:build !unix
+
+package main
+
+import "os"
+
+// notifyReload: there is no SIGHUP here; changed files are noticed anyway.
+func notifyReload(chan<- os.Signal) {}

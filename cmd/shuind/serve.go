@@ -1,0 +1,107 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+
+	"github.com/spf13/cobra"
+)
+
+type serveOptions struct {
+	configFlag
+	requireNames            bool
+	acceptMissingCheckpoint bool
+}
+
+func newServeCmd(a *app) *cobra.Command {
+	var o serveOptions
+	cmd := &cobra.Command{
+		Use:   "serve --config FILE",
+		Short: "Serve the signer",
+		Long: `Serve the signer until SIGINT or SIGTERM; requests under way may finish. SIGHUP reads the TLS certificate again.
+At the start the three names that clients use are looked up and asked for, and what was found is logged.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.serve(cmd.Context(), &o) },
+	}
+	o.configFlag.add(cmd)
+	cmd.Flags().BoolVar(&o.requireNames, "require-names", false, "end with an error if one of the three names does not lead here")
+	cmd.Flags().BoolVar(&o.acceptMissingCheckpoint, "accept-missing-checkpoint", false,
+		"start although the checkpoint file is gone; whether the database was put back to an earlier state cannot be told then")
+	return cmd
+}
+
+func (a *app) serve(ctx context.Context, o *serveOptions) (err error) {
+	c, err := o.load(a)
+	if err != nil {
+		return err
+	}
+	logger := newLogger(a.stderr, c.Log)
+	store := c.storeOptions()
+	store.AcceptMissingCheckpoint = o.acceptMissingCheckpoint
+	n, err := a.newNode(ctx, c, store, logger)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if cerr := n.Close(); err == nil {
+			err = cerr
+		}
+	}()
+	if err := caValid(n.service.Intermediate, a.now()); err != nil {
+		return invalid("", "%w", err)
+	}
+	entrances, err := n.entrances(ctx)
+	if err != nil {
+		return err
+	}
+	reload := make(chan os.Signal, 1)
+	notifyReload(reload)
+	defer signal.Stop(reload)
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	go func() {
+		if !a.reportNames(ctx, n) && o.requireNames {
+			cancel(errNames)
+		}
+	}()
+	if err := n.serve(ctx, entrances, reload); err != nil {
+		return err
+	}
+	if context.Cause(ctx) == errNames {
+		return errNames
+	}
+	logger.Info("ended")
+	return nil
+}
+
+var errNames = fmt.Errorf("not every name of the API leads to this server (--require-names)")
+
+// reportNames logs what was found out about the API's names, and says whether
+// all is well.
+func (a *app) reportNames(ctx context.Context, n *node) bool {
+	well := true
+	for _, r := range n.checkNames(ctx) {
+		if r.problem == "" {
+			n.log.Info("name", "is", r.String())
+			continue
+		}
+		well = false
+		n.log.Warn("clients may not get here by one of the API's names", "name", r.String())
+	}
+	return well
+}
+
+// newLogger logs as the configuration says.
+func newLogger(w io.Writer, c logConfig) *slog.Logger {
+	var level slog.Level
+	_ = level.UnmarshalText([]byte(c.Level)) // validated
+	o := &slog.HandlerOptions{Level: level}
+	if c.Format == formatJSON {
+		return slog.New(slog.NewJSONHandler(w, o))
+	}
+	return slog.New(slog.NewTextHandler(w, o))
+}

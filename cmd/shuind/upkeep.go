@@ -1,0 +1,220 @@
+package main
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+
+	"github.com/shuin/shuin/internal/limits"
+	"github.com/shuin/shuin/issue"
+	"github.com/shuin/shuin/signing"
+)
+
+// upkeepInterval is how often the work is looked for that time brings.
+const upkeepInterval = 30 * time.Second
+
+// replyLife is how long replies are kept for an SDK's retry.
+const replyLife = 15 * time.Minute
+
+// begin does what has to be done before the first request: every CRL is fresh
+// and written.
+func (n *node) begin(ctx context.Context) error {
+	if _, err := n.service.RefreshCRLs(ctx); err != nil {
+		return fmt.Errorf("make the CRLs anew: %w", cause(err))
+	}
+	crls := map[string][]byte{}
+	err := n.service.Store.View(ctx, func(tx signing.Tx) error {
+		authorities, err := tx.Authorities()
+		for _, a := range authorities {
+			if len(a.CRL) > 0 {
+				crls[a.ID] = a.CRL
+			}
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("read the CRLs: %w", err)
+	}
+	n.crls.add(crls)
+	if err := n.crls.flush(); err != nil {
+		return fmt.Errorf("write the CRL files: %w", err)
+	}
+	return nil
+}
+
+// cause is what a refusal of the service came from, for the operator; callers
+// of the API are shown the refusal only.
+func cause(err error) error {
+	if e, ok := errors.AsType[*signing.Error](err); ok && e.Err != nil {
+		return fmt.Errorf("%w: %w", err, e.Err)
+	}
+	return err
+}
+
+// upkeep works until ctx ends: CRLs that are due, replies nobody will ask for
+// any more, the certificate of the server.
+func (n *node) upkeep(ctx context.Context, reload <-chan os.Signal) {
+	tick := time.NewTicker(upkeepInterval)
+	defer tick.Stop()
+	for {
+		asked := false
+		select {
+		case <-ctx.Done():
+			return
+		case <-reload:
+			asked = true
+		case <-tick.C:
+		}
+		n.reloadTLS(asked)
+		changed, err := n.service.RefreshCRLs(ctx)
+		if err != nil {
+			n.log.Error("CRLs could not be made anew", "error", cause(err))
+		}
+		n.crls.add(changed)
+		before := n.now().Add(-replyLife)
+		if err := n.service.Store.Update(ctx, func(tx signing.Tx) error { return tx.PurgeReplies(before) }); err != nil {
+			n.log.Error("old replies could not be removed", "error", err)
+		}
+		n.measure(ctx)
+	}
+}
+
+func (n *node) reloadTLS(asked bool) {
+	if n.pair == nil {
+		return
+	}
+	switch changed, err := n.pair.reload(asked); {
+	case err != nil:
+		n.log.Error("the TLS certificate could not be read; the old one stays in use", "error", err)
+	case changed:
+		n.log.Info("the TLS certificate was read again", "ends", n.pair.leaf().NotAfter)
+	}
+}
+
+// measure sets the gauges that time moves.
+func (n *node) measure(ctx context.Context) {
+	state, err := n.crlState(ctx)
+	if err != nil {
+		return // the store's failure is counted and logged
+	}
+	now := n.now()
+	n.metrics.crlAge.Set(now.Sub(state.oldest).Seconds())
+	n.metrics.crlLeft.Set(state.next.Sub(now).Seconds())
+	_, end := n.service.Intermediate.Validity()
+	n.metrics.caLeft.Set(end.Sub(now).Seconds())
+}
+
+// crlState is about the CRLs in use: the root's, the intermediate's, and those
+// of issuing CAs that have not ended.
+type crlState struct {
+	oldest, next time.Time // the earliest thisUpdate and nextUpdate
+	which        string    // whose nextUpdate is the earliest
+}
+
+func (s *crlState) add(which string, this, next time.Time) {
+	if s.oldest.IsZero() || this.Before(s.oldest) {
+		s.oldest = this
+	}
+	if s.next.IsZero() || next.Before(s.next) {
+		s.next, s.which = next, which
+	}
+}
+
+func (n *node) crlState(ctx context.Context) (crlState, error) {
+	var state crlState
+	err := n.service.Store.View(ctx, func(tx signing.Tx) error {
+		authorities, err := tx.Authorities()
+		for _, a := range authorities {
+			if len(a.CRL) > 0 && n.now().Before(a.NotAfter) {
+				state.add(a.ID, a.CRLNext.Add(-n.c.CRL.Life), a.CRLNext)
+			}
+		}
+		return err
+	})
+	if err != nil {
+		return state, err
+	}
+	if list, err := n.rootCRL(); err != nil {
+		return state, err
+	} else if list != nil {
+		state.add("the root", list.ThisUpdate, list.NextUpdate)
+	}
+	return state, nil
+}
+
+// rootCRL is the root's CRL; nil where the root is somebody else's, who
+// publishes it.
+func (n *node) rootCRL() (*x509.RevocationList, error) {
+	chain := n.service.Intermediate.Chain()
+	root := chain[len(chain)-1]
+	ours := len(chain) == 2 && len(chain[0].CRLDistributionPoints) == 1 && chain[0].CRLDistributionPoints[0] == n.c.crlAddress(crlID(root))
+	if !ours {
+		return nil, nil
+	}
+	return n.c.readRootCRL(root)
+}
+
+// probes are what readiness depends on.
+func (n *node) probes(store signing.Store, authority *issue.Authority) []probe {
+	return []probe{
+		{"store", func(ctx context.Context) error { return storeWritable(ctx, store) }},
+		{"clock", func(ctx context.Context) error { return n.clockOK(ctx, store) }},
+		{"ca", func(context.Context) error { return caValid(authority, n.now()) }},
+		{"crls", n.crlsFresh},
+	}
+}
+
+// storeWritable makes a commit that changes nothing.
+func storeWritable(ctx context.Context, store signing.Store) error {
+	return store.Update(ctx, func(tx signing.Tx) error {
+		at, err := tx.Clock()
+		if err != nil {
+			return err
+		}
+		return tx.SetClock(at)
+	})
+}
+
+// clockOK: the clock is not behind the newest signing time given out.
+func (n *node) clockOK(ctx context.Context, store signing.Store) error {
+	var given time.Time
+	err := store.View(ctx, func(tx signing.Tx) (err error) {
+		given, err = tx.Clock()
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("not known: %w", err)
+	}
+	if behind := given.Sub(n.now()); behind > limits.ClockBack {
+		return fmt.Errorf("the clock is %v behind the newest signing time given out (%s)", behind.Round(time.Second), given.Format(time.RFC3339))
+	}
+	return nil
+}
+
+func caValid(authority *issue.Authority, now time.Time) error {
+	begin, end := authority.Validity()
+	switch {
+	case now.Before(begin):
+		return fmt.Errorf("the intermediate's chain is valid from %s only", begin.Format(time.RFC3339))
+	case !now.Before(end):
+		return fmt.Errorf("the intermediate's chain ended on %s: shuind ca intermediate new", end.Format(time.RFC3339))
+	}
+	return nil
+}
+
+func (n *node) crlsFresh(ctx context.Context) error {
+	state, err := n.crlState(ctx)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("the root's CRL is missing: shuind ca root crl: %w", err)
+	case err != nil:
+		return err
+	case !state.next.IsZero() && !n.now().Before(state.next):
+		return fmt.Errorf("the CRL of %s ended on %s", state.which, state.next.Format(time.RFC3339))
+	}
+	return nil
+}
