@@ -5,11 +5,13 @@ import (
 	"context"
 	"crypto"
 	"crypto/x509"
+	"encoding/hex"
 	"encoding/pem"
 	"errors"
 
 	"github.com/spf13/cobra"
 
+	"github.com/shuin/shuin/audit"
 	"github.com/shuin/shuin/internal/keys/age"
 	"github.com/shuin/shuin/internal/limits"
 	"github.com/shuin/shuin/issue"
@@ -42,7 +44,7 @@ configuration's identity; it is kept encrypted. The CRL that lists the intermedi
 	return cmd
 }
 
-func (a *app) caImport(_ context.Context, o *caImportOptions) error {
+func (a *app) caImport(ctx context.Context, o *caImportOptions) error {
 	c, err := o.load(a)
 	if err != nil {
 		return err
@@ -66,7 +68,7 @@ func (a *app) caImport(_ context.Context, o *caImportOptions) error {
 		return invalid("an intermediate of a CA, its chain up to the root, and room for one CA below it are wanted", "%s: %w", o.chain, err)
 	}
 	files := c.caFiles()
-	err = staged(files.dir, func(tmp string) error {
+	place := func(y *ceremony, tmp string) error {
 		made := caFiles{tmp}
 		if err := age.WriteKey(made.intermediateKey(), key, identity.Lock()); err != nil {
 			return err
@@ -74,7 +76,17 @@ func (a *app) caImport(_ context.Context, o *caImportOptions) error {
 		if err := createFile(made.root(), issue.EncodeChain(chain[len(chain)-1:]), publicPerm); err != nil {
 			return err
 		}
-		return createFile(made.intermediate(), issue.EncodeChain(chain), publicPerm)
+		if err := createFile(made.intermediate(), issue.EncodeChain(chain), publicPerm); err != nil {
+			return err
+		}
+		_, err := y.note(ctx, audit.Entry{
+			Kind: audit.IssueResult, Action: "shuind:ImportCA", Attempt: -1, Outcome: "ok", Detail: "intermediate of another CA",
+			Certificate: fingerprint(chain[0]), Serial: hex.EncodeToString(chain[0].SerialNumber.Bytes()),
+		})
+		return err
+	}
+	err = a.ceremony(ctx, c, func(y *ceremony) error {
+		return staged(files.dir, func(tmp string) error { return place(y, tmp) })
 	})
 	if err != nil {
 		return err

@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 	"crypto/x509"
-	"math/big"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -70,70 +68,37 @@ func (a *app) caInit(ctx context.Context, o *caInitOptions) error {
 	if err != nil {
 		return err
 	}
-	if err := a.makeCA(ctx, c, identity, lock, o.rootYears, o.intermediateYears); err != nil {
+	err = a.ceremony(ctx, c, func(y *ceremony) error { return y.makeCA(ctx, identity, lock, o.rootYears, o.intermediateYears) })
+	if err != nil {
 		return err
 	}
 	return a.printCA(c)
 }
 
 // makeCA makes root, intermediate and the root's CRL.
-func (a *app) makeCA(ctx context.Context, c *config, identity *age.Identity, lock *age.Lock, rootYears, intermediateYears int) error {
-	files := c.caFiles()
-	now := a.now()
-	return staged(files.dir, func(tmp string) error {
+func (y *ceremony) makeCA(ctx context.Context, identity *age.Identity, lock *age.Lock, rootYears, intermediateYears int) error {
+	return staged(y.c.caFiles().dir, func(tmp string) error {
 		made := caFiles{tmp}
-		rootKey, err := issue.NewKey(issue.P384)
+		root, key, err := y.root(ctx, rootYears)
 		if err != nil {
 			return err
 		}
-		serial, err := issue.NewSerial()
-		if err != nil {
-			return err
-		}
-		root, err := issue.NewRoot(c.caSubject("Signing Root CA"), rootKey, serial, now.Add(-backdate), now.AddDate(rootYears, 0, 0))
-		if err != nil {
-			return err
-		}
-		if err := age.WriteKey(made.rootKey(), rootKey, lock); err != nil {
+		if err := age.WriteKey(made.rootKey(), key, lock); err != nil {
 			return err
 		}
 		if err := createFile(made.root(), issue.EncodeChain(root.Chain()), publicPerm); err != nil {
 			return err
 		}
-		if err := c.makeIntermediate(ctx, made, root, identity, now, intermediateYears); err != nil {
+		if err := y.makeIntermediate(ctx, made, root, identity, intermediateYears); err != nil {
 			return err
 		}
-		return c.makeRootCRL(ctx, root, nil, now)
+		return y.rootCRL(ctx, root, nil)
 	})
 }
 
-// makeIntermediate makes an intermediate below root, with its key.
-func (c *config) makeIntermediate(ctx context.Context, files caFiles, root *issue.Authority, identity *age.Identity, now time.Time, years int) error {
-	key, err := issue.NewKey(issue.P384)
-	if err != nil {
-		return err
-	}
-	serial, err := issue.NewSerial()
-	if err != nil {
-		return err
-	}
-	_, rootEnd := root.Validity()
-	end := now.AddDate(years, 0, 0)
-	if end.After(rootEnd) {
-		end = rootEnd
-	}
-	begin := now.Add(-backdate)
-	if rootBegin, _ := root.Validity(); begin.Before(rootBegin) {
-		begin = rootBegin
-	}
-	ca, err := root.NewCA(ctx, issue.Request{
-		MaxPathLen: 1, // the issuing CAs
-		Subject:    c.caSubject("Signing CA " + now.UTC().Format("2006-01-02")),
-		Serial:     serial,
-		NotBefore:  begin,
-		NotAfter:   end,
-		CRL:        c.crlAddress(crlID(root.Chain()[0])),
-	}, key)
+// makeIntermediate makes an intermediate below root and writes its files.
+func (y *ceremony) makeIntermediate(ctx context.Context, files caFiles, root *issue.Authority, identity *age.Identity, years int) error {
+	ca, key, err := y.intermediate(ctx, root, years)
 	if err != nil {
 		return err
 	}
@@ -141,31 +106,6 @@ func (c *config) makeIntermediate(ctx context.Context, files caFiles, root *issu
 		return err
 	}
 	return createFile(files.intermediate(), issue.EncodeChain(ca.Chain()), publicPerm)
-}
-
-func (c *config) caSubject(what string) issue.Subject {
-	s := c.CA.Subject
-	return issue.Subject{Country: s.Country, Province: s.Province, Organization: s.Organization, CommonName: s.Organization + " " + what}
-}
-
-// makeRootCRL writes the root's CRL; before is the one it follows, if any.
-func (c *config) makeRootCRL(ctx context.Context, root *issue.Authority, before *x509.RevocationList, now time.Time, revoke ...issue.Revoked) error {
-	number := big.NewInt(1)
-	var revoked []issue.Revoked
-	if before != nil {
-		number.Add(before.Number, number)
-		for _, e := range before.RevokedCertificateEntries {
-			revoked = append(revoked, issue.Revoked{Serial: e.SerialNumber, At: e.RevocationTime, Reason: e.ReasonCode})
-		}
-	}
-	der, err := root.CRL(ctx, append(revoked, revoke...), number, now, now.Add(issue.RootCRLLife))
-	if err != nil {
-		return err
-	}
-	if err := os.MkdirAll(c.CRL.Directory, 0o755); err != nil {
-		return err
-	}
-	return replaceFile(c.rootCRLPath(root.Chain()[0]), der, publicPerm)
 }
 
 func (c *config) rootCRLPath(root *x509.Certificate) string {

@@ -10,6 +10,9 @@ import (
 	"path/filepath"
 
 	"github.com/spf13/cobra"
+
+	"github.com/shuin/shuin/internal/keys/age"
+	"github.com/shuin/shuin/issue"
 )
 
 func lists(list *x509.RevocationList, serial *big.Int) bool {
@@ -35,7 +38,7 @@ func newCAIntermediateCmd(a *app) *cobra.Command {
 		Use:   "new --config FILE",
 		Short: "Replace the intermediate by a new one that the root issues",
 		Long: `Make a new intermediate; the root's key may be brought back for this one call (--root-key). The old one's files are
-kept beside it under its serial number. Stop the server first and start it afterwards. Verifiers trust the root, so nothing changes for them.`,
+kept beside it under its serial number, and its last CRL is made good until its end. Stop the server first and start it afterwards. Verifiers trust the root, so nothing changes for them.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.caIntermediateNew(cmd.Context(), &o) },
 	}
@@ -63,19 +66,32 @@ func (a *app) caIntermediateNew(ctx context.Context, o *caIntermediateOptions) e
 	if err != nil {
 		return err
 	}
-	files := c.caFiles()
+	if err := a.ceremony(ctx, c, func(y *ceremony) error { return y.newIntermediate(ctx, root, identity, o.years) }); err != nil {
+		return err
+	}
+	return a.printCA(c)
+}
+
+// newIntermediate makes an intermediate in place of the one there is.
+func (y *ceremony) newIntermediate(ctx context.Context, root *issue.Authority, identity *age.Identity, years int) error {
+	files := y.c.caFiles()
+	old, err := files.authority(identity)
+	if err != nil {
+		return fmt.Errorf("the intermediate that is to be replaced: %w", err)
+	}
 	tmp, err := os.MkdirTemp(files.dir, ".new-*")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(tmp)
-	if err := c.makeIntermediate(ctx, caFiles{tmp}, root, identity, a.now(), o.years); err != nil {
+	made := caFiles{tmp}
+	if err := y.makeIntermediate(ctx, made, root, identity, years); err != nil {
 		return err
 	}
-	if err := files.replaceIntermediate(caFiles{tmp}); err != nil {
-		return err
+	if err := y.lastCRL(ctx, old); err != nil {
+		return fmt.Errorf("the last CRL of the intermediate that is to be replaced: %w", err)
 	}
-	return a.printCA(c)
+	return files.replaceIntermediate(made)
 }
 
 // replaceIntermediate moves the old intermediate aside and made in its place.

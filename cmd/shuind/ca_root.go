@@ -159,7 +159,7 @@ func (a *app) caRootCRL(ctx context.Context, o *caRootCRLOptions) error {
 		}
 		revoked = append(revoked, issue.Revoked{Serial: chain[0].SerialNumber, At: now})
 	}
-	if err := c.makeRootCRL(ctx, root, before, now, revoked...); err != nil {
+	if err := a.ceremony(ctx, c, func(y *ceremony) error { return y.rootCRL(ctx, root, before, revoked...) }); err != nil {
 		return err
 	}
 	return a.printCA(c)

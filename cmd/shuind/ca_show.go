@@ -2,6 +2,7 @@ package main
 
 import (
 	"crypto/x509"
+	"encoding/asn1"
 	"fmt"
 	"os"
 	"time"
@@ -92,4 +93,20 @@ func (c *config) readRootCRL(root *x509.Certificate) (*x509.RevocationList, erro
 		return nil, fmt.Errorf("%s is no CRL of the root: %w", path, err)
 	}
 	return list, nil
+}
+
+// oidInvalidityDate is RFC 5280 section 5.3.2.
+var oidInvalidityDate = asn1.ObjectIdentifier{2, 5, 29, 24}
+
+// invalidityDate of one line of a CRL; zero for none.
+func invalidityDate(e x509.RevocationListEntry) time.Time {
+	for _, x := range e.Extensions {
+		var at time.Time
+		if x.Id.Equal(oidInvalidityDate) {
+			if rest, err := asn1.UnmarshalWithParams(x.Value, &at, "generalized"); err == nil && len(rest) == 0 {
+				return at
+			}
+		}
+	}
+	return time.Time{}
 }

@@ -156,7 +156,9 @@ func (a *app) devConfig(ctx context.Context, dir string, ln net.Listener) (*conf
 	if err != nil {
 		return nil, err
 	}
-	return c, a.makeCA(ctx, c, identity, identity.Lock(), rootYears, intermediateYears)
+	return c, a.ceremony(ctx, c, func(y *ceremony) error {
+		return y.makeCA(ctx, identity, identity.Lock(), rootYears, intermediateYears)
+	})
 }
 
 // devRegistry is a registry in memory, with its listener.

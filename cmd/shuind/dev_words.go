@@ -18,7 +18,7 @@ type devWords struct {
 
 // The marks around the commands.
 const (
-	devBegin = "# ---- copy from here into another shell ----"
+	devBegin = "# ---- copy from here into another shell (sh or bash) ----"
 	devEnd   = "# ---- to here ----"
 )
 

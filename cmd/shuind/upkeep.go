@@ -126,12 +126,16 @@ func (s *crlState) add(which string, this, next time.Time) {
 
 func (n *node) crlState(ctx context.Context) (crlState, error) {
 	var state crlState
+	current := n.service.Intermediate.Chain()[0].Raw
 	err := n.service.Store.View(ctx, func(tx signing.Tx) error {
+		state = crlState{}
 		authorities, err := tx.Authorities()
 		for _, a := range authorities {
-			if len(a.CRL) > 0 && n.now().Before(a.NotAfter) {
-				state.add(a.ID, a.CRLNext.Add(-n.c.CRL.Life), a.CRLNext)
+			replaced := a.Profile.Name == "" && string(a.Chain[0]) != string(current) // see ceremony.lastCRL
+			if len(a.CRL) == 0 || replaced || !n.now().Before(a.NotAfter) || a.CRLNext.IsZero() {
+				continue
 			}
+			state.add(a.ID, a.CRLNext.Add(-n.c.CRL.Life), a.CRLNext)
 		}
 		return err
 	})
