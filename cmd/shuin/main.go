@@ -20,12 +20,14 @@ import (
 	"time"
 )
 
-func main() {
+func main() { os.Exit(execute(newApp(programName(os.Args[0])))) }
+
+// execute runs the process's command line.
+func execute(a *app) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // the first signal asks, a second one kills
-	code := run(ctx, newApp(programName(os.Args[0])), os.Args[1:])
-	stop()
-	os.Exit(code)
+	defer stop()
+	return run(ctx, a, os.Args[1:])
 }
 
 // programName is the name that messages say: "notation" when invoked under

@@ -29,8 +29,8 @@ import (
 
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
-		"shuin":                     main,
-		"notation":                  main,
+		"shuin":                     scriptMain,
+		"notation":                  scriptMain,
 		"notation-" + pluginInTests: pluginMain,
 	})
 }
@@ -63,6 +63,9 @@ func TestScripts(t *testing.T) {
 					"layout":       cmdLayout,
 					"garble":       cmdGarble,
 					"status-stdin": cmdStatusStdin,
+					"signer":       cmdSigner,
+					"ecr":          cmdECR,
+					"job":          cmdJob,
 				},
 			})
 		})
@@ -72,6 +75,8 @@ func TestScripts(t *testing.T) {
 // scriptWorld is what a script has around it.
 type scriptWorld struct {
 	registry *devregistry.Registry
+	signer   *scriptSigner
+	ecr      *scriptECR
 	world    *shuintest.World
 	images   int
 }
@@ -105,6 +110,7 @@ func setupScript(env *testscript.Env) error {
 	env.Setenv("CACHE", filepath.Join(home, ".cache", "notation"))
 	env.Setenv("REG", "localhost:"+port)
 	env.Setenv("PORT", port)
+	noAWS(env)
 	bin, err := exec.LookPath("shuin")
 	if err != nil {
 		return err
@@ -211,7 +217,9 @@ func runAs(ctx context.Context, ts *testscript.TestScript, want int, prepare fun
 	cmd.Dir = ts.MkAbs(".")
 	cmd.Stdout, cmd.Stderr = ts.Stdout(), ts.Stderr()
 	for _, name := range []string{"HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "PATH", "TMPDIR", "NOTATION_CONFIG", "NOTATION_CACHE",
-		"NOTATION_LIBEXEC", "NOTATION_USERNAME", "NOTATION_PASSWORD", "NOTATION_EXPERIMENTAL", "DOCKER_CONFIG"} {
+		"NOTATION_LIBEXEC", "NOTATION_USERNAME", "NOTATION_PASSWORD", "NOTATION_EXPERIMENTAL", "DOCKER_CONFIG",
+		"HTTP_PROXY", "NO_PROXY", "AWS_EC2_METADATA_DISABLED", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY",
+		"AWS_SESSION_TOKEN", "AWS_REGION", "AWS_PROFILE", "AWS_MAX_ATTEMPTS", "AWS_ENDPOINT_URL_SIGNER", "AWS_ENDPOINT_URL_ECR", "AWS_ENDPOINT_URL_ECR_PUBLIC", envTestRoot} {
 		if v := ts.Getenv(name); v != "" {
 			cmd.Env = append(cmd.Env, name+"="+v)
 		}

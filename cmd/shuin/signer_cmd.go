@@ -89,7 +89,7 @@ func (a *app) details(pairs ...[2]string) error {
 	table := newTable(a.stdout)
 	for _, p := range pairs {
 		if p[1] != "" {
-			fmt.Fprintf(table, "%s:\t%s\t\n", p[0], visible(p[1]))
+			fmt.Fprintf(table, "%s:\t%s\n", p[0], visible(p[1]))
 		}
 	}
 	return table.Flush()
@@ -98,12 +98,12 @@ func (a *app) details(pairs ...[2]string) error {
 // rows prints a table.
 func (a *app) rows(head []string, rows [][]string) error {
 	table := newTable(a.stdout)
-	fmt.Fprintln(table, strings.Join(head, "\t")+"\t")
+	fmt.Fprintln(table, strings.Join(head, "\t"))
 	for _, r := range rows {
 		for i := range r {
 			r[i] = visible(r[i])
 		}
-		fmt.Fprintln(table, strings.Join(r, "\t")+"\t")
+		fmt.Fprintln(table, strings.Join(r, "\t"))
 	}
 	return table.Flush()
 }

@@ -54,7 +54,13 @@ type NewProfile struct {
 // PutProfile makes a profile, or a new version of it.
 func (a *Admin) PutProfile(ctx context.Context, n NewProfile) (Profile, error) {
 	in := &signer.PutSigningProfileInput{
-		ProfileName: aws.String(n.Name), PlatformId: aws.String(n.PlatformID), SigningParameters: n.Parameters, Tags: n.Tags,
+		ProfileName: aws.String(n.Name), PlatformId: aws.String(n.PlatformID),
+	}
+	if len(n.Parameters) > 0 { // an empty map would be sent, and refused
+		in.SigningParameters = n.Parameters
+	}
+	if len(n.Tags) > 0 {
+		in.Tags = n.Tags
 	}
 	if n.Validity != nil {
 		in.SignatureValidityPeriod = &types.SignatureValidityPeriod{Type: types.ValidityType(n.Validity.Type), Value: int32(n.Validity.Value)}

@@ -1,0 +1,226 @@
+//go:build unix
+
+package main
+
+import (
+	"context"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/shuin/shuin/awsprofile"
+	"github.com/shuin/shuin/internal/awssigner"
+	"github.com/shuin/shuin/internal/keys/age"
+	"github.com/shuin/shuin/internal/sqlstore"
+	"github.com/shuin/shuin/issue"
+	"github.com/shuin/shuin/signing"
+	"github.com/shuin/shuin/trust"
+	"github.com/shuin/shuin/verify"
+)
+
+// A signer of our own stands in for AWS in the scripts, on a loopback port.
+
+const (
+	signerRegion  = "us-west-2"
+	signerAccount = "111122223333"
+	// envTestRoot names the root that these tests' binary pins in place of
+	// AWS Signer's. The product does not look at it.
+	envTestRoot = "SHUIN_TEST_SIGNER_ROOT"
+)
+
+// scriptMain is main with the test's root pinned, where the script says so.
+func scriptMain() {
+	a := newApp(programName(os.Args[0]))
+	if path := os.Getenv(envTestRoot); path != "" {
+		a.stores = func(found verify.Stores) verify.Stores { return pinned{found, a, path} }
+	}
+	os.Exit(execute(a))
+}
+
+// pinned is the trust stores with another root in the one that is built in.
+type pinned struct {
+	verify.Stores
+	a    *app
+	path string
+}
+
+func (p pinned) Store(ctx context.Context, name trust.StoreName) (*trust.Store, error) {
+	s, err := p.Stores.Store(ctx, name)
+	if err != nil {
+		return s, err
+	}
+	if _, err := os.Stat(p.a.dir().StorePath(name)); err == nil {
+		return s, nil // a directory of that name wins
+	}
+	if _, ok := trust.BuiltIn(name); !ok {
+		return s, nil
+	}
+	text, err := os.ReadFile(p.path)
+	if err != nil {
+		return nil, err
+	}
+	block, _ := pem.Decode(text)
+	root, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		return nil, err
+	}
+	return trust.NewStore(name, []*x509.Certificate{root}, nil)
+}
+
+// noAWS keeps the machine's own AWS settings, and the network, out of scripts.
+func noAWS(env *testscript.Env) {
+	for name, value := range map[string]string{
+		"AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": filepath.Join(env.WorkDir, "aws-config"),
+		"AWS_SHARED_CREDENTIALS_FILE": filepath.Join(env.WorkDir, "aws-credentials"), "AWS_MAX_ATTEMPTS": "1",
+		"ACCOUNT": signerAccount, "SIGNER_REGION": signerRegion,
+	} {
+		env.Setenv(name, value)
+	}
+}
+
+// scriptSigner is the signer of one script.
+type scriptSigner struct {
+	service *signing.Service
+	server  *http.Server
+	addr    string
+	fail    int // status to answer everything with; 0: serve
+}
+
+// cmdSigner starts the script's signer, with credentials in the environment
+// and its root in signer.root.crt, pinned as AWS Signer's: signer start [unpinned].
+// signer stop ends it; signer serve starts it again at the same address;
+// signer credential VAR action[,action] profile[,profile] makes an access key
+// (VAR_ID, VAR_SECRET); signer fail STATUS has it answer that, 0 ends that.
+func cmdSigner(ts *testscript.TestScript, _ bool, args []string) {
+	w := worldOf(ts)
+	switch args[0] {
+	case "start":
+		startSigner(ts, w)
+		if len(args) < 2 {
+			ts.Setenv(envTestRoot, ts.MkAbs("signer.root.crt"))
+		}
+	case "stop":
+		check(ts, w.signer.server.Close())
+	case "serve":
+		w.signer.serve(ts, w.signer.addr)
+	case "fail":
+		_, err := fmt.Sscan(args[1], &w.signer.fail)
+		check(ts, err)
+	case "credential":
+		made, secret, err := w.signer.service.NewCredential(context.Background(), "script", signing.Credential{
+			Account: signerAccount, Principal: "arn:aws:iam::" + signerAccount + ":user/" + strings.ToLower(args[1]),
+			Actions: strings.Split(args[2], ","), Profiles: strings.Split(args[3], ","),
+		})
+		check(ts, err)
+		ts.Setenv(args[1]+"_ID", made.AccessKeyID)
+		ts.Setenv(args[1]+"_SECRET", secret)
+	default:
+		ts.Fatalf("signer: unknown %q", args[0])
+	}
+}
+
+func startSigner(ts *testscript.TestScript, w *scriptWorld) {
+	ctx := context.Background()
+	from := time.Now().Add(-time.Hour).Truncate(time.Second)
+	subject := issue.Subject{Country: "JP", Province: "Tokyo", Organization: "Example", CommonName: "Root"}
+	rootKey, err := issue.NewKey(issue.P384)
+	check(ts, err)
+	serial, err := issue.NewSerial()
+	check(ts, err)
+	root, err := issue.NewRoot(subject, rootKey, serial, from, from.AddDate(20, 0, 0))
+	check(ts, err)
+	key, err := issue.NewKey(issue.P384)
+	check(ts, err)
+	serial, err = issue.NewSerial()
+	check(ts, err)
+	subject.CommonName = "Intermediate"
+	intermediate, err := root.NewCA(ctx, issue.Request{MaxPathLen: 1, Subject: subject, Serial: serial, NotBefore: from, NotAfter: from.AddDate(15, 0, 0)}, key)
+	check(ts, err)
+	chain := root.Chain()
+	check(ts, os.WriteFile(ts.MkAbs("signer.root.crt"), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: chain[len(chain)-1].Raw}), 0o600))
+
+	dir := ts.MkAbs("signer-data")
+	check(ts, os.Mkdir(dir, 0o700))
+	identity, err := age.NewIdentity(filepath.Join(dir, "identity"))
+	check(ts, err)
+	store, err := sqlstore.Open(ctx, sqlstore.Options{Path: filepath.Join(dir, "shuin.db")})
+	check(ts, err)
+	ts.Defer(func() { store.Close() })
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	check(ts, err)
+	addr := ln.Addr().String()
+	check(ts, ln.Close())
+	w.signer = &scriptSigner{addr: addr, service: &signing.Service{
+		Partition: "aws", Region: signerRegion, Store: store, Sealer: identity, Intermediate: intermediate,
+		Subject: issue.Subject{Country: "JP", Province: "Tokyo", Organization: "Example"},
+		CRLBase: &url.URL{Scheme: "http", Host: addr, Path: "/crl"}, IssuingKey: issue.P256, Now: time.Now,
+	}}
+	w.signer.serve(ts, addr)
+	ts.Defer(func() { w.signer.server.Close() })
+	ts.Setenv("SIGNER", "http://"+addr)
+	ts.Setenv("AWS_ENDPOINT_URL_SIGNER", "http://"+addr)
+	cmdSigner(ts, false, []string{"credential", "ADMIN", "signer:*", "*"})
+	ts.Setenv("AWS_ACCESS_KEY_ID", ts.Getenv("ADMIN_ID"))
+	ts.Setenv("AWS_SECRET_ACCESS_KEY", ts.Getenv("ADMIN_SECRET"))
+}
+
+func (s *scriptSigner) serve(ts *testscript.TestScript, addr string) {
+	ln, err := net.Listen("tcp", addr)
+	check(ts, err)
+	api := (&awssigner.Server{Service: s.service, Region: signerRegion, Host: addr, Now: time.Now, Log: slog.New(slog.DiscardHandler)}).Handler()
+	s.server = &http.Server{Handler: http.HandlerFunc(func(out http.ResponseWriter, r *http.Request) {
+		if s.fail != 0 {
+			out.Header().Set("x-amzn-RequestId", "failing-on-purpose")
+			out.WriteHeader(s.fail)
+			return
+		}
+		name, ok := strings.CutPrefix(r.URL.Path, "/crl/")
+		if !ok {
+			api.ServeHTTP(out, r)
+			return
+		}
+		der, _, err := s.service.CRL(r.Context(), strings.TrimSuffix(name, ".crl"))
+		if err != nil {
+			http.Error(out, err.Error(), http.StatusNotFound)
+			return
+		}
+		_, _ = out.Write(der)
+	})}
+	go s.server.Serve(ln)
+}
+
+// cmdJob sets a variable to the n-th signing job's ARN, or with "version" the
+// profile version's, in the last command's stdout: job VAR n [version].
+func cmdJob(ts *testscript.TestScript, _ bool, args []string) {
+	prefix := "com.amazonaws.signer.signingJob: "
+	if len(args) > 2 {
+		prefix = "com.amazonaws.signer.signingProfileVersion: "
+	}
+	var n int
+	_, err := fmt.Sscan(args[1], &n)
+	check(ts, err)
+	for line := range strings.Lines(ts.ReadFile("stdout")) {
+		_, arn, ok := strings.Cut(strings.TrimSpace(line), prefix)
+		if !ok {
+			continue
+		}
+		if n--; n == 0 {
+			if _, err := awsprofile.ParseJob(arn); err != nil && len(args) < 3 {
+				check(ts, err)
+			}
+			ts.Setenv(args[0], arn)
+			return
+		}
+	}
+	ts.Fatalf("stdout names no such %s", prefix)
+}
