@@ -1,11 +1,16 @@
 package signer
 
 import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/shuin/shuin"
 	"github.com/shuin/shuin/awsprofile"
 	"github.com/shuin/shuin/internal/shuintest"
@@ -74,7 +79,7 @@ func TestSignaturesOfAnAWSProfile(t *testing.T) {
 		{"a ca store", func(c *policyCase) { c.Stores = []string{"ca:signer"} }, "write signingAuthority:signer", "authenticity"},
 		{"a store of another root", func(c *policyCase) {
 			c.Roots = theirStores{"signingAuthority:signer": {shuintest.MustChain(shuintest.ChainOptions{}).Root()}}
-		}, "none of the trust stores", "signature is not produced by a trusted signer"},
+		}, "none of the trust stores", "does not contain any trusted certificate"},
 	}
 	for _, tt := range policies {
 		t.Run("are refused under "+tt.name, func(t *testing.T) {
@@ -101,6 +106,13 @@ func TestSignaturesOfAnAWSProfile(t *testing.T) {
 		w.revokeProfile(t, p, signedAt(t, m.envelope).Add(-time.Minute))
 		w.want(t, c, m.envelope, shuin.CodeRevoked, "revoked: signing profile version "+p.String(), "revoked: "+p.String())
 	})
+	t.Run("are refused when their profile version is revoked from their own second", func(t *testing.T) {
+		p := w.profile(t, "revoked_at", signing.KindAWS)
+		m := w.sign(t, p)
+		w.ahead.Add(int64(time.Minute))
+		w.revokeProfile(t, p, signedAt(t, m.envelope))
+		w.want(t, w.trusting(p.String()), m.envelope, shuin.CodeRevoked, "revoked: signing profile version "+p.String(), "revoked: "+p.String())
+	})
 	t.Run("are accepted when their profile version is revoked from after them", func(t *testing.T) {
 		p := w.profile(t, "revoked_after", signing.KindAWS)
 		m := w.sign(t, p)
@@ -117,6 +129,77 @@ func TestSignaturesOfAnAWSProfile(t *testing.T) {
 		w.want(t, c, m.envelope, shuin.CodeRevoked, "revoked: signing certificate", "revoked: certificate")
 		w.want(t, trusted, good.envelope, "", "", "") // another profile's certificate is another
 	})
+}
+
+func TestAnAWSSignatureHasTheSixCriticalAttributesAndTheSignedBytes(t *testing.T) {
+	w := newWorld(t)
+	p := w.profile(t, "build_app", signing.KindAWS)
+	m := w.sign(t, p)
+	protected, body, _ := parts(t, m.envelope)
+	want := map[string]any{
+		"alg": "ES384", "cty": "application/vnd.cncf.notary.payload.v1+json",
+		"io.cncf.notary.signingScheme":               "notary.x509.signingAuthority",
+		"io.cncf.notary.verificationPlugin":          awsPluginName,
+		"com.amazonaws.signer.signingProfileVersion": p.String(),
+		"com.amazonaws.signer.signingJob":            m.job.String(),
+	}
+	critical := []string{"com.amazonaws.signer.signingJob", "com.amazonaws.signer.signingProfileVersion", "io.cncf.notary.authenticSigningTime",
+		"io.cncf.notary.expiry", "io.cncf.notary.signingScheme", "io.cncf.notary.verificationPlugin"}
+	holds(t, protected, want, critical)
+	if !bytes.Equal(body, payload(w.artifact)) {
+		t.Errorf("signed %s", body)
+	}
+	if n := len(chainOf(t, m.envelope)); n != 4 {
+		t.Errorf("%d certificates", n)
+	}
+}
+
+// parts are an envelope's protected header, payload and unprotected header,
+// read with nothing of Shuin's.
+func parts(t *testing.T, envelope []byte) (protected map[string]any, payload []byte, header map[string]any) {
+	t.Helper()
+	var outer struct {
+		Payload, Protected, Signature string
+		Header                        map[string]any
+	}
+	if err := json.Unmarshal(envelope, &outer); err != nil {
+		t.Fatal(err)
+	}
+	data, err := base64.RawURLEncoding.DecodeString(outer.Protected)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(data, &protected); err != nil {
+		t.Fatal(err)
+	}
+	if payload, err = base64.RawURLEncoding.DecodeString(outer.Payload); err != nil {
+		t.Fatal(err)
+	}
+	return protected, payload, outer.Header
+}
+
+// holds compares a protected header: want, two times, crit, and nothing else.
+func holds(t *testing.T, protected, want map[string]any, critical []string) {
+	t.Helper()
+	var crit []string
+	for _, c := range protected["crit"].([]any) {
+		crit = append(crit, c.(string))
+	}
+	slices.Sort(crit)
+	if !slices.Equal(crit, critical) {
+		t.Errorf("critical are %v", crit)
+	}
+	for _, name := range []string{"io.cncf.notary.authenticSigningTime", "io.cncf.notary.expiry"} {
+		text, _ := protected[name].(string)
+		if at, err := time.Parse(time.RFC3339, text); err != nil || at.Nanosecond() != 0 {
+			t.Errorf("%s is %q", name, text)
+		}
+		delete(protected, name)
+	}
+	delete(protected, "crit")
+	if d := cmp.Diff(want, protected); d != "" {
+		t.Error(d)
+	}
 }
 
 func TestForgedSignaturesOfAnAWSProfile(t *testing.T) {
@@ -149,7 +232,7 @@ func TestForgedSignaturesOfAnAWSProfile(t *testing.T) {
 	})
 	t.Run("are refused under another root of the same names", func(t *testing.T) {
 		_, intermediate := tree(t)
-		w.want(t, trusted, w.forge(t, intermediate, good, nil), shuin.CodeUntrusted, "none of the trust stores", "signature is not produced by a trusted signer")
+		w.want(t, trusted, w.forge(t, intermediate, good, nil), shuin.CodeUntrusted, "none of the trust stores", "does not contain any trusted certificate")
 	})
 	t.Run("are refused under the scheme notary.x509", func(t *testing.T) {
 		c := trusted

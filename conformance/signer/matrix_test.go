@@ -102,6 +102,7 @@ func TestTheBuiltInRulesAgreeWithThePlugins(t *testing.T) {
 	}
 	ordinary := envelopeOf(signed[0].change)
 	differences := map[string]int{}
+	cache := t.TempDir()
 	for _, s := range signed {
 		envelope := envelopeOf(s.change)
 		for _, who := range trusted {
@@ -110,7 +111,7 @@ func TestTheBuiltInRulesAgreeWithThePlugins(t *testing.T) {
 					c := policyCase{Stores: []string{"signingAuthority:signer"}, Identities: who.identities, Level: verification,
 						Roots: theirStores{"signingAuthority:signer": {chain.Root()}}}
 					ours := weVerify(t, image(), c, envelope, nil, status, "").Result == shuin.Verified
-					theirs := theirsAccept(t, c, envelope, status)
+					theirs := theirsAccept(t, c, envelope, status, cache)
 					want := theirs
 					if s.differ != same || who.likeThem != nil {
 						same, like := c, envelope
@@ -120,7 +121,7 @@ func TestTheBuiltInRulesAgreeWithThePlugins(t *testing.T) {
 						if s.differ == milder {
 							like = ordinary
 						}
-						want = s.differ != refused && theirsAccept(t, same, like, status)
+						want = s.differ != refused && theirsAccept(t, same, like, status, cache)
 					}
 					if ours != want {
 						t.Errorf("%s; trusted: %s; revoked: %s; level %s: Shuin accepts %t, want %t; notation-go accepts %t", s.name, who.name, says, level, ours, want, theirs)
@@ -145,10 +146,10 @@ func TestTheBuiltInRulesAgreeWithThePlugins(t *testing.T) {
 	}
 }
 
-func theirsAccept(t *testing.T, c policyCase, envelope []byte, status answer) bool {
+func theirsAccept(t *testing.T, c policyCase, envelope []byte, status answer, cache string) bool {
 	t.Helper()
 	p := &awsPlugin{status: func(context.Context, string, string, time.Time, []string) ([]string, error) {
 		return append([]string(nil), status.revoked...), status.err
 	}}
-	return theyVerify(t, image(), c, envelope, p, nobody, t.TempDir()) == nil
+	return theyVerify(t, image(), c, envelope, p, nobody, cache) == nil
 }

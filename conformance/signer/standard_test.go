@@ -1,6 +1,7 @@
 package signer
 
 import (
+	"bytes"
 	"crypto/x509"
 	"errors"
 	"net/http"
@@ -109,12 +110,73 @@ func TestAStandardProfilesRevocationReachesWhatItSignedAfterTheEffectiveTime(t *
 	w.ahead.Add(int64(time.Minute))
 	w.revokeProfile(t, p, signedAt(t, first.envelope).Add(30*time.Second))
 	policy := w.trusting("x509.subject: C=JP, ST=Tokyo, O=Example")
-	open := &http.Client{Timeout: time.Minute}
-	if err := theyVerify(t, w.artifact, policy, first.envelope, nil, open, t.TempDir()); err != nil {
-		t.Errorf("signed before the effective time: notation-go: %v", err)
+	cache := t.TempDir()
+	for _, client := range []*http.Client{{Timeout: time.Minute}, nobody} { // from the service, and kept
+		if err := theyVerify(t, w.artifact, policy, first.envelope, nil, client, cache); err != nil {
+			t.Errorf("signed before the effective time: notation-go: %v", err)
+		}
+		if err := theyVerify(t, w.artifact, policy, second.envelope, nil, client, cache); err == nil || !strings.Contains(err.Error(), "revoked") {
+			t.Errorf("signed after the effective time: notation-go: %v", err)
+		}
 	}
-	if err := theyVerify(t, w.artifact, policy, second.envelope, nil, open, t.TempDir()); err == nil || !strings.Contains(err.Error(), "revoked") {
-		t.Errorf("signed after the effective time: notation-go: %v", err)
+	checker := &revocation.Checker{HTTP: &fetch.Client{AllowPrivateAddresses: true}}
+	if r := w.weVerify(t, policy, first.envelope, checker); r.Result != shuin.Verified {
+		t.Errorf("signed before the effective time: Shuin: %v", r.Err)
+	}
+	if r := w.weVerify(t, policy, second.envelope, checker); r.Result != shuin.NotVerified || shuin.CodeOf(r.Err) != shuin.CodeRevoked {
+		t.Errorf("signed after the effective time: Shuin: %s: %v", r.Result, r.Err)
+	}
+}
+
+func TestStandardSignaturesShareNoCertificateAndNameNoPlugin(t *testing.T) {
+	w := newWorld(t)
+	p := w.profile(t, "build_app", signing.KindStandard)
+	m, other := w.sign(t, p), w.sign(t, p)
+	protected, body, _ := parts(t, m.envelope)
+	holds(t, protected, map[string]any{
+		"alg": "ES384", "cty": "application/vnd.cncf.notary.payload.v1+json", "io.cncf.notary.signingScheme": "notary.x509.signingAuthority",
+	}, []string{"io.cncf.notary.authenticSigningTime", "io.cncf.notary.expiry", "io.cncf.notary.signingScheme"})
+	if !bytes.Equal(body, payload(w.artifact)) {
+		t.Errorf("signed %s", body)
+	}
+	one, two := chainOf(t, m.envelope), chainOf(t, other.envelope)
+	if len(one) != 4 || len(two) != 4 {
+		t.Fatalf("%d and %d certificates", len(one), len(two))
+	}
+	if one[0].SerialNumber.Cmp(two[0].SerialNumber) == 0 || bytes.Equal(one[0].RawSubjectPublicKeyInfo, two[0].RawSubjectPublicKeyInfo) {
+		t.Error("two signatures share a certificate or a key")
+	}
+	if !one[1].Equal(two[1]) {
+		t.Error("two signatures of a profile version have two issuing CAs")
+	}
+	for i, c := range one[:2] {
+		if len(c.CRLDistributionPoints) != 1 || len(c.OCSPServer) != 0 {
+			t.Errorf("certificate %d names the CRLs %v, the responders %v", i, c.CRLDistributionPoints, c.OCSPServer)
+		}
+	}
+}
+
+func TestStandardSignaturesAreRefusedUnderOtherTrust(t *testing.T) {
+	w := newWorld(t)
+	m := w.sign(t, w.profile(t, "build_app", signing.KindStandard))
+	for name, change := range map[string]func(*policyCase){
+		"a ca store": func(c *policyCase) { c.Stores = []string{"ca:signer"} },
+		"a root of the names": func(c *policyCase) {
+			other, _ := tree(t)
+			c.Roots = theirStores{"signingAuthority:signer": {rootOf(other)}}
+		},
+	} {
+		policy := w.trusting("x509.subject: C=JP, ST=Tokyo, O=Example")
+		change(&policy)
+		theirs := theyVerify(t, w.artifact, policy, m.envelope, nil, &http.Client{Timeout: time.Minute}, t.TempDir())
+		asked := &revocation.Checker{HTTP: &fetch.Client{Wrap: func(http.RoundTripper) http.RoundTripper {
+			t.Errorf("%s: an address of a stranger was asked", name)
+			return cut{}
+		}}}
+		ours := w.weVerify(t, policy, m.envelope, asked)
+		if theirs == nil || ours.Result != shuin.NotVerified || shuin.CodeOf(ours.Err) != shuin.CodeUntrusted {
+			t.Errorf("%s: notation-go: %v; Shuin: %s: %v", name, theirs, ours.Result, ours.Err)
+		}
 	}
 }
 

@@ -120,6 +120,9 @@ func newWorld(t *testing.T) *world {
 	server := &httptest.Server{Listener: listener, Config: &http.Server{Handler: w.handler(host)}}
 	server.Start()
 	t.Cleanup(server.Close)
+	if _, err := w.service.RefreshCRLs(t.Context()); err != nil { // as a server does when it starts
+		t.Fatal(err)
+	}
 	w.client(t, host)
 	return w
 }
