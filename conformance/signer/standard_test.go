@@ -24,6 +24,11 @@ func (cut) RoundTrip(r *http.Request) (*http.Response, error) {
 	return nil, errors.New("the network is cut: " + r.URL.Host)
 }
 
+// online is Shuin's revocation checker, which may ask loopback addresses.
+func online() *revocation.Checker {
+	return &revocation.Checker{HTTP: &fetch.Client{AllowPrivateAddresses: true}}
+}
+
 func chainOf(t *testing.T, envelope []byte) []*x509.Certificate {
 	t.Helper()
 	e, err := signature.ParseEnvelope("application/jose+json", envelope)
@@ -119,7 +124,7 @@ func TestAStandardProfilesRevocationReachesWhatItSignedAfterTheEffectiveTime(t *
 			t.Errorf("signed after the effective time: notation-go: %v", err)
 		}
 	}
-	checker := &revocation.Checker{HTTP: &fetch.Client{AllowPrivateAddresses: true}}
+	checker := online()
 	if r := w.weVerify(t, policy, first.envelope, checker); r.Result != shuin.Verified {
 		t.Errorf("signed before the effective time: Shuin: %v", r.Err)
 	}
@@ -200,7 +205,7 @@ func TestAStandardSignatureNamesItsSignerAndNoPlugin(t *testing.T) {
 	} {
 		policy := w.trusting(tt.identity)
 		theirs := theyVerify(t, w.artifact, policy, m.envelope, nil, &http.Client{Timeout: time.Minute}, t.TempDir())
-		ours := w.weVerify(t, policy, m.envelope, &revocation.Checker{HTTP: &fetch.Client{AllowPrivateAddresses: true}})
+		ours := w.weVerify(t, policy, m.envelope, online())
 		if (theirs == nil) != tt.ok || (ours.Result == shuin.Verified) != tt.ok {
 			t.Errorf("%s: notation-go: %v; Shuin: %s: %v", tt.identity, theirs, ours.Result, ours.Err)
 		}
