@@ -82,7 +82,7 @@ func noAWS(env *testscript.Env) {
 	for name, value := range map[string]string{
 		"AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": filepath.Join(env.WorkDir, "aws-config"),
 		"AWS_SHARED_CREDENTIALS_FILE": filepath.Join(env.WorkDir, "aws-credentials"), "AWS_MAX_ATTEMPTS": "1",
-		"ACCOUNT": signerAccount, "SIGNER_REGION": signerRegion,
+		"LONG": strings.Repeat("x", 4000),
 	} {
 		env.Setenv(name, value)
 	}
@@ -223,4 +223,16 @@ func cmdJob(ts *testscript.TestScript, _ bool, args []string) {
 		}
 	}
 	ts.Fatalf("stdout names no such %s", prefix)
+}
+
+// cmdVersion sets a variable to the profile version that the last command's
+// stdout shows: version VAR.
+func cmdVersion(ts *testscript.TestScript, _ bool, args []string) {
+	for line := range strings.Lines(ts.ReadFile("stdout")) {
+		if v, ok := strings.CutPrefix(line, "Version:"); ok {
+			ts.Setenv(args[0], strings.TrimSpace(v))
+			return
+		}
+	}
+	ts.Fatalf("stdout shows no version")
 }

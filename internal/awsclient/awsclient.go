@@ -42,6 +42,7 @@ type Client struct {
 	configs  map[configKey]*loading
 	warned   map[string]bool
 	statuses map[string]heldStatus
+	down     map[Settings]heldFailure
 	tokens   map[ecrKey]*ecrToken
 }
 

@@ -141,7 +141,7 @@ func serviceError(operation string, err error) *ServiceError {
 		e.Code, e.Message = printable(api.ErrorCode(), 200), printable(api.ErrorMessage(), limits.AWSErrorRunes)
 		// The SDK's words for an answer whose code it could not read.
 		if e.Code == "UnknownError" || e.Code == "" {
-			e.Code = "no error code"
+			e.Code, e.Message = "no error code", ""
 		}
 	case e.Status >= 300:
 		e.Code = "no error code"

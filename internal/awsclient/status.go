@@ -41,6 +41,19 @@ func (s *Status) RevocationStatus(ctx context.Context, q awsprofile.StatusQuery,
 	if held, ok := s.Client.heldStatus(key); ok {
 		return held, nil
 	}
+	if err := s.Client.heldFailure(settings); err != nil {
+		return nil, err
+	}
+	revoked, err := s.ask(ctx, settings, q)
+	if err != nil {
+		s.Client.holdFailure(settings, err)
+		return nil, err
+	}
+	s.Client.holdStatus(key, revoked)
+	return slices.Clone(revoked), nil
+}
+
+func (s *Status) ask(ctx context.Context, settings Settings, q awsprofile.StatusQuery) ([]string, error) {
 	limited, cancel := context.WithTimeout(ctx, limits.AWSCallTime)
 	defer cancel()
 	service, err := s.Client.service(limited, settings)
@@ -57,8 +70,7 @@ func (s *Status) RevocationStatus(ctx context.Context, q awsprofile.StatusQuery,
 	if err != nil {
 		return nil, statusError(failed(ctx, call{operation: "GetRevocationStatus", resource: q.Profile.String() + " and " + q.Job.String()}, err))
 	}
-	s.Client.holdStatus(key, out.RevokedEntities)
-	return slices.Clone(out.RevokedEntities), nil
+	return out.RevokedEntities, nil
 }
 
 // askStatus asks the host data-H, which the API's model names; where that name
@@ -104,6 +116,44 @@ func statusKey(s Settings, q awsprofile.StatusQuery) string {
 	return strings.Join(append([]string{
 		s.Region, s.Profile, s.Endpoint, q.Profile.String(), q.Job.String(), q.SignedAt.UTC().Format(time.RFC3339Nano),
 	}, ids...), "\x00")
+}
+
+// heldFailure is of a signer that could not be asked just now: an image with a
+// hundred signatures is not to wait for it a hundred times.
+type heldFailure struct {
+	err   error
+	until time.Time
+}
+
+func (c *Client) heldFailure(s Settings) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if h, ok := c.down[s]; ok && c.Now().Before(h.until) {
+		return h.err
+	}
+	return nil
+}
+
+// holdFailure remembers failures to reach the signer or to find credentials,
+// and no others: those may be about one question.
+func (c *Client) holdFailure(s Settings, err error) {
+	var service *ServiceError
+	code := shuin.CodeOf(err)
+	if errors.As(err, &service) || code != shuin.CodeUnavailable && code != shuin.CodeUnauthorized {
+		return
+	}
+	now := c.Now()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.down == nil {
+		c.down = map[Settings]heldFailure{}
+	}
+	for k, h := range c.down {
+		if !now.Before(h.until) {
+			delete(c.down, k)
+		}
+	}
+	c.down[s] = heldFailure{err, now.Add(limits.SignerDownHeld)}
 }
 
 func (c *Client) heldStatus(key string) ([]string, bool) {

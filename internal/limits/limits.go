@@ -115,6 +115,7 @@ const (
 	AWSErrorRunes    = 2000             // of an error text passed through
 	SignerStatuses   = 4096             // revocation statuses remembered in one process
 	SignerStatusHeld = time.Minute      // how long
+	SignerDownHeld   = 5 * time.Second  // a signer that could not be asked is not asked again for
 	ECRTokenUnknown  = 5 * time.Minute  // how long a token is used that does not say how long it is good
 	ECRTokenAgain    = time.Minute      // between two tokens asked for because the first was refused
 )
@@ -171,6 +172,5 @@ const (
 	APIRate              = 100              // requests per second of one principal, unless asked otherwise
 	APIBurst             = 200              // of them at once
 	APIInvocationID      = 128              // bytes of an SDK's invocation id
-	APICertificateHashes = 64               // in one question for revocation
 	APIEchoBytes         = 100              // of a wrong value, in an error's text
 )
