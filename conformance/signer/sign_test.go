@@ -15,7 +15,10 @@ import (
 	"github.com/notaryproject/notation-go/signer"
 	framework "github.com/notaryproject/notation-plugin-framework-go/plugin"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/shuin/shuin"
 	"github.com/shuin/shuin/awsprofile"
+	"github.com/shuin/shuin/internal/awsclient"
+	"github.com/shuin/shuin/sign"
 	"github.com/shuin/shuin/signing"
 )
 
@@ -100,6 +103,35 @@ func TestNotationGoSignsThroughTheService(t *testing.T) {
 			}
 			if d := cmp.Diff(metadata, ours.Accepted().Metadata); d != "" {
 				t.Error(d)
+			}
+		})
+	}
+}
+
+func TestShuinSignsThroughTheService(t *testing.T) {
+	w := newWorld(t)
+	for kind, trusted := range map[signing.Kind]string{signing.KindAWS: "", signing.KindStandard: "x509.subject: C=JP, ST=Tokyo, O=Example"} {
+		t.Run(string(kind), func(t *testing.T) {
+			p := w.profile(t, "ours_"+string(kind), kind)
+			if trusted == "" {
+				trusted = p.Unversioned().String()
+			}
+			s := &sign.Signer{Enveloper: &awsclient.Signer{Client: &awsclient.Client{Now: time.Now}, Profile: p.Unversioned()}}
+			signed, err := s.Sign(t.Context(), shuinArtifact(t, w.artifact), sign.Options{
+				MediaType: "application/jose+json", Time: time.Now(), Metadata: map[string]string{"io.example.stage": "build"},
+				PluginConfig: map[string]string{awsclient.ConfigEndpoint: w.url},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := signed.Annotations[keyVersion]; got != p.String() {
+				t.Errorf("annotations %v", signed.Annotations)
+			}
+			if err := theyVerify(t, w.artifact, w.trusting(trusted), signed.Envelope, w.plugin(), &http.Client{Timeout: time.Minute}, t.TempDir()); err != nil {
+				t.Errorf("notation-go: %v", err)
+			}
+			if r := w.weVerify(t, w.trusting(trusted), signed.Envelope, online()); r.Result != shuin.Verified {
+				t.Errorf("Shuin: %s: %v", r.Result, r.Err)
 			}
 		})
 	}
