@@ -70,7 +70,7 @@ var (
 
 const (
 	tagsMost       = 200
-	payloadMost    = 4096
+	payloadMost    = limits.SignPayload
 	maxResultsMost = 25
 )
 

@@ -9,9 +9,6 @@ import (
 	"github.com/shuin/shuin/signing"
 )
 
-// platformName is how AWS shows the platform of container images.
-const platformName = "Notation for Container Registries"
-
 // epoch is a timestamp of an answer: a JSON number, for SDKs refuse strings.
 type epoch struct{ time.Time }
 
@@ -82,7 +79,7 @@ func listedProfile(in *signing.GetSigningProfileOutput) profileOut {
 	p := in.Profile
 	out := profileOut{
 		ProfileName: p.ARN.Name, ProfileVersion: p.ARN.Version, ProfileVersionARN: p.ARN.String(), ARN: p.ARN.Unversioned().String(),
-		PlatformID: awsprofile.PlatformID, PlatformDisplayName: platformName,
+		PlatformID: awsprofile.PlatformID, PlatformDisplayName: signing.PlatformDisplayName,
 		Parameters: p.Parameters, Status: string(p.Status), Tags: tagsOf(in.Tags),
 	}
 	if p.Validity != (signing.Validity{}) {
@@ -131,7 +128,7 @@ type jobsOut struct {
 func commonJob(j *signing.Job) jobOut {
 	return jobOut{
 		JobID: j.ARN.ID, ProfileName: j.Profile.Name, ProfileVersion: j.Profile.Version,
-		PlatformID: awsprofile.PlatformID, PlatformDisplayName: platformName,
+		PlatformID: awsprofile.PlatformID, PlatformDisplayName: signing.PlatformDisplayName,
 		CreatedAt: epoch{j.Created}, SignatureExpiresAt: epoch{j.Expires},
 		Status: string(j.Status), JobOwner: j.ARN.Account, JobInvoker: j.Invoker,
 	}

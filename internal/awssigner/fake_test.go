@@ -86,7 +86,7 @@ func fullProfile() signing.GetSigningProfileOutput {
 }
 
 var testPlatform = signing.Platform{
-	PlatformID: awsprofile.PlatformID, DisplayName: platformName, Target: "Notation",
+	PlatformID: awsprofile.PlatformID, DisplayName: signing.PlatformDisplayName, Target: "Notation",
 	EncryptionAlgorithm: "ECDSA", HashAlgorithm: "SHA384", RevocationSupported: true,
 }
 

@@ -75,7 +75,7 @@ func sane(t *testing.T, in any) {
 			t.Fatalf("%+v", in)
 		}
 	case signing.GetRevocationStatusInput:
-		if in.SignatureTimestamp.IsZero() || len(in.CertificateHashes) == 0 || len(in.CertificateHashes) > 64 {
+		if in.SignatureTimestamp.IsZero() || len(in.CertificateHashes) == 0 || len(in.CertificateHashes) > 32 {
 			t.Fatalf("%+v", in)
 		}
 	case tagCall:

@@ -309,7 +309,7 @@ func getRevocationStatus(ctx context.Context, s Service, q *request) (any, error
 	if ask.CertificateHashes == nil {
 		q.missing("certificateHashes")
 	} else {
-		q.length("certificateHashes", len(ask.CertificateHashes), 1, limits.APICertificateHashes)
+		q.length("certificateHashes", len(ask.CertificateHashes), 1, limits.RevocationHashes)
 	}
 	if err := q.invalid(); err != nil {
 		return nil, err

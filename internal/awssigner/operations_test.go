@@ -25,9 +25,9 @@ func ptr[T any](v T) *T { return &v }
 // Every operation as clients write it, what the service is asked, and the
 // whole answer.
 func TestOperationsAreDecodedAndAnswered(t *testing.T) {
-	job := `"createdAt":1795321800.001,"jobId":"7f2c0d9e-0000-4000-8000-000000000001","jobInvoker":"111122223333","jobOwner":"111122223333","platformDisplayName":"Notation for Container Registries","platformId":"Notation-OCI-SHA384-ECDSA","profileName":"build","profileVersion":"abcdefghij","signatureExpiresAt":2150425800,"status":"Succeeded"`
-	profile := `"arn":"` + tagARN + `","platformDisplayName":"Notation for Container Registries","platformId":"Notation-OCI-SHA384-ECDSA","profileName":"build","profileVersion":"abcdefghij","profileVersionArn":"` + versionARN + `","signatureValidityPeriod":{"type":"MONTHS","value":135},"signingParameters":{"profileKind":"aws"},"status":"Revoked","tags":{"team":"a"}`
-	platform := `{"displayName":"Notation for Container Registries","maxSizeInMB":0,"platformId":"Notation-OCI-SHA384-ECDSA","revocationSupported":true,"signingConfiguration":{"encryptionAlgorithmOptions":{"allowedValues":["ECDSA"],"defaultValue":"ECDSA"},"hashAlgorithmOptions":{"allowedValues":["SHA384"],"defaultValue":"SHA384"}},"signingImageFormat":{"defaultFormat":"JSONEmbedded","supportedFormats":["JSONEmbedded"]},"target":"Notation"}`
+	job := `"createdAt":1795321800.001,"jobId":"7f2c0d9e-0000-4000-8000-000000000001","jobInvoker":"111122223333","jobOwner":"111122223333","platformDisplayName":"Notation for container registries","platformId":"Notation-OCI-SHA384-ECDSA","profileName":"build","profileVersion":"abcdefghij","signatureExpiresAt":2150425800,"status":"Succeeded"`
+	profile := `"arn":"` + tagARN + `","platformDisplayName":"Notation for container registries","platformId":"Notation-OCI-SHA384-ECDSA","profileName":"build","profileVersion":"abcdefghij","profileVersionArn":"` + versionARN + `","signatureValidityPeriod":{"type":"MONTHS","value":135},"signingParameters":{"profileKind":"aws"},"status":"Revoked","tags":{"team":"a"}`
+	platform := `{"displayName":"Notation for container registries","maxSizeInMB":0,"platformId":"Notation-OCI-SHA384-ECDSA","revocationSupported":true,"signingConfiguration":{"encryptionAlgorithmOptions":{"allowedValues":["ECDSA"],"defaultValue":"ECDSA"},"hashAlgorithmOptions":{"allowedValues":["SHA384"],"defaultValue":"SHA384"}},"signingImageFormat":{"defaultFormat":"JSONEmbedded","supportedFormats":["JSONEmbedded"]},"target":"Notation"}`
 	for _, c := range []struct {
 		name, method, target, body, op string
 		in                             any
@@ -172,7 +172,7 @@ func TestConstraintsOfTheModelAreHeldAndAllNamed(t *testing.T) {
 		{"a query time that is a number", "GET", "/signing-jobs?signatureExpiresAfter=1795321800", "", "Value '1795321800' at 'signatureExpiresAfter'", ""},
 		{"nothing asked of revocation", "GET", "/revocations", "", "5 validation errors detected: Value null at 'signatureTimestamp'", ""},
 		{"a short ARN", "GET", "/revocations?certificateHashes=a&jobArn=arn&platformId=p&profileVersionArn=" + versionARN + "&signatureTimestamp=2026-11-21T23:31:32Z", "", "Value 'arn' at 'jobArn' failed to satisfy constraint: Member must have length greater than or equal to 20", ""},
-		{"too many certificates", "GET", "/revocations?jobArn=" + jobARN + "&platformId=p&profileVersionArn=" + versionARN + "&signatureTimestamp=2026-11-21T23:31:32Z" + strings.Repeat("&certificateHashes=a", 65), "", "Value at 'certificateHashes' failed to satisfy constraint: Member must have length less than or equal to 64", ""},
+		{"too many certificates", "GET", "/revocations?jobArn=" + jobARN + "&platformId=p&profileVersionArn=" + versionARN + "&signatureTimestamp=2026-11-21T23:31:32Z" + strings.Repeat("&certificateHashes=a", 33), "", "Value at 'certificateHashes' failed to satisfy constraint: Member must have length less than or equal to 32", ""},
 		{"no revision", "DELETE", "/signing-profiles/build/permissions/s", "", "Value null at 'revisionId'", ""},
 		{"an empty permission", "POST", "/signing-profiles/build/permissions", "{}", "3 validation errors detected", ""},
 		{"a control character is not echoed", "GET", "/signing-profiles/a%0Ab", "", `Value 'a\nb' at 'profileName'`, ""},

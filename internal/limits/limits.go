@@ -162,15 +162,15 @@ const (
 	SigV4SignedHeaders   = 64      // headers that one signature covers
 	SigV4QueryParameters = 1024    // of a signed request
 
-	APIHeaderBytes       = 64 << 10         // all headers of one request and its first line
-	APIBodyBytes         = 128 << 10        // a request's body
-	APIBodyTime          = 10 * time.Second // until a body has arrived
-	APIInFlight          = 1024             // requests at once
-	APIClockSkew         = 5 * time.Minute  // that a request's date may differ from ours
-	APIReplays           = 1 << 20          // signatures remembered within that skew
-	APIPrincipals        = 10_000           // whose rates are remembered
-	APIRate              = 100              // requests per second of one principal, unless asked otherwise
-	APIBurst             = 200              // of them at once
-	APIInvocationID      = 128              // bytes of an SDK's invocation id
-	APIEchoBytes         = 100              // of a wrong value, in an error's text
+	APIHeaderBytes  = 64 << 10         // all headers of one request and its first line
+	APIBodyBytes    = 128 << 10        // a request's body
+	APIBodyTime     = 10 * time.Second // until a body has arrived
+	APIInFlight     = 1024             // requests at once
+	APIClockSkew    = 5 * time.Minute  // that a request's date may differ from ours
+	APIReplays      = 1 << 20          // signatures remembered within that skew
+	APIPrincipals   = 10_000           // whose rates are remembered
+	APIRate         = 100              // requests per second of one principal, unless asked otherwise
+	APIBurst        = 200              // of them at once
+	APIInvocationID = 128              // bytes of an SDK's invocation id
+	APIEchoBytes    = 100              // of a wrong value, in an error's text
 )
