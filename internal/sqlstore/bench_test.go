@@ -1,3 +1,5 @@
+//go:build unix
+
 package sqlstore
 
 import (
@@ -39,8 +41,6 @@ func cpu(b *testing.B) time.Duration {
 	}
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
-
-var hex64 = strings.Repeat("5a", 32)
 
 func benchProfile() signing.Profile {
 	at := time.Date(2026, 11, 22, 4, 0, 0, 0, time.UTC)

@@ -287,4 +287,6 @@ func patiently(ctx context.Context, f func() error) error {
 	}
 }
 
-const lockWait = 10 * time.Second
+// lockWait is how long another process's transaction is waited for. A test
+// shortens it.
+var lockWait = 10 * time.Second

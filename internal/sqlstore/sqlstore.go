@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -55,6 +56,8 @@ var (
 	ErrCheckpointMissing = errors.New("the checkpoint file is missing")
 	// ErrNewer: the database was made by a newer version of this program.
 	ErrNewer = errors.New("the database is newer than this program")
+	// ErrAway: the database file was removed or replaced while it was open.
+	ErrAway = errors.New("the database file is not there any more")
 	// ErrClosed: the store was closed.
 	ErrClosed = errors.New("the store is closed")
 )
@@ -62,6 +65,7 @@ var (
 // Store is a signing.Store (and the log). Safe for concurrent use.
 type Store struct {
 	path      string
+	file      os.FileInfo // of path when it was opened
 	origin    string
 	connector driver.Connector
 	updates   chan *update
@@ -115,6 +119,9 @@ func open(ctx context.Context, o Options) (_ *Store, err error) {
 		path: o.Path, origin: o.Origin, connector: connector,
 		updates: make(chan *update), closing: make(chan struct{}), stopped: make(chan struct{}),
 		pool: newPool(connector, max(4, 2*runtime.GOMAXPROCS(0))),
+	}
+	if s.file, err = os.Stat(o.Path); err != nil {
+		return nil, err
 	}
 	w, err := newWriter(ctx, s, o)
 	if err != nil {
@@ -177,6 +184,8 @@ func unavailable(err error) error {
 		switch {
 		case errors.Is(err, ErrRolledBack), errors.Is(err, ErrInconsistent):
 			text += ": its log does not continue what was there before"
+		case errors.Is(err, ErrAway):
+			text += ": the database file was removed or replaced"
 		case errors.Is(err, ErrClosed):
 			text += ": the service is stopping"
 		}

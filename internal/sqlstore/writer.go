@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"runtime/debug"
 	"time"
 
@@ -222,6 +223,10 @@ func (w *writer) begin(ctx context.Context) error {
 	if w.fatal != nil {
 		return w.fatal
 	}
+	if err := w.s.present(); err != nil {
+		w.fatal = err
+		return err
+	}
 	if w.stale {
 		if err := w.checkpoint.write(w.kept.tree.Checkpoint(w.s.origin)); err != nil {
 			return err
@@ -244,6 +249,19 @@ func (w *writer) begin(ctx context.Context) error {
 		}
 	}
 	w.state = w.kept
+	return nil
+}
+
+// present tells whether the file that is open is still the one at its path:
+// what is written to one that was removed is lost with the process.
+func (s *Store) present() error {
+	now, err := os.Stat(s.path)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrAway, err)
+	}
+	if !os.SameFile(s.file, now) {
+		return fmt.Errorf("%w: there is another one at %s", ErrAway, s.path)
+	}
 	return nil
 }
 
