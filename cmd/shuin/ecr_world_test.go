@@ -124,6 +124,12 @@ func (e *scriptECR) registry(next http.Handler) http.Handler {
 			fmt.Fprintf(out, `{"errors":[{"code":"DENIED","message":"%s"}]}`, message)
 			return
 		}
+		if strings.HasPrefix(r.URL.Path, "/v2/none/") {
+			out.Header().Set("Content-Type", "application/json")
+			out.WriteHeader(http.StatusNotFound)
+			fmt.Fprint(out, `{"errors":[{"code":"NAME_UNKNOWN","message":"The repository with name 'none' does not exist in the registry with id '111122223333'"}]}`)
+			return
+		}
 		next.ServeHTTP(out, r)
 	})
 }

@@ -209,7 +209,7 @@ func TestRetries(t *testing.T) {
 		"a dropped connection too":  {fault: devregistry.Fault{Drop: true, Times: 1}, max: 2},
 		"429 for ever is throttled": {fault: devregistry.Fault{Status: 429, Times: -1}, want: shuin.CodeThrottled, max: 1 + limits.RegistryRetries},
 		"500 for ever is given up":  {fault: devregistry.Fault{Status: 500, Times: -1}, want: shuin.CodeUnavailable, max: 1 + limits.RegistryRetries},
-		"404 is an answer":          {fault: devregistry.Fault{Status: 404, Times: -1}, want: shuin.CodeNotFound, max: 1},
+		"404 is an answer":          {fault: devregistry.Fault{Status: 404, Times: -1}, want: shuin.CodeNotFound, max: 2}, // and a GET for its words
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

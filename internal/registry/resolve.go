@@ -67,6 +67,9 @@ func (r *Repository) Resolve(ctx context.Context, ref shuin.Reference) (shuin.Ar
 	case http.StatusOK:
 	case http.StatusMethodNotAllowed, http.StatusNotImplemented:
 		return r.resolveByGet(ctx, q, ref)
+	case http.StatusForbidden, http.StatusNotFound:
+		r.hearReason(ctx, q, a)
+		return shuin.Artifact{}, statusError(op, a)
 	default:
 		return shuin.Artifact{}, statusError(op, a)
 	}
@@ -78,6 +81,16 @@ func (r *Repository) Resolve(ctx context.Context, ref shuin.Reference) (shuin.Ar
 		return r.resolveByGet(ctx, q, ref)
 	}
 	return newArtifact(op, ref, desc)
+}
+
+// hearReason asks again by GET, for the answer to a HEAD has no body: whether
+// the repository or the image is not there, or which permission is missing,
+// stands nowhere else. The first answer stays what it is.
+func (r *Repository) hearReason(ctx context.Context, q request, a *answer) {
+	q.method = http.MethodGet
+	if said, err := r.do(ctx, q); err == nil && said.status == a.status {
+		a.body = said.body
+	}
 }
 
 // headDescriptor reads the answer to a HEAD; whole is false where it does not
