@@ -28,18 +28,26 @@ func (s *Service) observe() (time.Time, error) {
 	defer k.mu.Unlock()
 	if !k.last.IsZero() {
 		wall := now.Round(0).Sub(k.last.Round(0))
-		step := wall - now.Sub(k.last) // beyond the time that really passed
-		switch {
-		case wall < -limits.ClockBack:
-			return now, clockError("was set back by %s", -wall)
-		case step > most:
-			return now, clockError("was set ahead by %s (restart the signer when the new time is right)", step)
-		case wall < 0:
+		if err := clockFits(wall, now.Sub(k.last), most); err != nil {
+			return now, err
+		}
+		if wall < 0 {
 			return now, nil
 		}
 	}
 	k.last = now
 	return now, nil
+}
+
+// clockFits compares how far the clock has moved with how long it really was.
+func clockFits(wall, real, most time.Duration) error {
+	switch {
+	case wall < -limits.ClockBack:
+		return clockError("was set back by %s", -wall)
+	case wall-real > most:
+		return clockError("was set ahead by %s (restart the signer when the new time is right)", wall-real)
+	}
+	return nil
 }
 
 func clockError(what string, by time.Duration) *Error {

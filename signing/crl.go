@@ -83,7 +83,8 @@ func (s *Service) due(a Authority) bool {
 	if !now.Before(a.NotAfter) || s.foreign(a) {
 		return false
 	}
-	return a.CRLNext.IsZero() || !now.Before(a.CRLNext.Add(s.crlEvery()-s.crlLife()))
+	life := s.crlLife() // another one, perhaps, than the CRL there is was made with
+	return a.CRLNext.IsZero() || a.CRLNext.After(now.Add(life)) || !now.Before(a.CRLNext.Add(s.crlEvery()-life))
 }
 
 func (s *Service) foreign(a Authority) bool {

@@ -30,7 +30,6 @@ func (s *Service) SignPayload(ctx context.Context, c Caller, in SignPayloadInput
 	if r.owner == "" {
 		r.owner = c.Account
 	}
-	s.used(&c)
 	sum := sha256.Sum256(in.Payload)
 	r.payloadSHA256 = hex.EncodeToString(sum[:])
 	if err := s.admit(ctx, r); err != nil {
