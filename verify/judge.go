@@ -163,7 +163,7 @@ func (j *judging) run() {
 	} else {
 		j.want(WantPlugin, j.Plugin == nil)
 	}
-	named := j.Facts.plugin.Name != "" && !j.builtIn()
+	named := j.Facts.plugin.Name != ""
 	if !named && !j.dead {
 		j.identity() // before anything is spent on the timestamps of others
 	}

@@ -124,6 +124,7 @@ func TestAWSSignersSignaturesAreJudgedWithoutItsPlugin(t *testing.T) {
 		{"a wildcard", func(s *scene, _ *awsStatus) { s.identities = []string{anyone} }, shuin.NotVerified, shuin.CodeUntrusted, shuin.CheckAuthenticity, "any AWS account can make one"},
 		{"a wildcard, whatever the level", func(s *scene, _ *awsStatus) { s.level, s.identities = "audit", []string{anyone} }, shuin.NotVerified, shuin.CodeUntrusted, shuin.CheckPlugin, `"*" is not accepted`},
 		{"a ca store", func(s *scene, _ *awsStatus) { s.trusts = []string{"ca:acme"} }, shuin.NotVerified, shuin.CodeUntrusted, shuin.CheckAuthenticity, "write signingAuthority:acme in trustStores of the statement, not ca:acme"},
+		{"a tsa store alone", func(s *scene, _ *awsStatus) { s.trusts = []string{"tsa:clock"} }, shuin.NotVerified, shuin.CodeUntrusted, shuin.CheckAuthenticity, "name a signingAuthority: store in trustStores"},
 		{"a foreign root", func(s *scene, _ *awsStatus) {
 			s.stores.certs["signingAuthority:acme"] = []*x509.Certificate{otherChain.Root()}
 		}, shuin.NotVerified, shuin.CodeUntrusted, shuin.CheckAuthenticity, "none of the trust stores"},
