@@ -55,6 +55,10 @@ func cmdECR(ts *testscript.TestScript, _ bool, args []string) {
 			w.ecr.message = args[2]
 		}
 	case "deny":
+		if w.ecr.denied = ""; args[1] == "" {
+			w.ecr.tokens = 0
+			return
+		}
 		w.ecr.denied = fmt.Sprintf(`{"__type":"%s","message":"%s"}`, args[1], args[2])
 	case "tokens":
 		if got := fmt.Sprint(w.ecr.tokens); got != args[1] {

@@ -66,6 +66,7 @@ func TestScripts(t *testing.T) {
 					"signer":       cmdSigner,
 					"ecr":          cmdECR,
 					"job":          cmdJob,
+					"jobid":        cmdJobID,
 					"version":      cmdVersion,
 				},
 			})

@@ -189,6 +189,10 @@ func (s *scriptSigner) serve(ts *testscript.TestScript, addr string) {
 			api.ServeHTTP(out, r)
 			return
 		}
+		if _, err := s.service.RefreshCRLs(r.Context()); err != nil { // what the server does by the hour
+			http.Error(out, err.Error(), http.StatusInternalServerError)
+			return
+		}
 		der, _, err := s.service.CRL(r.Context(), strings.TrimSuffix(name, ".crl"))
 		if err != nil {
 			http.Error(out, err.Error(), http.StatusNotFound)
@@ -235,4 +239,15 @@ func cmdVersion(ts *testscript.TestScript, _ bool, args []string) {
 		}
 	}
 	ts.Fatalf("stdout shows no version")
+}
+
+// cmdJobID sets a variable to the first job id in the JSON of the last
+// command's stdout: jobid VAR.
+func cmdJobID(ts *testscript.TestScript, _ bool, args []string) {
+	_, rest, _ := strings.Cut(ts.ReadFile("stdout"), `"jobId": "`)
+	id, _, ok := strings.Cut(rest, `"`)
+	if !ok {
+		ts.Fatalf("stdout shows no job")
+	}
+	ts.Setenv(args[0], id)
 }
