@@ -195,7 +195,10 @@ func (d *door) record(ctx context.Context, q *request, a answer, took time.Durat
 	if a.err != nil {
 		attrs = append(attrs, slog.String("err", a.err.Error()))
 	}
-	if a.status >= 500 {
+	switch {
+	case ctx.Err() != nil: // whatever went wrong then is not the server's fault
+		attrs = append(attrs, slog.Bool("clientGone", true))
+	case a.status >= 500:
 		level = slog.LevelError
 	}
 	d.log.LogAttrs(context.WithoutCancel(ctx), level, "api request", attrs...)

@@ -2,12 +2,15 @@ package awssigner
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -268,6 +271,39 @@ func TestAReplayIsRefused(t *testing.T) {
 			t.Error(w.Body)
 		}
 	})
+}
+
+func TestOfManyCopiesAtOnceOneIsLetThrough(t *testing.T) {
+	b := newBench(t)
+	const body = `{"platformId":"p"}`
+	r := b.signedRequest("PUT", "/signing-profiles/build", body)
+	var passed atomic.Int32
+	var group sync.WaitGroup
+	for range 16 {
+		group.Go(func() {
+			if w := b.send(again(r, body)); w.Code == 200 {
+				passed.Add(1)
+			} else if w.Code != 429 {
+				t.Errorf("%d %s", w.Code, w.Body)
+			}
+		})
+	}
+	group.Wait()
+	if passed.Load() != 1 || b.fake.calls != 1 {
+		t.Errorf("%d passed, the service was asked %d times", passed.Load(), b.fake.calls)
+	}
+}
+
+func TestAClientThatWentAwayIsNoErrorOfTheServer(t *testing.T) {
+	b := newBench(t)
+	b.fake.err = &signing.Error{Fault: signing.FaultUnavailable, Message: "the request ended"}
+	ctx, cancel := context.WithCancel(context.Background())
+	r := b.signedRequest("GET", "/signing-jobs", "").WithContext(ctx)
+	cancel()
+	b.send(r)
+	if log := b.log.String(); !strings.Contains(log, `"level":"INFO"`) || !strings.Contains(log, `"clientGone":true`) {
+		t.Errorf("log: %s", log)
+	}
 }
 
 func TestAPrincipalAboveItsRateIsRefused(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -194,6 +195,37 @@ func TestTheOfficialSDKReadsErrors(t *testing.T) {
 	_, err = client(t, w, "wrong", handler).ListSigningJobs(ctx, &sdk.ListSigningJobsInput{})
 	if !errors.As(err, &api) || api.ErrorCode() != "InvalidSignatureException" || !strings.Contains(err.Error(), "RequestID: ") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// HTTP_PROXY=http://SERVER is how the open-source plugin gets its host prefix
+// where no name resolves: the request's target is then a whole address.
+func TestTheServerAnswersAsItsOwnProxy(t *testing.T) {
+	ctx := context.Background()
+	w := running(t)
+	handler := w.server.Handler()
+	var targets []string
+	srv := httptest.NewServer(http.HandlerFunc(func(out http.ResponseWriter, r *http.Request) {
+		targets = append(targets, r.RequestURI)
+		handler.ServeHTTP(out, r)
+	}))
+	defer srv.Close()
+	proxy, err := url.Parse(srv.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := w.keys["admin"]
+	c := sdk.New(sdk.Options{
+		Region: testRegion, BaseEndpoint: aws.String("http://" + testHost),
+		Credentials: credentials.NewStaticCredentialsProvider(key.id, key.secret, ""),
+		HTTPClient:  &http.Client{Transport: &http.Transport{Proxy: http.ProxyURL(proxy), DisableKeepAlives: true}},
+	})
+	_, err = c.GetRevocationStatus(ctx, &sdk.GetRevocationStatusInput{
+		SignatureTimestamp: aws.Time(time.Now()), PlatformId: aws.String("Notation-OCI-SHA384-ECDSA"),
+		ProfileVersionArn: aws.String(versionARN), JobArn: aws.String(jobARN), CertificateHashes: []string{strings.Repeat("0a", 96)},
+	})
+	if err != nil || len(targets) != 1 || !strings.HasPrefix(targets[0], "http://data-"+testHost+"/revocations?") {
+		t.Errorf("targets %q, %v", targets, err)
 	}
 }
 
