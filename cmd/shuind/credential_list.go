@@ -42,7 +42,7 @@ func (a *app) credentialList(ctx context.Context, c *config) error {
 		return err
 	}
 	w := tabwriter.NewWriter(a.stdout, 0, 0, 3, ' ', 0)
-	fmt.Fprintln(w, "ACCESS KEY ID\tPRINCIPAL\tACTIONS\tPROFILES\tCREATED\tEXPIRES\tLAST USED\tSTATE")
+	fmt.Fprintln(w, "ACCESS KEY ID\tPRINCIPAL\tACTIONS\tPROFILES\tCREATED\tEXPIRES\tSTATE")
 	for _, k := range all {
 		state := "active"
 		switch {
@@ -51,8 +51,8 @@ func (a *app) credentialList(ctx context.Context, c *config) error {
 		case !k.Expires.IsZero() && !a.now().Before(k.Expires):
 			state = "expired"
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", k.AccessKeyID, k.Principal, strings.Join(k.Actions, ","), strings.Join(k.Profiles, ","),
-			timeOr(k.Created, "-"), timeOr(k.Expires, "never"), timeOr(k.LastUsed, "never"), state)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", k.AccessKeyID, k.Principal, strings.Join(k.Actions, ","), strings.Join(k.Profiles, ","),
+			timeOr(k.Created, "-"), timeOr(k.Expires, "never"), state)
 	}
 	return w.Flush()
 }
