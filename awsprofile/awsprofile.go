@@ -16,8 +16,6 @@ const (
 	PluginVersion = "1.0.350"
 	// PlatformID is the only platform for container images.
 	PlatformID = "Notation-OCI-SHA384-ECDSA"
-	// PlatformDisplayName is how a person is told of it.
-	PlatformDisplayName = "Notation for Container Registries"
 	// PayloadFormat is the only payload that the platform signs.
 	PayloadFormat = "application/vnd.cncf.notary.payload.v1+json"
 	// AttributeProfileVersion and AttributeJob are critical signed attributes.
@@ -33,7 +31,6 @@ const (
 const (
 	ActionSignPayload         = "signer:SignPayload"
 	ActionGetSigningProfile   = "signer:GetSigningProfile"
-	ActionRevokeSignature     = "signer:RevokeSignature"
 	ActionGetRevocationStatus = "signer:GetRevocationStatus"
 )
 
