@@ -73,6 +73,7 @@ var rooms = map[string]room{
 	"cmd/shuind": {kind: join, outside: []string{"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/goccy/go-yaml", "github.com/prometheus/client_golang"}},
 
 	"test/clients":    {kind: trial},
+	"test/awscli":     {kind: trial},
 	"test/demo":       {kind: trial},
 	"test/many":       {kind: trial},
 	"test/openssl":    {kind: trial},
