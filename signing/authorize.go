@@ -165,7 +165,6 @@ func (s *Service) ownProfile(tx Tx, c *Caller, action, name string) (Profile, er
 }
 
 func (s *Service) checkOwn(c *Caller, action, name string) error {
-	s.used(c)
 	if !awsprofile.ValidName(name) {
 		return badName(name)
 	}

@@ -22,7 +22,6 @@ import (
 type credentialCache struct {
 	mu   sync.Mutex
 	keys map[string]openCredential
-	used map[string]time.Time // access key to its last use, until it is stored
 }
 
 type openCredential struct {
@@ -240,63 +239,4 @@ func (s *Service) Credentials(ctx context.Context) ([]Credential, error) {
 		list[i].SealedSecret = nil
 	}
 	return list, err
-}
-
-// used notes that an access key was used, once its caller's request was found
-// to be signed with it.
-func (s *Service) used(c *Caller) {
-	if c.AccessKeyID == "" {
-		return
-	}
-	now := s.Now().UTC().Truncate(time.Second)
-	k := &s.state.credentials
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.used == nil {
-		k.used = map[string]time.Time{}
-	}
-	if _, known := k.used[c.AccessKeyID]; known || len(k.used) < limits.CredentialCache {
-		k.used[c.AccessKeyID] = now
-	}
-}
-
-// usedEvery is how exactly the last use of an access key is kept.
-const usedEvery = time.Hour
-
-// storeUses writes the last uses that are newer by an hour than those stored.
-func (s *Service) storeUses(ctx context.Context) error {
-	k := &s.state.credentials
-	k.mu.Lock()
-	uses := k.used
-	k.used = nil
-	k.mu.Unlock()
-	stale := map[string]time.Time{}
-	err := s.view(ctx, func(tx Tx) error {
-		for id, at := range uses {
-			c, err := tx.Credential(id)
-			if err != nil {
-				return err
-			}
-			if at.Sub(c.LastUsed) >= usedEvery {
-				stale[id] = at
-			}
-		}
-		return nil
-	})
-	if err != nil || len(stale) == 0 {
-		return err
-	}
-	return s.update(ctx, func(tx Tx) error {
-		for id, at := range stale {
-			c, err := tx.Credential(id)
-			if err != nil {
-				return err
-			}
-			c.LastUsed = at
-			if err := tx.SetCredential(c); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
 }

@@ -136,42 +136,6 @@ func TestTheCacheOfKeysIsBounded(t *testing.T) {
 	}
 }
 
-func TestTheLastUseOfAKeyIsKept(t *testing.T) {
-	ctx := context.Background()
-	w := newWorld(t)
-	w.put("build", KindAWS)
-	made, _, err := w.NewCredential(ctx, "operator", credential())
-	if err != nil {
-		t.Fatal(err)
-	}
-	use := func() time.Time {
-		t.Helper()
-		c, _, err := w.Authenticate(ctx, made.AccessKeyID)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := w.SignPayload(ctx, c, signInput("build")); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := w.RefreshCRLs(ctx); err != nil {
-			t.Fatal(err)
-		}
-		return w.store.state.credentials[made.AccessKeyID].LastUsed
-	}
-	first := use()
-	if !first.Equal(worldStart.Truncate(time.Second)) {
-		t.Errorf("first use %s", first)
-	}
-	w.sleep(30 * time.Minute)
-	if got := use(); !got.Equal(first) {
-		t.Errorf("after half an hour %s", got)
-	}
-	w.sleep(30 * time.Minute)
-	if got := use(); !got.Equal(first.Add(time.Hour)) {
-		t.Errorf("after an hour %s", got)
-	}
-}
-
 func TestNewCredentialRefuses(t *testing.T) {
 	for name, alter := range map[string]func(c *Credential){
 		"no account":                   func(c *Credential) { c.Account = "" },

@@ -39,16 +39,15 @@ func (s *Service) CRL(ctx context.Context, id string) (der []byte, next time.Tim
 
 // RefreshCRLs reissues the CRLs that are due, of retired authorities too, and
 // returns all that were made since it was called last, by id. Call it every
-// minute or so: the last uses of access keys are stored then too. It goes on
-// after a failure and tells of all of them.
+// minute or so. It goes on after a failure and tells of all of them.
 func (s *Service) RefreshCRLs(ctx context.Context) (changed map[string][]byte, err error) {
 	s.state.revoking.Lock()
 	defer s.state.revoking.Unlock()
-	err = errors.Join(s.refresh(ctx), s.storeUses(ctx))
+	err = asError(s.refresh(ctx))
 	s.state.changes.Lock()
 	defer s.state.changes.Unlock()
 	changed, s.state.changed = s.state.changed, nil
-	return changed, asError(err)
+	return changed, err
 }
 
 func (s *Service) refresh(ctx context.Context) error {

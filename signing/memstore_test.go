@@ -333,7 +333,7 @@ func (t *memTx) SetCredential(c Credential) error {
 	if !ok {
 		return ErrNotFound
 	}
-	old.Disabled, old.Expires, old.LastUsed = c.Disabled, c.Expires, c.LastUsed
+	old.Disabled, old.Expires = c.Disabled, c.Expires
 	t.credentials[c.AccessKeyID] = old
 	return t.write()
 }

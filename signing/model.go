@@ -148,7 +148,6 @@ type Credential struct {
 	Created      time.Time
 	Expires      time.Time // zero: never
 	Disabled     bool
-	LastUsed     time.Time // to about an hour; zero: never, or not for long enough
 }
 
 // Reply is kept for a while so that an SDK's retry gets the same job.

@@ -175,7 +175,6 @@ func (s *Service) GetSigningProfile(ctx context.Context, c Caller, in GetSigning
 // ownerOf checks name and owner of a profile that may be another account's,
 // and the caller's own rights.
 func (s *Service) ownerOf(c *Caller, action, name, owner string) (string, error) {
-	s.used(c)
 	if owner == "" {
 		owner = c.Account
 	}

@@ -23,7 +23,6 @@ func checkReason(reason string) error {
 // RevokeSignature takes one signature back, for good. A second time changes
 // nothing. Of KindStandard the certificate goes into the CRL at once.
 func (s *Service) RevokeSignature(ctx context.Context, c Caller, in RevokeSignatureInput) error {
-	s.used(&c)
 	owner := in.JobOwner
 	if owner == "" {
 		owner = c.Account
@@ -128,7 +127,6 @@ func (s *Service) listed(err error) error {
 // were made at or after EffectiveTime, and ends new ones. Again, it may move
 // that time earlier, never later.
 func (s *Service) RevokeSigningProfile(ctx context.Context, c Caller, in RevokeSigningProfileInput) error {
-	s.used(&c)
 	p, effective, err := s.checkRevokeProfile(&c, in)
 	if err != nil {
 		return err
@@ -331,7 +329,6 @@ func (s *Service) RevokeCertificate(ctx context.Context, by, id, reason string) 
 // the words they were asked in. A job of ours that we never made is revoked:
 // somebody forged it, or our state was rolled back.
 func (s *Service) GetRevocationStatus(ctx context.Context, c Caller, in GetRevocationStatusInput) (*GetRevocationStatusOutput, error) {
-	s.used(&c)
 	profile, job, err := s.checkStatus(&c, in)
 	if err != nil {
 		return nil, err

@@ -83,7 +83,7 @@ type Tx interface {
 	AddCredential(c Credential) error
 	Credential(accessKeyID string) (Credential, error)
 	Credentials() ([]Credential, error)
-	// SetCredential stores Disabled, Expires and LastUsed.
+	// SetCredential stores Disabled and Expires.
 	SetCredential(c Credential) error
 }
 
