@@ -83,8 +83,10 @@ func TestAServerThatCannotWorkSaysWhyAndEnds(t *testing.T) {
 		serveFails(t, w, "--accept-missing-checkpoint")
 	})
 	t.Run("the configuration has faults", func(t *testing.T) {
-		w := newCold(t, "unknown: true\nlog: {level: loud}\n")
-		serveFails(t, w, "unknown key unknown")
+		w := newCold(t, "")
+		write(t, w.config(), append(read(t, w.config()), "unknown: true\nsigning: {selfCheck: never}\n"...))
+		serveFails(t, w, "shuind.yaml:8: unknown key unknown")
+		serveFails(t, w, "shuind.yaml:9: signing.selfCheck: sampled or always, not \"never\"")
 	})
 }
 

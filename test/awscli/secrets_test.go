@@ -4,11 +4,12 @@ package awscli
 
 import (
 	"bytes"
-	"crypto"
 	"crypto/ecdsa"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/hex"
+	"encoding/pem"
+	"io"
 	"io/fs"
 	"net/http"
 	"os"
@@ -16,7 +17,11 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/shuin/shuin/internal/keys/age"
+	"filippo.io/age"
+	"filippo.io/age/armor"
+
+	"github.com/shuin/shuin/internal/sqlstore"
+	"github.com/shuin/shuin/signing"
 )
 
 // TestNothingThatARunWroteHoldsASecret makes a run with signatures, refusals,
@@ -59,24 +64,27 @@ func TestNothingThatARunWroteHoldsASecret(t *testing.T) {
 		"a wrong secret access key": []byte(wrong), "a session token": []byte(token), "the root's passphrase": []byte("correct horse battery staple"),
 	}
 	addKeys(t, w, secrets)
-	search := func(where string, data []byte) {
+	search := func(where string, data []byte) (hits []string) {
 		for what, secret := range secrets {
 			for how, form := range map[string][]byte{
 				"as it is": secret, "in base64": []byte(base64.StdEncoding.EncodeToString(secret)), "in base64url": []byte(base64.RawURLEncoding.EncodeToString(secret)),
 				"in hexadecimal": []byte(hex.EncodeToString(secret)),
 			} {
 				if bytes.Contains(data, form) {
-					t.Errorf("%s holds %s, %s", where, what, how)
+					hits = append(hits, where+" holds "+what+", "+how)
 				}
 			}
 		}
+		return hits
+	}
+	if hits := search("the identity's own file", read(t, filepath.Join(w.dir, "identity.txt"))); len(hits) != 1 {
+		t.Fatalf("the search is broken: %q in a file with one secret", hits)
 	}
 	written := []byte(w.written.String())
 	if len(written) < 10_000 {
 		t.Fatalf("only %d bytes were written: the search is broken", len(written))
 	}
-	search("what the programs printed and logged", written)
-	files := 0
+	hits, files := search("what the programs printed and logged", written), 0
 	err = filepath.WalkDir(filepath.Join(w.dir, "data"), func(path string, d fs.DirEntry, err error) error {
 		if err != nil || !d.Type().IsRegular() {
 			return err
@@ -84,61 +92,85 @@ func TestNothingThatARunWroteHoldsASecret(t *testing.T) {
 		data, err := os.ReadFile(path)
 		if err == nil {
 			files++
-			search(path, data)
+			hits = append(hits, search(path, data)...)
 		}
 		return err
 	})
 	if err != nil || files < 8 {
 		t.Errorf("searched %d files: %v", files, err)
 	}
+	for _, hit := range hits {
+		t.Error(hit)
+	}
 }
 
-// addKeys opens what is encrypted at rest, as an intruder would like to.
+// addKeys opens what is encrypted at rest, as an intruder would like to: with
+// age itself, not with our own code.
 func addKeys(t *testing.T, w *world, secrets map[string][]byte) {
 	t.Helper()
-	identity, err := os.ReadFile(filepath.Join(w.dir, "identity.txt"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for line := range strings.Lines(string(identity)) {
+	text := read(t, filepath.Join(w.dir, "identity.txt"))
+	for line := range strings.Lines(string(text)) {
 		if strings.HasPrefix(line, "AGE-SECRET-KEY-") {
 			secrets["the age identity"] = []byte(strings.TrimSpace(line))
 		}
 	}
-	opened, err := age.ParseIdentity(identity)
+	identities, err := age.ParseIdentities(bytes.NewReader(text))
 	if err != nil {
 		t.Fatal(err)
 	}
-	passphrase, err := age.Passphrase([]byte("correct horse battery staple"))
+	passphrase, err := age.NewScryptIdentity("correct horse battery staple")
 	if err != nil {
 		t.Fatal(err)
 	}
-	ca := filepath.Join(w.dir, "data", "ca")
-	for what, lock := range map[string]*age.Lock{"root.key.age": passphrase, "intermediate.key.age": opened.Lock()} {
-		key, err := age.LoadKey(filepath.Join(ca, what), lock)
-		if err != nil {
-			t.Fatal(err)
+	for name, identity := range map[string]age.Identity{"root.key.age": passphrase, "intermediate.key.age": identities[0]} {
+		sealed := armor.NewReader(bytes.NewReader(read(t, filepath.Join(w.dir, "data", "ca", name))))
+		block, _ := pem.Decode(open(t, sealed, identity))
+		secrets["the key in "+name] = scalar(t, block.Bytes)
+	}
+	store, err := sqlstore.Open(t.Context(), sqlstore.Options{Path: filepath.Join(w.dir, "data", "shuin.db"), Checkpoint: filepath.Join(w.dir, "data", "checkpoint")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	var authorities []signing.Authority
+	err = store.View(t.Context(), func(tx signing.Tx) (err error) {
+		authorities, err = tx.Authorities()
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range authorities {
+		if len(a.SealedKey) > 0 {
+			secrets["the key of issuing CA "+a.ID] = scalar(t, open(t, bytes.NewReader(a.SealedKey), identities[0]))
 		}
-		secrets["the key in "+what] = scalar(t, key)
 	}
-	if len(secrets) < 8 {
-		t.Fatalf("only %d secrets are searched for", len(secrets))
+	if len(secrets) != 10 {
+		t.Fatalf("%d secrets are searched for, want 10", len(secrets))
 	}
 }
 
-// scalar is the secret number of an ECDSA key that does not print; its PKCS#8
-// form is not asked for because the search is for the number itself.
-func scalar(t *testing.T, key crypto.Signer) []byte {
+func open(t *testing.T, sealed io.Reader, identity age.Identity) []byte {
 	t.Helper()
-	der, err := x509.MarshalPKCS8PrivateKey(key)
+	r, err := age.Decrypt(sealed, identity)
 	if err != nil {
 		t.Fatal(err)
 	}
-	parsed, err := x509.ParsePKCS8PrivateKey(der)
+	plain, err := io.ReadAll(r)
 	if err != nil {
 		t.Fatal(err)
 	}
-	number, err := parsed.(*ecdsa.PrivateKey).Bytes()
+	return plain
+}
+
+// scalar is the secret number of an ECDSA key in PKCS#8.
+func scalar(t *testing.T, der []byte) []byte {
+	t.Helper()
+	key, err := x509.ParsePKCS8PrivateKey(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	number, err := key.(*ecdsa.PrivateKey).Bytes()
 	if err != nil {
 		t.Fatal(err)
 	}
