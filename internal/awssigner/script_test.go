@@ -233,3 +233,36 @@ func (s *script) checkEnvelope(encoded string) {
 		s.t.Errorf("signed %s", e.Payload)
 	}
 }
+
+func TestAStoreThatIsAwayGivesNoSignature(t *testing.T) {
+	s := &script{t: t, world: newWorld(t, testNow), as: "admin"}
+	s.handler = s.world.server.Handler()
+	body := `{"profileName":"build","payload":"` + base64.StdEncoding.EncodeToString([]byte(scriptPayload)) + `","payloadFormat":"` + shuin.MediaTypePayload + `"}`
+	if w := s.call("", "", "PUT /signing-profiles/build", `{"platformId":"Notation-OCI-SHA384-ECDSA"}`); w.Code != 200 {
+		t.Fatal(w.Body)
+	}
+	if w := s.call("", "", "POST "+signAt, body); w.Code != 200 {
+		t.Fatal(w.Body)
+	}
+	if err := s.world.store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	w := s.call("", "", "POST "+signAt, body)
+	wantRefusal(t, w, 503, codeInternal, "store")
+	if log := s.world.log.String(); !strings.Contains(log, `"level":"ERROR"`) || !strings.Contains(log, `"err":`) {
+		t.Errorf("log: %s", log)
+	}
+}
+
+func TestAClockThatWasSetBackGivesNoSignature(t *testing.T) {
+	s := &script{t: t, world: newWorld(t, testNow), as: "admin"}
+	s.handler = s.world.server.Handler()
+	body := `{"profileName":"build","payload":"` + base64.StdEncoding.EncodeToString([]byte(scriptPayload)) + `","payloadFormat":"` + shuin.MediaTypePayload + `"}`
+	s.call("", "", "PUT /signing-profiles/build", `{"platformId":"Notation-OCI-SHA384-ECDSA"}`)
+	s.world.pass(time.Hour)
+	if w := s.call("", "", "POST "+signAt, body); w.Code != 200 {
+		t.Fatal(w.Body)
+	}
+	s.world.pass(-time.Minute)
+	wantRefusal(t, s.call("", "", "POST "+signAt, body), 503, codeInternal, "clock was set back by 1m0s")
+}

@@ -44,8 +44,25 @@ func client(t *testing.T, w *world, name string, handler http.Handler) *sdk.Clie
 // running is a world on the machine's clock, for the SDK signs by that.
 func running(t *testing.T) *world { return newWorld(t, time.Time{}) }
 
+// tour calls operations one after another, each with the last ones' results.
+type tour struct {
+	t   *testing.T
+	ctx context.Context
+	c   *sdk.Client
+	put *sdk.PutSigningProfileOutput
+	got *sdk.GetSigningProfileOutput
+	job *sdk.DescribeSigningJobOutput
+}
+
+// done ends the test when a call failed.
+func (u *tour) done(what string, err error) {
+	u.t.Helper()
+	if err != nil {
+		u.t.Fatalf("%s: %v", what, err)
+	}
+}
+
 func TestTheOfficialSDKCallsEveryOperation(t *testing.T) {
-	ctx := context.Background()
 	w := running(t)
 	var mu sync.Mutex
 	called := map[string]bool{}
@@ -54,111 +71,127 @@ func TestTheOfficialSDKCallsEveryOperation(t *testing.T) {
 		defer mu.Unlock()
 		called[op] = true
 	}
-	c := client(t, w, "admin", w.server.Handler())
-	fail := func(what string, err error) {
-		t.Helper()
-		if err != nil {
-			t.Fatalf("%s: %v", what, err)
-		}
-	}
-	put, err := c.PutSigningProfile(ctx, &sdk.PutSigningProfileInput{
-		ProfileName: aws.String("build"), PlatformId: aws.String("Notation-OCI-SHA384-ECDSA"), Tags: map[string]string{"team": "a"},
-		SignatureValidityPeriod: &types.SignatureValidityPeriod{Type: types.ValidityTypeMonths, Value: 12},
-	})
-	fail("PutSigningProfile", err)
-	got, err := c.GetSigningProfile(ctx, &sdk.GetSigningProfileInput{ProfileName: aws.String("build"), ProfileOwner: aws.String(testAccount)})
-	fail("GetSigningProfile", err)
-	if *got.Arn != *put.Arn || *got.ProfileVersionArn != *put.ProfileVersionArn || got.Status != types.SigningProfileStatusActive || got.Tags["team"] != "a" || got.SignatureValidityPeriod.Value != 12 {
-		t.Errorf("profile %+v", got)
-	}
-	profiles, err := c.ListSigningProfiles(ctx, &sdk.ListSigningProfilesInput{MaxResults: aws.Int32(5), Statuses: []types.SigningProfileStatus{"Active"}})
-	fail("ListSigningProfiles", err)
-	if len(profiles.Profiles) != 1 {
-		t.Errorf("profiles %+v", profiles)
-	}
-	signed, err := c.SignPayload(ctx, &sdk.SignPayloadInput{ProfileName: aws.String("build"), Payload: []byte(scriptPayload), PayloadFormat: aws.String(shuin.MediaTypePayload)})
-	fail("SignPayload", err)
-	if len(signed.Signature) == 0 || signed.Metadata["com.amazonaws.signer.signingProfileVersion"] != *put.ProfileVersionArn {
-		t.Errorf("signed %+v", signed.Metadata)
-	}
-	job, err := c.DescribeSigningJob(ctx, &sdk.DescribeSigningJobInput{JobId: signed.JobId})
-	fail("DescribeSigningJob", err)
-	if job.Status != types.SigningStatusSucceeded || job.CreatedAt == nil || job.SignatureExpiresAt == nil || *job.RequestedBy != "arn:aws:iam::111122223333:user/admin" {
-		t.Errorf("job %+v", job)
-	}
-	if err := sdk.NewSuccessfulSigningJobWaiter(c).Wait(ctx, &sdk.DescribeSigningJobInput{JobId: signed.JobId}, time.Minute); err != nil {
-		t.Errorf("the waiter: %v", err)
-	}
-	jobs, err := c.ListSigningJobs(ctx, &sdk.ListSigningJobsInput{SignatureExpiresAfter: aws.Time(time.Now()), IsRevoked: false, Status: types.SigningStatusSucceeded})
-	fail("ListSigningJobs", err)
-	if len(jobs.Jobs) != 1 || jobs.Jobs[0].IsRevoked {
-		t.Errorf("jobs %+v", jobs.Jobs)
-	}
-	ask := &sdk.GetRevocationStatusInput{
-		SignatureTimestamp: job.CreatedAt, PlatformId: aws.String("Notation-OCI-SHA384-ECDSA"), ProfileVersionArn: put.ProfileVersionArn,
-		JobArn: aws.String(signed.Metadata["com.amazonaws.signer.signingJob"]), CertificateHashes: []string{strings.Repeat("0b", 96), strings.Repeat("0a", 96)},
-	}
-	status, err := c.GetRevocationStatus(ctx, ask)
-	fail("GetRevocationStatus", err)
-	if len(status.RevokedEntities) != 0 {
-		t.Errorf("revoked %v", status.RevokedEntities)
-	}
-	_, err = c.RevokeSignature(ctx, &sdk.RevokeSignatureInput{JobId: signed.JobId, Reason: aws.String("a reason")})
-	fail("RevokeSignature", err)
-	if status, err = c.GetRevocationStatus(ctx, ask); err != nil || len(status.RevokedEntities) != 1 || status.RevokedEntities[0] != *ask.JobArn {
-		t.Errorf("after revocation: %+v, %v", status, err)
-	}
-	added, err := c.AddProfilePermission(ctx, &sdk.AddProfilePermissionInput{ProfileName: aws.String("build"), Action: aws.String("signer:SignPayload"), Principal: aws.String("444455556666"), StatementId: aws.String("s/1 x")})
-	if err != nil { // a statement id with a slash may be refused; the plain one may not
-		added, err = c.AddProfilePermission(ctx, &sdk.AddProfilePermissionInput{ProfileName: aws.String("build"), Action: aws.String("signer:SignPayload"), Principal: aws.String("444455556666"), StatementId: aws.String("s-1")})
-	}
-	fail("AddProfilePermission", err)
-	permissions, err := c.ListProfilePermissions(ctx, &sdk.ListProfilePermissionsInput{ProfileName: aws.String("build")})
-	fail("ListProfilePermissions", err)
-	if len(permissions.Permissions) != 1 || *permissions.RevisionId != *added.RevisionId {
-		t.Fatalf("permissions %+v", permissions)
-	}
-	_, err = c.RemoveProfilePermission(ctx, &sdk.RemoveProfilePermissionInput{ProfileName: aws.String("build"), RevisionId: added.RevisionId, StatementId: permissions.Permissions[0].StatementId})
-	fail("RemoveProfilePermission", err)
-	platform, err := c.GetSigningPlatform(ctx, &sdk.GetSigningPlatformInput{PlatformId: aws.String("Notation-OCI-SHA384-ECDSA")})
-	fail("GetSigningPlatform", err)
-	if *platform.DisplayName != *got.PlatformDisplayName || *platform.DisplayName != *job.PlatformDisplayName {
-		t.Errorf("the platform is %q, of a profile %q, of a job %q", *platform.DisplayName, *got.PlatformDisplayName, *job.PlatformDisplayName)
-	}
-	platforms, err := c.ListSigningPlatforms(ctx, &sdk.ListSigningPlatformsInput{})
-	fail("ListSigningPlatforms", err)
-	if len(platforms.Platforms) != 1 || !platforms.Platforms[0].RevocationSupported {
-		t.Errorf("platforms %+v", platforms.Platforms)
-	}
-	_, err = c.TagResource(ctx, &sdk.TagResourceInput{ResourceArn: put.Arn, Tags: map[string]string{"a/b": "c", "d-e": ""}})
-	fail("TagResource", err)
-	_, err = c.UntagResource(ctx, &sdk.UntagResourceInput{ResourceArn: put.Arn, TagKeys: []string{"a/b", "a-b"}})
-	fail("UntagResource", err)
-	tags, err := c.ListTagsForResource(ctx, &sdk.ListTagsForResourceInput{ResourceArn: put.Arn})
-	fail("ListTagsForResource", err)
-	if len(tags.Tags) != 2 || tags.Tags["team"] != "a" {
-		t.Errorf("tags %v", tags.Tags)
-	}
-	_, err = c.StartSigningJob(ctx, &sdk.StartSigningJobInput{ProfileName: aws.String("build"), Source: &types.Source{S3: &types.S3Source{BucketName: aws.String("b"), Key: aws.String("k"), Version: aws.String("1")}}, Destination: &types.Destination{}})
-	var invalid *types.ValidationException
-	if !errors.As(err, &invalid) || !strings.Contains(*invalid.Message, "SignPayload") {
-		t.Errorf("StartSigningJob: %v", err)
-	}
-	effective := time.Now().Add(-time.Hour).Truncate(time.Second)
-	_, err = c.RevokeSigningProfile(ctx, &sdk.RevokeSigningProfileInput{ProfileName: aws.String("build"), ProfileVersion: put.ProfileVersion, Reason: aws.String("r"), EffectiveTime: aws.Time(effective)})
-	fail("RevokeSigningProfile", err)
-	if got, err = c.GetSigningProfile(ctx, &sdk.GetSigningProfileInput{ProfileName: aws.String("build")}); err != nil || got.RevocationRecord == nil || !got.RevocationRecord.RevocationEffectiveFrom.Equal(effective) {
-		t.Errorf("revoked profile %+v, %v", got, err)
-	}
-	_, err = c.PutSigningProfile(ctx, &sdk.PutSigningProfileInput{ProfileName: aws.String("other"), PlatformId: aws.String("Notation-OCI-SHA384-ECDSA")})
-	fail("PutSigningProfile", err)
-	_, err = c.CancelSigningProfile(ctx, &sdk.CancelSigningProfileInput{ProfileName: aws.String("other")})
-	fail("CancelSigningProfile", err)
+	u := &tour{t: t, ctx: context.Background(), c: client(t, w, "admin", w.server.Handler())}
+	u.makeProfile()
+	u.signAndRevoke()
+	u.permit()
+	u.lookAtPlatforms()
+	u.tag()
+	u.endProfiles()
 	for _, op := range Operations() {
 		if !called[op] {
 			t.Errorf("%s was not called", op)
 		}
 	}
+}
+
+func (u *tour) makeProfile() {
+	var err error
+	u.put, err = u.c.PutSigningProfile(u.ctx, &sdk.PutSigningProfileInput{
+		ProfileName: aws.String("build"), PlatformId: aws.String("Notation-OCI-SHA384-ECDSA"), Tags: map[string]string{"team": "a"},
+		SignatureValidityPeriod: &types.SignatureValidityPeriod{Type: types.ValidityTypeMonths, Value: 12},
+	})
+	u.done("PutSigningProfile", err)
+	u.got, err = u.c.GetSigningProfile(u.ctx, &sdk.GetSigningProfileInput{ProfileName: aws.String("build"), ProfileOwner: aws.String(testAccount)})
+	u.done("GetSigningProfile", err)
+	if *u.got.Arn != *u.put.Arn || *u.got.ProfileVersionArn != *u.put.ProfileVersionArn || u.got.Status != types.SigningProfileStatusActive || u.got.Tags["team"] != "a" || u.got.SignatureValidityPeriod.Value != 12 {
+		u.t.Errorf("profile %+v", u.got)
+	}
+	profiles, err := u.c.ListSigningProfiles(u.ctx, &sdk.ListSigningProfilesInput{MaxResults: aws.Int32(5), Statuses: []types.SigningProfileStatus{"Active"}})
+	u.done("ListSigningProfiles", err)
+	if len(profiles.Profiles) != 1 {
+		u.t.Errorf("profiles %+v", profiles)
+	}
+}
+
+func (u *tour) signAndRevoke() {
+	signed, err := u.c.SignPayload(u.ctx, &sdk.SignPayloadInput{ProfileName: aws.String("build"), Payload: []byte(scriptPayload), PayloadFormat: aws.String(shuin.MediaTypePayload)})
+	u.done("SignPayload", err)
+	if len(signed.Signature) == 0 || signed.Metadata["com.amazonaws.signer.signingProfileVersion"] != *u.put.ProfileVersionArn {
+		u.t.Errorf("signed %+v", signed.Metadata)
+	}
+	u.job, err = u.c.DescribeSigningJob(u.ctx, &sdk.DescribeSigningJobInput{JobId: signed.JobId})
+	u.done("DescribeSigningJob", err)
+	if u.job.Status != types.SigningStatusSucceeded || u.job.CreatedAt == nil || u.job.SignatureExpiresAt == nil || *u.job.RequestedBy != "arn:aws:iam::111122223333:user/admin" {
+		u.t.Errorf("job %+v", u.job)
+	}
+	if err := sdk.NewSuccessfulSigningJobWaiter(u.c).Wait(u.ctx, &sdk.DescribeSigningJobInput{JobId: signed.JobId}, time.Minute); err != nil {
+		u.t.Errorf("the waiter: %v", err)
+	}
+	jobs, err := u.c.ListSigningJobs(u.ctx, &sdk.ListSigningJobsInput{SignatureExpiresAfter: aws.Time(time.Now()), IsRevoked: false, Status: types.SigningStatusSucceeded})
+	u.done("ListSigningJobs", err)
+	if len(jobs.Jobs) != 1 || jobs.Jobs[0].IsRevoked {
+		u.t.Errorf("jobs %+v", jobs.Jobs)
+	}
+	ask := &sdk.GetRevocationStatusInput{
+		SignatureTimestamp: u.job.CreatedAt, PlatformId: aws.String("Notation-OCI-SHA384-ECDSA"), ProfileVersionArn: u.put.ProfileVersionArn,
+		JobArn: aws.String(signed.Metadata["com.amazonaws.signer.signingJob"]), CertificateHashes: []string{strings.Repeat("0b", 96), strings.Repeat("0a", 96)},
+	}
+	status, err := u.c.GetRevocationStatus(u.ctx, ask)
+	u.done("GetRevocationStatus", err)
+	if len(status.RevokedEntities) != 0 {
+		u.t.Errorf("revoked %v", status.RevokedEntities)
+	}
+	_, err = u.c.RevokeSignature(u.ctx, &sdk.RevokeSignatureInput{JobId: signed.JobId, Reason: aws.String("a reason")})
+	u.done("RevokeSignature", err)
+	if status, err = u.c.GetRevocationStatus(u.ctx, ask); err != nil || len(status.RevokedEntities) != 1 || status.RevokedEntities[0] != *ask.JobArn {
+		u.t.Errorf("after revocation: %+v, %v", status, err)
+	}
+}
+
+func (u *tour) permit() {
+	added, err := u.c.AddProfilePermission(u.ctx, &sdk.AddProfilePermissionInput{ProfileName: aws.String("build"), Action: aws.String("signer:SignPayload"), Principal: aws.String("444455556666"), StatementId: aws.String("s-1")})
+	u.done("AddProfilePermission", err)
+	permissions, err := u.c.ListProfilePermissions(u.ctx, &sdk.ListProfilePermissionsInput{ProfileName: aws.String("build")})
+	u.done("ListProfilePermissions", err)
+	if len(permissions.Permissions) != 1 || *permissions.RevisionId != *added.RevisionId {
+		u.t.Fatalf("permissions %+v", permissions)
+	}
+	_, err = u.c.RemoveProfilePermission(u.ctx, &sdk.RemoveProfilePermissionInput{ProfileName: aws.String("build"), RevisionId: added.RevisionId, StatementId: permissions.Permissions[0].StatementId})
+	u.done("RemoveProfilePermission", err)
+}
+
+func (u *tour) lookAtPlatforms() {
+	platform, err := u.c.GetSigningPlatform(u.ctx, &sdk.GetSigningPlatformInput{PlatformId: aws.String("Notation-OCI-SHA384-ECDSA")})
+	u.done("GetSigningPlatform", err)
+	if *platform.DisplayName != *u.got.PlatformDisplayName || *platform.DisplayName != *u.job.PlatformDisplayName {
+		u.t.Errorf("the platform is %q, of a profile %q, of a job %q", *platform.DisplayName, *u.got.PlatformDisplayName, *u.job.PlatformDisplayName)
+	}
+	platforms, err := u.c.ListSigningPlatforms(u.ctx, &sdk.ListSigningPlatformsInput{})
+	u.done("ListSigningPlatforms", err)
+	if len(platforms.Platforms) != 1 || !platforms.Platforms[0].RevocationSupported {
+		u.t.Errorf("platforms %+v", platforms.Platforms)
+	}
+}
+
+func (u *tour) tag() {
+	_, err := u.c.TagResource(u.ctx, &sdk.TagResourceInput{ResourceArn: u.put.Arn, Tags: map[string]string{"a/b": "c", "d-e": ""}})
+	u.done("TagResource", err)
+	_, err = u.c.UntagResource(u.ctx, &sdk.UntagResourceInput{ResourceArn: u.put.Arn, TagKeys: []string{"a/b", "a-b"}})
+	u.done("UntagResource", err)
+	tags, err := u.c.ListTagsForResource(u.ctx, &sdk.ListTagsForResourceInput{ResourceArn: u.put.Arn})
+	u.done("ListTagsForResource", err)
+	if len(tags.Tags) != 2 || tags.Tags["team"] != "a" {
+		u.t.Errorf("tags %v", tags.Tags)
+	}
+}
+
+func (u *tour) endProfiles() {
+	_, err := u.c.StartSigningJob(u.ctx, &sdk.StartSigningJobInput{ProfileName: aws.String("build"), Source: &types.Source{S3: &types.S3Source{BucketName: aws.String("b"), Key: aws.String("k"), Version: aws.String("1")}}, Destination: &types.Destination{}})
+	var invalid *types.ValidationException
+	if !errors.As(err, &invalid) || !strings.Contains(*invalid.Message, "SignPayload") {
+		u.t.Errorf("StartSigningJob: %v", err)
+	}
+	effective := time.Now().Add(-time.Hour).Truncate(time.Second)
+	_, err = u.c.RevokeSigningProfile(u.ctx, &sdk.RevokeSigningProfileInput{ProfileName: aws.String("build"), ProfileVersion: u.put.ProfileVersion, Reason: aws.String("r"), EffectiveTime: aws.Time(effective)})
+	u.done("RevokeSigningProfile", err)
+	if u.got, err = u.c.GetSigningProfile(u.ctx, &sdk.GetSigningProfileInput{ProfileName: aws.String("build")}); err != nil || u.got.RevocationRecord == nil || !u.got.RevocationRecord.RevocationEffectiveFrom.Equal(effective) {
+		u.t.Errorf("revoked profile %+v, %v", u.got, err)
+	}
+	_, err = u.c.PutSigningProfile(u.ctx, &sdk.PutSigningProfileInput{ProfileName: aws.String("other"), PlatformId: aws.String("Notation-OCI-SHA384-ECDSA")})
+	u.done("PutSigningProfile", err)
+	_, err = u.c.CancelSigningProfile(u.ctx, &sdk.CancelSigningProfileInput{ProfileName: aws.String("other")})
+	u.done("CancelSigningProfile", err)
 }
 
 func TestTheOfficialSDKReadsErrors(t *testing.T) {

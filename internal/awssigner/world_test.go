@@ -22,6 +22,7 @@ import (
 // that the test sets.
 type world struct {
 	service *signing.Service
+	store   *sqlstore.Store
 	server  *Server
 	log     *syncBuffer
 	keys    map[string]accessKey // by the last part of the principal's name
@@ -64,6 +65,7 @@ func newWorld(t testing.TB, now time.Time) *world {
 	dir := t.TempDir()
 	store := must[*sqlstore.Store](t)(sqlstore.Open(ctx, sqlstore.Options{Path: filepath.Join(dir, "shuin.db")}))
 	t.Cleanup(func() { store.Close() })
+	w.store = store
 	w.service = &signing.Service{
 		Partition: "aws", Region: testRegion, Store: store, Sealer: must[*age.Identity](t)(age.NewIdentity(filepath.Join(dir, "identity"))),
 		Intermediate: intermediate, Subject: issue.Subject{Country: "JP", Province: "Tokyo", Organization: "Example"},
