@@ -142,6 +142,11 @@ func (a *Authority) check() error {
 	case len(cert.SubjectKeyId) == 0:
 		return errors.New("certificate has no subject key identifier, which its CRLs must name (RFC 5280 section 5.2.1)")
 	}
+	for _, c := range a.chain[:len(a.chain)-1] {
+		if !forCodeSigning(c) {
+			return fmt.Errorf("certificate %q is for other uses than code signing (extended key usage)", c.Subject)
+		}
+	}
 	a.notBefore, a.notAfter = cert.NotBefore, cert.NotAfter
 	for _, c := range a.chain[1:] {
 		if c.NotBefore.After(a.notBefore) {
@@ -155,6 +160,15 @@ func (a *Authority) check() error {
 		return errors.New("no time at which the whole chain is valid")
 	}
 	return nil
+}
+
+// forCodeSigning: a CA that names uses hands down no others. Notary verifiers
+// do not look at it; those that follow a path as TLS does would refuse.
+func forCodeSigning(ca *x509.Certificate) bool {
+	if len(ca.ExtKeyUsage)+len(ca.UnknownExtKeyUsage) == 0 {
+		return true
+	}
+	return slices.Contains(ca.ExtKeyUsage, x509.ExtKeyUsageCodeSigning) || slices.Contains(ca.ExtKeyUsage, x509.ExtKeyUsageAny)
 }
 
 // signatureAlgorithm is what key signs certificates and CRLs with.

@@ -156,9 +156,14 @@ func TestEachViolationAloneIsRefused(t *testing.T) {
 		{"RSA key without modulus", "fewer than 2048", func(r *issue.Request) { r.PublicKey = &rsa.PublicKey{} }},
 		{"RSA leaf key of 2560 bits", "has no algorithm", func(r *issue.Request) { r.PublicKey = rsaOf(2560, 65537) }},
 		{"RSA key with a large exponent", "exponent", func(r *issue.Request) { r.PublicKey = rsaOf(3072, 65539) }},
-		{"EC point off its curve", "not on curve", func(r *issue.Request) {
-			r.PublicKey = &ecdsa.PublicKey{Curve: elliptic.P384(), X: big.NewInt(1), Y: big.NewInt(1)}
+		{"EC key without point", "no point", func(r *issue.Request) { r.PublicKey = &ecdsa.PublicKey{Curve: elliptic.P384()} }},
+		{"EC key on another curve than it says", "public key", func(r *issue.Request) {
+			k := *leaf.(*ecdsa.PublicKey)
+			k.Curve = elliptic.P256()
+			r.PublicKey = &k
 		}},
+		{"EC key that is a nil pointer", "public key is missing", func(r *issue.Request) { r.PublicKey = (*ecdsa.PublicKey)(nil) }},
+		{"RSA key that is a nil pointer", "public key is missing", func(r *issue.Request) { r.PublicKey = (*rsa.PublicKey)(nil) }},
 		{"key of the issuing CA", "authority above", func(r *issue.Request) { r.PublicKey = w.issuing.Chain()[0].PublicKey }},
 		{"key of the root", "authority above", func(r *issue.Request) { r.PublicKey = w.root.Chain()[0].PublicKey }},
 		{"relative URI", "not absolute", func(r *issue.Request) { r.URI = mustURL("/signing-profiles/x") }},
@@ -354,6 +359,9 @@ func TestAuthoritiesRefused(t *testing.T) {
 		{"no cRLSign", "cRLSign", func(t *testing.T) ([]*x509.Certificate, crypto.Signer) {
 			return made(t, func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageCertSign })
 		}},
+		{"for servers only", "other uses than code signing", func(t *testing.T) ([]*x509.Certificate, crypto.Signer) {
+			return made(t, func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} })
+		}},
 		{"validity outside its root's", "no time", func(t *testing.T) ([]*x509.Certificate, crypto.Signer) {
 			return made(t, func(c *x509.Certificate) { c.NotBefore, c.NotAfter = now.Add(2*year), now.Add(3*year) })
 		}},
@@ -506,6 +514,9 @@ func TestAKeyInHardwareIssuesAndRevokes(t *testing.T) {
 	}
 	if _, err := issue.KeySigner(t.Context(), &farKey{algorithm: envelope.ES256}, root.Chain()[0]); err == nil {
 		t.Error("took a key of another algorithm than its certificate's")
+	}
+	if _, err := issue.KeySigner(t.Context(), &farKey{algorithm: envelope.ES256}, nil); err == nil {
+		t.Error("took a key without certificate")
 	}
 }
 

@@ -29,6 +29,9 @@ type Key interface {
 // result is a crypto.MessageSigner that x509 takes for certificates and CRLs;
 // it signs whole messages only, with the one algorithm of the key.
 func KeySigner(ctx context.Context, key Key, cert *x509.Certificate) (crypto.Signer, error) {
+	if key == nil || cert == nil {
+		return nil, errors.New("authority's key: key or certificate is missing")
+	}
 	algorithm, err := key.Algorithm(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("authority's key: %w", err)

@@ -128,14 +128,24 @@ func lintName(s string, max int) error {
 // lintKey: a key the algorithms know, and one of the certificate's own.
 func (a *Authority) lintKey(r Request) error {
 	switch k := r.PublicKey.(type) {
-	case *ecdsa.PublicKey, *rsa.PublicKey:
+	case *ecdsa.PublicKey:
+		switch {
+		case k == nil:
+			return errors.New("public key is missing")
+		case *k == (ecdsa.PublicKey{Curve: k.Curve}):
+			return errors.New("public key has no point")
+		}
+	case *rsa.PublicKey:
+		switch {
+		case k == nil:
+			return errors.New("public key is missing")
+		case k.N == nil || k.N.BitLen() < smallestRSAKey:
+			return fmt.Errorf("RSA key has fewer than %d bits", smallestRSAKey)
+		}
 	case nil:
 		return errors.New("public key is missing")
 	default:
 		return fmt.Errorf("public key of type %T (ECDSA or RSA)", k)
-	}
-	if k, ok := r.PublicKey.(*rsa.PublicKey); ok && (k.N == nil || k.N.BitLen() < smallestRSAKey) {
-		return fmt.Errorf("RSA key has fewer than %d bits", smallestRSAKey)
 	}
 	if _, err := envelope.AlgorithmOf(r.PublicKey); err != nil {
 		if _, isRSA := r.PublicKey.(*rsa.PublicKey); !isRSA || !r.CA {
