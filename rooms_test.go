@@ -74,6 +74,7 @@ var rooms = map[string]room{
 
 	"test/clients":    {kind: trial},
 	"test/awscli":     {kind: trial},
+	"test/crash":      {kind: trial},
 	"test/demo":       {kind: trial},
 	"test/many":       {kind: trial},
 	"test/openssl":    {kind: trial},
