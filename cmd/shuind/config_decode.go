@@ -148,8 +148,14 @@ func nearest(key string, fields map[string]reflect.Value) string {
 
 // scalar sets one value.
 func (f *faults) scalar(path string, n ast.Node, v reflect.Value) {
-	wrong := func(want string) { f.at(path, "%s is wanted, not %q", want, oneLine(n.String())) }
 	text, isString := stringOf(n)
+	wrong := func(want string) {
+		got := text
+		if !isString {
+			got = n.String()
+		}
+		f.at(path, "%s is wanted, not %q", want, oneLine(got))
+	}
 	switch v.Interface().(type) {
 	case time.Duration:
 		d, err := time.ParseDuration(text)

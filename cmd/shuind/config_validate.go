@@ -115,14 +115,14 @@ func (c *config) validateFiles(f *faults, lookupEnv func(string) (string, bool))
 		f.at("data", "it is missing: the directory that keeps the database, the CA and the CRLs")
 	}
 	switch value, set := lookupEnv(c.Identity.Env); {
+	case strings.HasPrefix(strings.ToUpper(c.Identity.Env), "AGE-SECRET-KEY-"):
+		f.at("identity.env", "this is an identity, not the name of a variable that holds one: secrets have no place in the configuration")
 	case c.Identity.File != "" && c.Identity.Env != "":
 		f.at("identity", "either file or env, not both")
 	case c.Identity.File == "" && c.Identity.Env == "":
 		f.at("identity", "file or env is missing: where the age identity is that opens the keys at rest")
 	case c.Identity.Env != "" && (!set || value == ""):
 		f.at("identity.env", "the environment variable %s is not set", c.Identity.Env)
-	case strings.HasPrefix(strings.ToUpper(c.Identity.Env), "AGE-SECRET-KEY-"):
-		f.at("identity.env", "this is an identity, not the name of a variable that holds one: secrets have no place in the configuration")
 	}
 	switch {
 	case (c.TLS.Certificate == "") != (c.TLS.Key == ""):

@@ -115,7 +115,7 @@ func lastLine(s string) string {
 }
 
 // Models makes a directory for AWS_DATA_PATH with the service model of AWS
-// Signer as botocore names its files.
+// Signer under botocore's name. Paginators and waiters an old botocore has.
 func Models(ctx context.Context, dir string) (string, error) {
 	cmd := exec.CommandContext(ctx, "go", "mod", "download", "-json", modelModule)
 	cmd.Dir = dir // outside every module
@@ -132,17 +132,12 @@ func Models(ctx context.Context, dir string) (string, error) {
 	if err := os.MkdirAll(to, 0o755); err != nil {
 		return "", err
 	}
-	from := filepath.Join(module.Dir, "models", "apis", "signer", "2017-08-25")
-	for source, name := range map[string]string{
-		"api-2.json": "service-2.json", "paginators-1.json": "paginators-1.json", "waiters-2.json": "waiters-2.json",
-	} {
-		data, err := os.ReadFile(filepath.Join(from, source))
-		if err != nil {
-			return "", err
-		}
-		if err := os.WriteFile(filepath.Join(to, name), data, 0o644); err != nil {
-			return "", err
-		}
+	data, err := os.ReadFile(filepath.Join(module.Dir, "models", "apis", "signer", "2017-08-25", "api-2.json"))
+	if err != nil {
+		return "", err
+	}
+	if err := os.WriteFile(filepath.Join(to, "service-2.json"), data, 0o644); err != nil {
+		return "", err
 	}
 	return models, nil
 }
