@@ -54,9 +54,6 @@ type Server struct {
 	// own; verification.H and data-H are served too. Requests signed for
 	// another host are refused.
 	Host string
-	// Also are further names H' (with port) served in the same way, for a
-	// server that is reached by address or through a proxy as well.
-	Also []string
 	Now  func() time.Time
 	Log  *slog.Logger
 	// Rate is how many requests per second a principal may make, Burst at once; 0: limits' defaults.
@@ -69,21 +66,18 @@ type Server struct {
 }
 
 // Hosts are the three names: H, verification.H, data-H.
-func (s *Server) Hosts() []string { return hostNames(s.Host) }
-
-func hostNames(h string) []string { return []string{h, "verification." + h, "data-" + h} }
+func (s *Server) Hosts() []string {
+	return []string{s.Host, "verification." + s.Host, "data-" + s.Host}
+}
 
 // serves says whether host, as a client wrote it, is a name of ours. A
 // client may or may not write the port that is its scheme's own.
 func (s *Server) serves(host string) bool {
-	for _, h := range append([]string{s.Host}, s.Also...) {
-		for _, name := range hostNames(h) {
-			if strings.EqualFold(name, host) {
-				return true
-			}
-			if bare, port, err := net.SplitHostPort(host); err == nil && (port == "80" || port == "443") && strings.EqualFold(name, bare) {
-				return true
-			}
+	bare, port, err := net.SplitHostPort(host)
+	usual := err == nil && (port == "80" || port == "443")
+	for _, name := range s.Hosts() {
+		if strings.EqualFold(name, host) || usual && strings.EqualFold(name, bare) {
+			return true
 		}
 	}
 	return false
