@@ -43,4 +43,4 @@ lint:
 tools-test:
 	@./test/need.sh openssl
 tools-e2e:
-	@./test/need.sh openssl curl
+	@./test/need.sh openssl curl strace

@@ -5,6 +5,7 @@ package sqlstore
 import (
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -196,22 +197,83 @@ func BenchmarkList(b *testing.B) {
 	}
 }
 
-// BenchmarkOpen is the start on a database that was not closed cleanly.
+// BenchmarkOpen is the start on what a killed process left: a database with
+// its write-ahead log.
 func BenchmarkOpen(b *testing.B) {
 	for _, n := range []int{1, 10_000, 100_000} {
 		b.Run(fmt.Sprintf("jobs=%d", n), func(b *testing.B) {
 			s := openBench(b)
+			if err := s.Update(context.Background(), func(tx signing.Tx) error { return tx.AddProfile(benchProfile()) }); err != nil {
+				b.Fatal(err)
+			}
 			fill(b, s, n)
+			for n := range 500 { // as signing leaves it, not a thousand to a commit
+				fillOne(b, s, int64(1_000_000+n))
+			}
 			for b.Loop() {
-				// A second process in all but name: it reads what the first left.
-				again, err := Open(context.Background(), Options{Path: s.path})
+				b.StopTimer()
+				dir := b.TempDir()
+				for _, end := range []string{"", "-wal"} {
+					data, err := os.ReadFile(s.path + end)
+					if err != nil {
+						b.Fatal(err)
+					}
+					if err := os.WriteFile(filepath.Join(dir, "shuin.db"+end), data, 0o600); err != nil {
+						b.Fatal(err)
+					}
+				}
+				b.StartTimer()
+				again, err := Open(context.Background(), Options{Path: filepath.Join(dir, "shuin.db")})
 				if err != nil {
 					b.Fatal(err)
 				}
+				b.StopTimer()
 				if err := again.Close(); err != nil {
 					b.Fatal(err)
 				}
+				if err := os.RemoveAll(dir); err != nil {
+					b.Fatal(err)
+				}
+				b.StartTimer()
 			}
 		})
+	}
+}
+
+func fillOne(tb testing.TB, s *Store, n int64) {
+	tb.Helper()
+	if err := sign(s, n, []byte(strings.Repeat("e", 5000))); err != nil {
+		tb.Fatal(err)
+	}
+}
+
+// BenchmarkPurge drops the replies of a minute at 200 signatures a second, as
+// happens in one signature's transaction.
+func BenchmarkPurge(b *testing.B) {
+	s := openBench(b)
+	envelope := []byte(strings.Repeat("e", 5000))
+	n := 0
+	for b.Loop() {
+		b.StopTimer()
+		for range 12 {
+			err := s.Update(context.Background(), func(tx signing.Tx) error {
+				for range 1000 {
+					n++
+					j := benchJob(int64(n))
+					r := signing.Reply{Principal: "p", InvocationID: j.ARN.ID, BodySHA256: hex64, Job: j.ARN, Envelope: envelope, Created: j.Created}
+					if err := tx.AddReply(r); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+			if err != nil {
+				b.Fatal(err)
+			}
+		}
+		b.StartTimer()
+		if err := s.Update(context.Background(), func(tx signing.Tx) error { return tx.PurgeReplies(benchJob(int64(n + 1)).Created) }); err != nil {
+			b.Fatal(err)
+		}
 	}
 }

@@ -49,7 +49,8 @@ func openCheckpoint(path string) (file checkpointFile, c audit.Checkpoint, found
 	}
 	if err != nil {
 		f.Close()
-		return checkpointFile{}, c, false, fmt.Errorf("read %s: %w", path, err)
+		return checkpointFile{}, c, false, fmt.Errorf("read %s: %w: bring back a copy of it; if there is none, move it away "+
+			"and accept the log as it is with --accept-missing-checkpoint", path, err)
 	}
 	return checkpointFile{path: path, f: f}, c, found, nil
 }

@@ -86,12 +86,13 @@ func (t *tx) SetProfile(p signing.Profile) error {
 func (t *tx) Profiles(q signing.ProfileQuery) (list []signing.Profile, err error) {
 	sql := "SELECT " + profileColumns + " FROM profiles WHERE current = 1 AND account = ? AND name_key > ?"
 	args := []any{q.Account, key(q.After)}
-	for i, s := range q.Statuses {
-		sql += [2]string{" AND status IN (?", ", ?"}[min(i, 1)]
-		args = append(args, string(s))
-	}
 	if len(q.Statuses) > 0 {
-		sql += ")"
+		statuses, err := encode(q.Statuses)
+		if err != nil {
+			return nil, err
+		}
+		sql += " AND status IN (SELECT value FROM json_each(?))" // one statement, however many
+		args = append(args, statuses)
 	}
 	err = t.query("profiles", sql+" ORDER BY name_key LIMIT ?", func(r row) error {
 		p, err := profileOf(r)

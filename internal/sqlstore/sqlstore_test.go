@@ -287,7 +287,7 @@ func TestTwoProcessesOnOneDatabaseKeepOneLog(t *testing.T) {
 
 func TestAnAdministratorsCommandGetsItsTurnBesideABusyServer(t *testing.T) {
 	dir := t.TempDir()
-	server, command := openTest(t, inDir(dir)), openTest(t, inDir(dir))
+	server := openTest(t, inDir(dir))
 	stop := make(chan bool)
 	var wg sync.WaitGroup
 	for g := range 8 {
@@ -303,6 +303,7 @@ func TestAnAdministratorsCommandGetsItsTurnBesideABusyServer(t *testing.T) {
 		})
 	}
 	for n := range 5 { // each within lockWait, or it fails
+		command := openTest(t, inDir(dir))
 		keep(t, command, func(tx signing.Tx) error {
 			return tx.AddCredential(signing.Credential{AccessKeyID: fmt.Sprint("AKIA", n), Created: t0})
 		})
