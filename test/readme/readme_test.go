@@ -9,41 +9,98 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/shuin/shuin/test/awscli"
 )
 
-// TestREADMECommandsRunAsWritten runs the 30-second example of both READMEs
-// with bash. The calls of make are run by CI itself.
-func TestREADMECommandsRunAsWritten(t *testing.T) {
-	bin := t.TempDir()
-	build := exec.Command("go", "build", "-o", filepath.Join(bin, "shuin"), "github.com/shuin/shuin/cmd/shuin")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
-	}
-	for _, readme := range []string{"README.md", "README.ja.md"} {
-		t.Run(readme, func(t *testing.T) {
-			requireFree(t, "localhost:5000")
-			script := script(t, filepath.Join("..", "..", readme))
-			// The reader starts the registry with & and types on; a script has to
-			// wait for it, and to end it.
-			script = "set -euo pipefail\ntrap 'kill %1' EXIT\n" + strings.Replace(script, " &\n", ` &
-for i in $(seq 100); do curl -fs -o up http://localhost:5000/v2/ && break; sleep 0.1; done
-`, 1)
-			cmd := exec.Command("bash", "-c", script)
-			cmd.Dir = t.TempDir()
-			cmd.Env = []string{"HOME=" + t.TempDir(), "PATH=" + bin + ":" + os.Getenv("PATH")}
-			out, err := cmd.CombinedOutput()
-			if err != nil {
-				t.Fatalf("%v\n%s\n%s", err, script, out)
-			}
-			if !strings.Contains(string(out), "Successfully verified signature for localhost:5000/shop@sha256:") {
-				t.Errorf("not verified:\n%s", out)
-			}
-		})
+// example is a console block of the READMEs: how its background process is
+// waited for, what it needs, and what its output has to hold.
+type example struct {
+	name      string
+	heading   string // in both languages, the block is the first one after it
+	ready     string // an address that answers when the first command is ready
+	addresses []string
+	wants     []string
+}
+
+var examples = map[string][]example{
+	"README.md":    both("## In 30 seconds", "## A signer of your own"),
+	"README.ja.md": both("## 30 秒で", "## 自前の署名サービス"),
+}
+
+func both(first, second string) []example {
+	return []example{
+		{"sign and verify", first, "http://localhost:5000/v2/", []string{"localhost:5000"},
+			[]string{"Successfully verified signature for localhost:5000/shop@sha256:"}},
+		{"a signer of your own", second, "http://localhost:8080/readyz", []string{"localhost:5000", "localhost:8080"},
+			[]string{`"profileVersionArn"`, `"signature"`, "Successfully verified signature for localhost:5000/shop@sha256:",
+				"AWS Signer says this is revoked", "refused: the signature was revoked"}},
 	}
 }
 
-// requireFree fails in words where another registry is in the example's way.
+// TestREADMECommandsRunAsWritten runs the examples of both READMEs with bash.
+// The calls of make are run by CI itself.
+func TestREADMECommandsRunAsWritten(t *testing.T) {
+	bin := t.TempDir()
+	for _, name := range []string{"shuin", "shuind"} {
+		build := exec.Command("go", "build", "-o", filepath.Join(bin, name), "github.com/shuin/shuin/cmd/"+name)
+		build.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := build.CombinedOutput(); err != nil {
+			t.Fatalf("build: %v\n%s", err, out)
+		}
+	}
+	cli, err := awscli.FindCLI(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for readme, list := range examples {
+		text, err := os.ReadFile(filepath.Join("..", "..", readme))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Count(string(text), "$ shuin"); got != count(t, string(text), list) {
+			t.Errorf("%s has %d calls of shuin and shuind, and not all are in an example that is run", readme, got)
+		}
+		for _, e := range list {
+			t.Run(readme+" "+e.name, func(t *testing.T) { e.run(t, block(t, string(text), e.heading), bin, cli) })
+		}
+	}
+}
+
+func count(t *testing.T, text string, list []example) (n int) {
+	t.Helper()
+	for _, e := range list {
+		n += strings.Count(block(t, text, e.heading), "\nshuin")
+	}
+	return n
+}
+
+func (e example) run(t *testing.T, script, bin string, cli *awscli.CLI) {
+	for _, address := range e.addresses {
+		requireFree(t, address)
+	}
+	// The reader starts the first command with & and types on; a script has to
+	// wait for it, and to end it.
+	script = "set -euo pipefail\ntrap 'kill %1; wait %1' EXIT\n" + strings.Replace(script, " &\n", ` &
+for i in $(seq 300); do curl -fs -o up `+e.ready+` && break; sleep 0.1; done
+`, 1)
+	cmd := exec.Command("bash", "-c", script)
+	cmd.Dir = t.TempDir()
+	cmd.Env = append([]string{
+		"HOME=" + t.TempDir(), "PATH=" + bin + ":" + cli.Bin + ":" + os.Getenv("PATH"), "LC_ALL=C.UTF-8", "AWS_EC2_METADATA_DISABLED=true", "AWS_PAGER=",
+	}, cli.Env...)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s\n%s", err, script, out)
+	}
+	for _, want := range e.wants {
+		if !strings.Contains(string(out), want) {
+			t.Errorf("the output lacks %q:\n%s", want, out)
+		}
+	}
+}
+
+// requireFree fails in words where another server is in the example's way.
 func requireFree(t *testing.T, address string) {
 	t.Helper()
 	l, err := net.Listen("tcp", address)
@@ -53,20 +110,21 @@ func requireFree(t *testing.T, address string) {
 	l.Close()
 }
 
-// script is the first console block of a README without its prompts.
-func script(t *testing.T, path string) string {
+// block is the first console block after a heading, without its prompts.
+func block(t *testing.T, text, heading string) string {
 	t.Helper()
-	text, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
+	_, text, ok := strings.Cut(text, "\n"+heading+"\n")
+	if !ok {
+		t.Fatalf("there is no heading %q", heading)
 	}
-	_, block, ok := strings.Cut(string(text), "```console\n")
-	block, _, closed := strings.Cut(block, "```")
-	if !ok || !closed || strings.Count(block, "$ shuin ") < 4 {
-		t.Fatalf("%s has no console block with the example", path)
+	_, text, ok = strings.Cut(text, "```console\n")
+	text, _, closed := strings.Cut(text, "```")
+	if !ok || !closed || strings.Count(text, "$ shuin") < 4 {
+		t.Fatalf("no console block with an example after %q", heading)
 	}
 	var b strings.Builder
-	for line := range strings.Lines(block) {
+	b.WriteByte('\n')
+	for line := range strings.Lines(text) {
 		b.WriteString(strings.TrimPrefix(line, "$ "))
 	}
 	return b.String()
