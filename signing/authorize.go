@@ -181,6 +181,9 @@ func badName(name string) *Error {
 // mayActOnSome is mayAct before it is known which version of a profile an
 // operation meets: a right to any version will do, and mayAct follows.
 func (c *Caller) mayActOnSome(action string, p awsprofile.Profile) *Error {
+	if c.mayAct(action, p) == nil {
+		return nil
+	}
 	some := *c
 	some.Profiles = make([]string, len(c.Profiles))
 	for i, entry := range c.Profiles {

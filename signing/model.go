@@ -92,11 +92,11 @@ type Job struct {
 	Status         JobStatus
 	Revocation     *JobRevocation
 	PayloadSHA256  string
-	SignatureInput string // hexadecimal SHA-256 of the signed bytes
-	Authority      string // id of the issuing CA
-	Serial         string // hexadecimal, of the leaf
-	CertificateIDs []string
-	Entry          int64 // index of the sign-result entry in the log
+	SignatureInput string   // hexadecimal SHA-256 of the signed bytes
+	Authority      string   // id of the issuing CA
+	Serial         string   // hexadecimal, of the leaf
+	CertificateIDs []string // the leaf's; those above it are the same for all of its authority
+	Entry          int64    // index of the sign-result entry in the log
 }
 
 // Permission is one statement of a profile's resource policy.
@@ -150,12 +150,13 @@ type Credential struct {
 	Disabled     bool
 }
 
-// Reply is kept for a while so that an SDK's retry gets the same job.
+// Reply is kept for a while so that an SDK's retry gets the same job, and the
+// same envelope byte for byte.
 type Reply struct {
 	Principal    string
 	InvocationID string
 	BodySHA256   string
 	Job          awsprofile.Job
-	Envelope     []byte
+	Envelope     []byte // what it cannot be made of again from job and request: signature, then leaf
 	Created      time.Time
 }

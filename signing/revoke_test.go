@@ -14,13 +14,19 @@ import (
 
 	"github.com/shuin/shuin/audit"
 	"github.com/shuin/shuin/awsprofile"
+	"github.com/shuin/shuin/envelope"
 	"github.com/shuin/shuin/issue"
 )
 
 func (w *world) statusInput(j Job) GetRevocationStatusInput {
+	w.t.Helper()
+	chain, err := envelope.ParseChain(w.store.state.authorities[j.Authority].Chain)
+	if err != nil {
+		w.t.Fatal(err)
+	}
 	return GetRevocationStatusInput{
 		SignatureTimestamp: j.SignedAt, PlatformID: awsprofile.PlatformID, ProfileVersionARN: j.Profile.String(), JobARN: j.ARN.String(),
-		CertificateHashes: j.CertificateIDs,
+		CertificateHashes: append(slices.Clone(j.CertificateIDs), awsprofile.CertificateIDs(chain)...),
 	}
 }
 
@@ -429,7 +435,7 @@ func TestACertificateIsRevokedByItsID(t *testing.T) {
 		t.Errorf("logged %+v", e)
 	}
 	wantFault(t, w.RevokeCertificate(ctx, "operator", "xy", "x"), FaultValidation, "certificate id")
-	wantFault(t, w.RevokeCertificate(ctx, "operator", job.CertificateIDs[1], ""), FaultValidation, "reason")
+	wantFault(t, w.RevokeCertificate(ctx, "operator", job.CertificateIDs[0], ""), FaultValidation, "reason")
 }
 
 func TestCRLsAreMadeAnewEveryHour(t *testing.T) {

@@ -1,11 +1,13 @@
 package signing
 
 import (
+	"bytes"
 	"context"
 	"crypto"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"math/big"
 	"strings"
 	"time"
@@ -30,13 +32,12 @@ func (s *Service) SignPayload(ctx context.Context, c Caller, in SignPayloadInput
 	if r.owner == "" {
 		r.owner = c.Account
 	}
-	sum := sha256.Sum256(in.Payload)
-	r.payloadSHA256 = hex.EncodeToString(sum[:])
+	r.payloadSHA256 = hexSHA256(in.Payload)
 	if err := s.admit(ctx, r); err != nil {
 		return nil, err
 	}
-	if r.reply != nil {
-		return r.output(r.reply.Job, r.profile.ARN, r.reply.Envelope), nil
+	if r.replay != nil {
+		return r.again()
 	}
 	made, err := s.make(ctx, r)
 	if err != nil {
@@ -62,16 +63,23 @@ type request struct {
 	at      time.Time // the authentic signing time
 	attempt int64     // index of its entry
 	reply   *Reply    // of an earlier try
+	replay  *replay   // what it is answered with again
 	refused error
+}
+
+// replay is what the envelope of an earlier try is made of again.
+type replay struct {
+	job       Job
+	signature []byte
+	chain     [][]byte
 }
 
 // made is a finished signature that nobody has yet.
 type made struct {
-	envelope     []byte
-	job          awsprofile.Job
-	expires      time.Time
-	signingInput string
-	leaf         *signer
+	envelope  []byte
+	signature []byte
+	job       Job
+	leaf      *signer
 }
 
 var errNeedsKey = errors.New("the profile's kind needs a key of its own")
@@ -124,7 +132,7 @@ func (s *Service) checkSign(r *request) error {
 
 // admitIn runs in the transaction; it may run more than once.
 func (s *Service) admitIn(tx Tx, r *request, early error) error {
-	r.profile, r.reply, r.refused, r.at = Profile{}, nil, nil, time.Time{}
+	r.profile, r.reply, r.replay, r.refused, r.at = Profile{}, nil, nil, nil, time.Time{}
 	err := early
 	if err == nil {
 		err = s.permit(tx, r)
@@ -205,10 +213,50 @@ func (s *Service) logReplay(tx Tx, r *request) error {
 	}
 	if refused := refusal(r.refused); refused != nil {
 		e.Outcome, e.Reason = refused.Fault.String(), refused.Message
+	} else if err := r.keepReplay(tx, job); err != nil {
+		return err
 	}
-	r.profile.ARN = job.Profile
 	_, err = tx.AppendEntry(e)
 	return err
+}
+
+// signatureBytes is the length of an ES384 signature.
+const signatureBytes = 96
+
+func (r *request) keepReplay(tx Tx, job Job) error {
+	kept := r.reply.Envelope
+	if len(kept) <= signatureBytes {
+		return internal("read a kept answer", fmt.Errorf("it has %d bytes", len(kept)))
+	}
+	a, err := tx.Authority(job.Authority)
+	if err != nil {
+		return err
+	}
+	chain := append([][]byte{bytes.Clone(kept[signatureBytes:])}, a.Chain...)
+	r.replay = &replay{job, bytes.Clone(kept[:signatureBytes]), chain}
+	return nil
+}
+
+// again is the answer of an earlier try, byte for byte.
+func (r *request) again() (*SignPayloadOutput, error) {
+	job := r.replay.job
+	unsigned, err := draftOf(job, r.in.Payload).Prepare()
+	if err != nil {
+		return nil, internal("make an envelope again", err)
+	}
+	if hexSHA256(unsigned.SignedBytes()) != job.SignatureInput {
+		return nil, internal("make an envelope again", errors.New("its content came out different"))
+	}
+	data, err := unsigned.Seal(r.replay.signature, r.replay.chain, nil)
+	if err != nil {
+		return nil, internal("make an envelope again", err)
+	}
+	return output(job, data), nil
+}
+
+func hexSHA256(b []byte) string {
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:])
 }
 
 func (s *Service) checkReplay(tx Tx, r *request, job Job) (refused, err error) {
@@ -293,7 +341,11 @@ func (s *Service) make(ctx context.Context, r *request) (*made, error) {
 	if err != nil {
 		return nil, internal("make a job id", err)
 	}
-	m := &made{leaf: leaf, job: s.jobARN(r.owner, id), expires: r.profile.Validity.From(r.at)}
+	m := &made{leaf: leaf, job: Job{
+		ARN: s.jobARN(r.owner, id), Profile: r.profile.ARN, Kind: r.profile.Kind, RequestedBy: r.c.Principal, Invoker: r.c.Account,
+		Created: r.now.UTC(), SignedAt: r.at, Expires: r.profile.Validity.From(r.at), Status: JobSucceeded,
+		PayloadSHA256: r.payloadSHA256, Authority: leaf.authority.id, Serial: leaf.serial, CertificateIDs: leaf.ids[:1],
+	}}
 	if err := s.envelope(r, m); err != nil {
 		s.forget(r.profile.ARN)
 		return nil, err
@@ -323,34 +375,39 @@ func (s *Service) leafFor(ctx context.Context, r *request) (*signer, error) {
 	return leaf, nil
 }
 
-// envelope signs, puts the envelope together, and checks it.
-func (s *Service) envelope(r *request, m *made) error {
+// draftOf is what is signed of a payload: the job says the rest. An envelope
+// of KindAWS has exactly the six critical attributes of AWS Signer's.
+func draftOf(job Job, payload []byte) envelope.Draft {
 	draft := envelope.Draft{
-		MediaType: shuin.MediaTypeJWS, Algorithm: envelope.ES384, Payload: r.in.Payload,
-		Scheme: envelope.SchemeSigningAuthority, AuthenticSigningTime: r.at, Expiry: m.expires,
+		MediaType: shuin.MediaTypeJWS, Algorithm: envelope.ES384, Payload: payload,
+		Scheme: envelope.SchemeSigningAuthority, AuthenticSigningTime: job.SignedAt.UTC(), Expiry: job.Expires.UTC(),
 	}
-	if r.profile.Kind == KindAWS {
+	if job.Kind == KindAWS {
 		draft.Extended = []envelope.Attribute{
+			{Key: awsprofile.AttributeJob, Value: job.ARN.String(), Critical: true},
+			{Key: awsprofile.AttributeProfileVersion, Value: job.Profile.String(), Critical: true},
 			{Key: attributePlugin, Value: awsprofile.PluginName, Critical: true},
-			{Key: awsprofile.AttributeProfileVersion, Value: r.profile.ARN.String(), Critical: true},
-			{Key: awsprofile.AttributeJob, Value: m.job.String(), Critical: true},
 		}
 	}
+	return draft
+}
+
+// envelope signs, puts the envelope together, and checks it.
+func (s *Service) envelope(r *request, m *made) error {
+	draft := draftOf(m.job, r.in.Payload)
 	unsigned, err := draft.Prepare()
 	if err != nil {
 		return internal("prepare the envelope", err)
 	}
 	signed := unsigned.SignedBytes()
-	signature, err := envelope.ES384.Sign(m.leaf.key, signed)
-	if err != nil {
+	if m.signature, err = envelope.ES384.Sign(m.leaf.key, signed); err != nil {
 		return internal("sign", err)
 	}
-	if m.envelope, err = unsigned.Seal(signature, m.leaf.der, nil); err != nil {
+	if m.envelope, err = unsigned.Seal(m.signature, m.leaf.der, nil); err != nil {
 		return internal("write the envelope", err)
 	}
-	sum := sha256.Sum256(signed)
-	m.signingInput = hex.EncodeToString(sum[:])
-	if err := s.checkSigned(draft, m, signed, signature); err != nil {
+	m.job.SignatureInput = hexSHA256(signed)
+	if err := s.checkSigned(draft, m, signed); err != nil {
 		return internal("the check of the own signature", err)
 	}
 	return nil
@@ -384,7 +441,7 @@ func (s *Service) finish(ctx context.Context, r *request, m *made) (*SignPayload
 		return nil, refused
 	}
 	s.state.kinds.Store(nameKey{r.owner, r.in.ProfileName}, r.profile.Kind)
-	return r.output(m.job, r.profile.ARN, m.envelope), nil
+	return output(m.job, m.envelope), nil
 }
 
 // recheck: nothing has changed since the request was admitted that forbids
@@ -409,20 +466,17 @@ func (s *Service) record(tx Tx, r *request, m *made, completed time.Time) error 
 		return err
 	}
 	e := r.resultEntry()
-	e.Job, e.SigningInput, e.Certificate, e.Serial = m.job.String(), m.signingInput, m.leaf.sha256, m.leaf.serial
+	e.Job, e.SigningInput, e.Certificate, e.Serial = m.job.ARN.String(), m.job.SignatureInput, m.leaf.sha256, m.leaf.serial
 	if r.key != nil {
 		e.PublicKey = r.publicKey
 	}
-	index, err := tx.AppendEntry(e)
-	if err != nil {
+	job := m.job
+	var err error
+	if job.Entry, err = tx.AppendEntry(e); err != nil {
 		return err
 	}
-	return tx.AddJob(Job{
-		ARN: m.job, Profile: r.profile.ARN, Kind: r.profile.Kind, RequestedBy: r.c.Principal, Invoker: r.c.Account,
-		Created: r.now.UTC(), Completed: completed, SignedAt: r.at, Expires: m.expires, Status: JobSucceeded,
-		PayloadSHA256: r.payloadSHA256, SignatureInput: m.signingInput, Authority: m.leaf.authority.id,
-		Serial: m.leaf.serial, CertificateIDs: m.leaf.ids, Entry: index,
-	})
+	job.Completed = completed
+	return tx.AddJob(job)
 }
 
 // addReply keeps the answer for a retry, and now and then drops old ones.
@@ -436,7 +490,10 @@ func (s *Service) addReply(tx Tx, r *request, m *made, now time.Time) error {
 			return err
 		}
 	}
-	reply := Reply{Principal: r.c.Principal, InvocationID: r.c.InvocationID, BodySHA256: r.c.BodySHA256, Job: m.job, Envelope: m.envelope, Created: now}
+	reply := Reply{
+		Principal: r.c.Principal, InvocationID: r.c.InvocationID, BodySHA256: r.c.BodySHA256, Job: m.job.ARN, Created: now,
+		Envelope: append(bytes.Clone(m.signature), m.leaf.cert.Raw...),
+	}
 	err := tx.AddReply(reply)
 	if !errors.Is(err, ErrExists) {
 		return err
@@ -455,7 +512,7 @@ func (s *Service) addReply(tx Tx, r *request, m *made, now time.Time) error {
 // repeated answers a request whose other try was faster: with that one's job.
 func (s *Service) repeated(ctx context.Context, r *request) (*SignPayloadOutput, error) {
 	err := s.Store.Update(ctx, func(tx Tx) error {
-		r.reply, r.refused = nil, nil
+		r.reply, r.replay, r.refused = nil, nil, nil
 		if refused := s.recheck(tx, r, s.Now().UTC()); refused != nil {
 			if refusal(refused) == nil {
 				return refused
@@ -477,15 +534,15 @@ func (s *Service) repeated(ctx context.Context, r *request) (*SignPayloadOutput,
 	if r.refused != nil {
 		return nil, r.refused
 	}
-	return r.output(r.reply.Job, r.profile.ARN, r.reply.Envelope), nil
+	return r.again()
 }
 
-func (r *request) output(job awsprofile.Job, profile awsprofile.Profile, signature []byte) *SignPayloadOutput {
+func output(job Job, signature []byte) *SignPayloadOutput {
 	return &SignPayloadOutput{
-		JobID: job.ID, JobOwner: job.Account, Signature: signature,
+		JobID: job.ARN.ID, JobOwner: job.ARN.Account, Signature: signature,
 		Metadata: map[string]string{
-			awsprofile.AttributeJob:            job.String(),
-			awsprofile.AttributeProfileVersion: profile.String(),
+			awsprofile.AttributeJob:            job.ARN.String(),
+			awsprofile.AttributeProfileVersion: job.Profile.String(),
 		},
 	}
 }
