@@ -43,4 +43,4 @@ lint:
 tools-test:
 	@./test/need.sh openssl
 tools-e2e:
-	@./test/need.sh openssl curl strace
+	@./test/need.sh openssl curl strace aws python3-boto3

@@ -1,11 +1,16 @@
 #!/bin/sh
 # need.sh PROGRAM… : makes sure the programs are there. On Debian the packages
-# have the programs' names. Installs what is missing when run as root, else
-# says in one line what to install and fails.
+# have the programs' names, but for aws (awscli); python3-boto3 is a library of
+# python3. Installs what is missing when run as root, else says in one line
+# what to install and fails.
 set -eu
 missing=""
 for p in "$@"; do
-	command -v "$p" >/dev/null 2>&1 || missing="$missing $p"
+	case $p in
+	aws) command -v aws >/dev/null 2>&1 || missing="$missing awscli" ;;
+	python3-boto3) python3 -c 'import boto3' >/dev/null 2>&1 || /usr/bin/python3 -c 'import boto3' >/dev/null 2>&1 || missing="$missing python3-boto3" ;;
+	*) command -v "$p" >/dev/null 2>&1 || missing="$missing $p" ;;
+	esac
 done
 [ -z "$missing" ] && exit 0
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
