@@ -87,6 +87,9 @@ func (a *app) verify(ctx context.Context, o *verifyOptions) error {
 	if err != nil {
 		return fail(err)
 	}
+	if _, err := awsclient.SettingsOf(pluginConfig); err != nil && !o.installed {
+		return fail(err)
+	}
 	ref, err := parseReference(o.reference, o.layout)
 	if err != nil {
 		return fail(err)

@@ -138,8 +138,18 @@ func (b *boundedBody) Read(p []byte) (int, error) {
 	if b.left -= n; b.left < 0 {
 		return 0, errTooLong
 	}
+	if err != nil && err != io.EOF {
+		err = &cutError{err}
+	}
 	return n, err
 }
+
+// cutError is an answer that could not be read to its end: without it, a
+// connection that was cut could not be told from JSON that was.
+type cutError struct{ err error }
+
+func (e *cutError) Error() string { return "the answer broke off: " + e.err.Error() }
+func (e *cutError) Unwrap() error { return e.err }
 
 // service is a client of AWS Signer in s.Region, with credentials at hand.
 func (c *Client) service(ctx context.Context, s Settings) (*signer.Client, error) {

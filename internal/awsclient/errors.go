@@ -118,10 +118,23 @@ func failed(ctx context.Context, q call, err error) error {
 		return &shuin.Error{Code: e.code(), Hint: e.hint(q.action, q.resource), Err: e}
 	}
 	var decoding *smithy.DeserializationError
-	if errors.As(err, &decoding) {
+	var cut *cutError
+	switch {
+	case errors.As(err, &cut):
+		return fail(shuin.CodeUnavailable, unreachableHint(err), cut)
+	case errors.As(err, &decoding):
 		return fail(shuin.CodeMalformed, "", decoding.Err)
+	case !wasSent(err):
+		return fail(shuin.CodeInvalidInput, "check the AWS settings: region, endpoint, FIPS and dual-stack", cause(err))
 	}
 	return fail(shuin.CodeUnavailable, unreachableHint(err), cause(err))
+}
+
+// wasSent: something went wrong on the way, not before.
+func wasSent(err error) bool {
+	var send *smithyhttp.RequestSendError
+	var network net.Error
+	return errors.As(err, &send) || errors.As(err, &network) || errors.Is(err, context.DeadlineExceeded)
 }
 
 // serviceError reads what the service answered, nil where it did not answer.
@@ -156,6 +169,10 @@ func cause(err error) error {
 	var send *smithyhttp.RequestSendError
 	if errors.As(err, &send) && send.Err != nil {
 		return send.Err
+	}
+	var operation *smithy.OperationError
+	if errors.As(err, &operation) && operation.Err != nil {
+		return operation.Err
 	}
 	return err
 }

@@ -145,6 +145,27 @@ func TestWhatTheServiceAnswersIsPassedOnWholeAndUnderstood(t *testing.T) {
 	}
 }
 
+func TestAnAnswerThatBreaksOffIsNoAnswer(t *testing.T) {
+	s := newService(t)
+	s.answer = func(out http.ResponseWriter, _ *http.Request) {
+		out.Header().Set("Content-Length", "1000")
+		_, _ = out.Write([]byte(`{"revokedEntities":[`))
+	}
+	_, err := (&Status{s.clients}).RevocationStatus(t.Context(), query(), nil)
+	if shuin.CodeOf(err) != shuin.CodeUnavailable || !strings.Contains(err.Error(), "broke off") {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestSettingsThatCannotBeAreNoFaultOfTheNetwork(t *testing.T) {
+	s := newService(t)
+	t.Setenv("AWS_USE_FIPS_ENDPOINT", "true")
+	_, err := (&Status{s.clients}).RevocationStatus(t.Context(), query(), map[string]string{ConfigEndpoint: "https://signer.test"})
+	if shuin.CodeOf(err) != shuin.CodeInvalidInput || len(s.requests()) != 0 || !strings.Contains(shuin.HintOf(err), "FIPS") {
+		t.Errorf("%v; %s", err, shuin.HintOf(err))
+	}
+}
+
 func TestWhatWasRevokedIsReturned(t *testing.T) {
 	s := newService(t)
 	s.says(200, "", `{"revokedEntities":["arn:aws:signer:eu-west-1:111122223333:/signing-jobs/0000","x"],"new":1}`)
