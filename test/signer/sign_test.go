@@ -1,14 +1,9 @@
 //go:build unix
 
-package signer_test
+package signer
 
 import (
-	"crypto/ecdsa"
-	"crypto/rand"
-	"crypto/sha512"
 	"encoding/json"
-	"slices"
-	"sync"
 	"testing"
 	"time"
 
@@ -38,10 +33,10 @@ func answerOf(tb testing.TB, data []byte) (jobID string, e *envelope.Envelope) {
 // one job for each.
 func TestWhatIsMeasuredSigns(t *testing.T) {
 	for _, kind := range []signing.Kind{signing.KindAWS, signing.KindStandard} {
-		w := newWorld(t, options{kind: kind, issuing: issue.P256})
+		w := New(t, Options{Kind: kind, Issuing: issue.P256})
 		ids := map[string]bool{}
 		for range 3 {
-			data, err := w.clients[0].signPayload()
+			data, err := w.Clients[0].SignPayload()
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -74,40 +69,40 @@ func TestWhatIsMeasuredSigns(t *testing.T) {
 func BenchmarkSignPayload(b *testing.B) {
 	for _, c := range []struct {
 		name string
-		options
+		Options
 	}{
-		{"aws/sqlite", options{signing.KindAWS, issue.P256, signing.SelfCheckSampled}},
-		{"aws-selfcheck-always/sqlite", options{signing.KindAWS, issue.P256, signing.SelfCheckAlways}},
-		{"standard/sqlite", options{signing.KindStandard, issue.P256, signing.SelfCheckSampled}},
-		{"standard-selfcheck-always/sqlite", options{signing.KindStandard, issue.P256, signing.SelfCheckAlways}},
-		{"standard-p384/sqlite", options{signing.KindStandard, issue.P384, signing.SelfCheckSampled}},
-		{"standard-p384-selfcheck-always/sqlite", options{signing.KindStandard, issue.P384, signing.SelfCheckAlways}},
+		{"aws/sqlite", Options{signing.KindAWS, issue.P256, signing.SelfCheckSampled}},
+		{"aws-selfcheck-always/sqlite", Options{signing.KindAWS, issue.P256, signing.SelfCheckAlways}},
+		{"standard/sqlite", Options{signing.KindStandard, issue.P256, signing.SelfCheckSampled}},
+		{"standard-selfcheck-always/sqlite", Options{signing.KindStandard, issue.P256, signing.SelfCheckAlways}},
+		{"standard-p384/sqlite", Options{signing.KindStandard, issue.P384, signing.SelfCheckSampled}},
+		{"standard-p384-selfcheck-always/sqlite", Options{signing.KindStandard, issue.P384, signing.SelfCheckAlways}},
 	} {
 		b.Run(c.name, func(b *testing.B) {
-			w := newWorld(b, c.options)
-			r := newRaw(b)
-			w.signMany(atOnce) // keys, certificates, connections
-			r.signMany(50)
+			w := New(b, c.Options)
+			r := NewRaw(b)
+			w.SignMany(AtOnce) // keys, certificates, connections
+			r.SignMany(50)
 			m := &measure{}
-			was := w.store.Stats()
+			was := w.Store.Stats()
 			const turn = 400
 			b.ResetTimer()
 			for left := b.N; left > 0; left -= turn {
 				n := min(left, turn)
-				before, began := cpu(b), time.Now()
-				m.latencies = append(m.latencies, w.signMany(n)...)
-				m.cpu.add(before, cpu(b))
+				before, began := ReadCPU(b), time.Now()
+				m.latencies = append(m.latencies, w.SignMany(n)...)
+				m.cpu.Add(before, ReadCPU(b))
 				m.wall, m.n = m.wall+time.Since(began), m.n+n
 				b.StopTimer()
-				before = cpu(b)
-				r.signMany(n)
-				m.rawCPU.add(before, cpu(b))
+				before = ReadCPU(b)
+				r.SignMany(n)
+				m.rawCPU.Add(before, ReadCPU(b))
 				m.rawN += n
 				b.StartTimer()
 			}
 			b.StopTimer()
 			m.report(b)
-			now := w.store.Stats()
+			now := w.Store.Stats()
 			b.ReportMetric(float64(now.Updates-was.Updates)/float64(now.Commits-was.Commits), "updates/commit")
 		})
 	}
@@ -115,76 +110,18 @@ func BenchmarkSignPayload(b *testing.B) {
 
 type measure struct {
 	n, rawN     int
-	cpu, rawCPU usage
+	cpu, rawCPU CPU
 	wall        time.Duration
 	latencies   []time.Duration
 }
 
 func (m *measure) report(b *testing.B) {
-	each, raw := m.cpu.all().Seconds()/float64(m.n), m.rawCPU.all().Seconds()/float64(m.rawN)
-	slices.Sort(m.latencies)
-	at := func(q float64) float64 {
-		return float64(m.latencies[min(int(q*float64(len(m.latencies))), len(m.latencies)-1)].Microseconds()) / 1000
-	}
+	each, raw := m.cpu.All().Seconds()/float64(m.n), m.rawCPU.All().Seconds()/float64(m.rawN)
 	b.ReportMetric(raw/each, "x-raw")
-	b.ReportMetric(at(0.5), "p50-ms")
-	b.ReportMetric(at(0.99), "p99-ms")
+	b.ReportMetric(Quantile(m.latencies, 0.5), "p50-ms")
+	b.ReportMetric(Quantile(m.latencies, 0.99), "p99-ms")
 	b.ReportMetric(float64(m.n)/m.wall.Seconds(), "sigs/s")
-	b.ReportMetric(m.cpu.user.Seconds()/float64(m.n)*1e6, "user-us")
-	b.ReportMetric(m.cpu.sys.Seconds()/float64(m.n)*1e6, "sys-us")
+	b.ReportMetric(m.cpu.User.Seconds()/float64(m.n)*1e6, "user-us")
+	b.ReportMetric(m.cpu.Sys.Seconds()/float64(m.n)*1e6, "sys-us")
 	b.ReportMetric(raw*1e6, "raw-us")
-}
-
-// signMany makes n requests from 16 clients and gives how long each took.
-func (w *world) signMany(n int) []time.Duration {
-	took := make([]time.Duration, n)
-	next := make(chan int)
-	var wg sync.WaitGroup
-	for _, c := range w.clients[:min(atOnce, n)] {
-		wg.Go(func() {
-			for i := range next {
-				began := time.Now()
-				if _, err := c.signPayload(); err != nil {
-					w.tb.Error(err)
-				}
-				took[i] = time.Since(began)
-			}
-		})
-	}
-	for i := range n {
-		next <- i
-	}
-	close(next)
-	wg.Wait()
-	return took
-}
-
-// raw is P-384 alone: hash and sign what a signature of the service is over.
-type raw struct {
-	tb   testing.TB
-	key  *ecdsa.PrivateKey
-	data []byte
-}
-
-func newRaw(tb testing.TB) *raw {
-	key, err := issue.NewKey(issue.P384)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return &raw{tb, key.(*ecdsa.PrivateKey), make([]byte, 1000)}
-}
-
-func (r *raw) signMany(n int) {
-	var wg sync.WaitGroup
-	for part := range 2 {
-		wg.Go(func() {
-			for i := part; i < n; i += 2 {
-				sum := sha512.Sum384(r.data)
-				if _, err := ecdsa.SignASN1(rand.Reader, r.key, sum[:]); err != nil {
-					r.tb.Error(err)
-				}
-			}
-		})
-	}
-	wg.Wait()
 }

@@ -1,13 +1,17 @@
 //go:build unix
 
-package signer_test
+package signer
 
 import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/hmac"
+	"crypto/rand"
 	"crypto/sha256"
+	"crypto/sha512"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -17,7 +21,9 @@ import (
 	"net/http"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -36,25 +42,28 @@ const (
 	account   = "111122223333"
 	principal = "arn:aws:iam::" + account + ":user/ci"
 	region    = "ap-northeast-1"
-	atOnce    = 16 // clients
 )
 
-// options of a world.
-type options struct {
-	kind      signing.Kind
-	issuing   issue.KeyType
-	selfCheck signing.SelfCheck
+// AtOnce is how many clients a World has.
+const AtOnce = 16
+
+// Options of a World.
+type Options struct {
+	Kind      signing.Kind
+	Issuing   issue.KeyType // of issuing CAs
+	SelfCheck signing.SelfCheck
 }
 
-// world is a signer with its server on loopback, and a client of it.
-type world struct {
+// World is a signer on SQLite with its server on loopback, its access key and
+// profile, and clients of it. Everything ends with the test.
+type World struct {
+	Service *signing.Service
+	Store   *sqlstore.Store
+	Clients []*Client
 	tb      testing.TB
-	service *signing.Service
-	store   *sqlstore.Store
 	dir     string
 	sealer  *age.Identity
 	address string
-	clients []*client
 	key, id string
 	body    []byte
 	bodySum string
@@ -71,24 +80,25 @@ func must[T any](tb testing.TB) func(v T, err error) T {
 	}
 }
 
-func newWorld(tb testing.TB, o options) *world {
+// New makes a World with one profile, "build".
+func New(tb testing.TB, o Options) *World {
 	tb.Helper()
 	ctx := context.Background()
-	w := &world{tb: tb, dir: tb.TempDir()}
+	w := &World{tb: tb, dir: tb.TempDir()}
 	w.sealer = must[*age.Identity](tb)(age.NewIdentity(filepath.Join(w.dir, "identity")))
 	w.open()
 	subject := issue.Subject{Country: "JP", Province: "Tokyo", Organization: "Example"}
-	w.service = &signing.Service{
-		Partition: "aws", Region: region, Store: w.store, Sealer: w.sealer, Intermediate: intermediate(tb, subject), Subject: subject,
-		CRLBase: &url.URL{Scheme: "http", Host: "signer.example", Path: "/crl"}, IssuingKey: o.issuing, SelfCheck: o.selfCheck, Now: time.Now,
+	w.Service = &signing.Service{
+		Partition: "aws", Region: region, Store: w.Store, Sealer: w.sealer, Intermediate: intermediate(tb, subject), Subject: subject,
+		CRLBase: &url.URL{Scheme: "http", Host: "signer.example", Path: "/crl"}, IssuingKey: o.Issuing, SelfCheck: o.SelfCheck, Now: time.Now,
 	}
-	made, secret, err := w.service.NewCredential(ctx, "test", signing.Credential{Account: account, Principal: principal, Actions: []string{"signer:*"}, Profiles: []string{"*"}})
+	made, secret, err := w.Service.NewCredential(ctx, "test", signing.Credential{Account: account, Principal: principal, Actions: []string{"signer:*"}, Profiles: []string{"*"}})
 	if err != nil {
 		tb.Fatal(err)
 	}
 	w.id, w.key = made.AccessKeyID, secret
-	_, err = w.service.PutSigningProfile(ctx, w.caller(), signing.PutSigningProfileInput{
-		ProfileName: "build", PlatformID: awsprofile.PlatformID, Parameters: map[string]string{signing.ParameterKind: string(o.kind)},
+	_, err = w.Service.PutSigningProfile(ctx, w.Caller(), signing.PutSigningProfileInput{
+		ProfileName: "build", PlatformID: awsprofile.PlatformID, Parameters: map[string]string{signing.ParameterKind: string(o.Kind)},
 	})
 	if err != nil {
 		tb.Fatal(err)
@@ -97,11 +107,11 @@ func newWorld(tb testing.TB, o options) *world {
 	return w
 }
 
-func (w *world) open() {
-	w.store = must[*sqlstore.Store](w.tb)(sqlstore.Open(context.Background(), sqlstore.Options{
+func (w *World) open() {
+	w.Store = must[*sqlstore.Store](w.tb)(sqlstore.Open(context.Background(), sqlstore.Options{
 		Path: filepath.Join(w.dir, "shuin.db"), Checkpoint: filepath.Join(w.dir, "checkpoint"),
 	}))
-	store := w.store
+	store := w.Store
 	w.tb.Cleanup(func() { store.Close() })
 }
 
@@ -127,25 +137,26 @@ func intermediate(tb testing.TB, subject issue.Subject) *issue.Authority {
 	return must[*issue.Authority](tb)(root.NewCA(context.Background(), issue.Request{MaxPathLen: 1, Subject: subject, Serial: serial, NotBefore: from, NotAfter: from.AddDate(20, 0, 0)}, rootKey))
 }
 
-func (w *world) caller() signing.Caller {
+// Caller is who the access key belongs to.
+func (w *World) Caller() signing.Caller {
 	return signing.Caller{Account: account, Principal: principal, Actions: []string{"signer:*"}, Profiles: []string{"*"}}
 }
 
-// payload is what is signed; the same for all, as it does not matter.
-var payload = []byte(`{"targetArtifact":{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","size":16724,"annotations":{"io.example.stage":"unit-test"}}}`)
+// Payload is what is signed; the same for all, as it does not matter.
+var Payload = []byte(`{"targetArtifact":{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","size":16724,"annotations":{"io.example.stage":"unit-test"}}}`)
 
-func (w *world) serve() {
+func (w *World) serve() {
 	ln := must[net.Listener](w.tb)(net.Listen("tcp", "127.0.0.1:0"))
 	w.address = ln.Addr().String()
-	api := &awssigner.Server{Service: w.service, Region: region, Host: w.address, Now: time.Now, Rate: 1e9, Burst: 1 << 30}
+	api := &awssigner.Server{Service: w.Service, Region: region, Host: w.address, Now: time.Now, Rate: 1e9, Burst: 1 << 30}
 	server := &http.Server{Handler: api.Handler()}
 	go server.Serve(ln)
 	w.tb.Cleanup(func() { server.Close() })
-	for range atOnce {
-		w.clients = append(w.clients, w.dial())
+	for range AtOnce {
+		w.Clients = append(w.Clients, w.dial())
 	}
 	w.body = must[[]byte](w.tb)(json.Marshal(map[string]string{
-		"profileName": "build", "payloadFormat": shuin.MediaTypePayload, "payload": base64.StdEncoding.EncodeToString(payload),
+		"profileName": "build", "payloadFormat": shuin.MediaTypePayload, "payload": base64.StdEncoding.EncodeToString(Payload),
 	}))
 	w.bodySum = hexSum(w.body)
 }
@@ -161,10 +172,10 @@ func mac(key []byte, text string) []byte {
 	return h.Sum(nil)
 }
 
-// client is one connection to the server, and no more than it takes to speak
+// Client is one connection to the server, and no more than it takes to speak
 // HTTP/1.1 over it: what is measured is the server.
-type client struct {
-	w    *world
+type Client struct {
+	w    *World
 	conn net.Conn
 	in   *bufio.Reader
 	out  []byte
@@ -172,15 +183,15 @@ type client struct {
 	key  []byte // Signature Version 4's, of the day
 }
 
-func (w *world) dial() *client {
+func (w *World) dial() *Client {
 	conn := must[net.Conn](w.tb)(net.Dial("tcp", w.address))
 	w.tb.Cleanup(func() { conn.Close() })
-	return &client{w: w, conn: conn, in: bufio.NewReaderSize(conn, 16<<10)}
+	return &Client{w: w, conn: conn, in: bufio.NewReaderSize(conn, 16<<10)}
 }
 
-// signPayload is one call of SignPayload as an SDK makes it: signed by
+// SignPayload is one call of SignPayload as an SDK makes it: signed by
 // Signature Version 4, with an invocation id of its own. It gives the answer.
-func (c *client) signPayload() ([]byte, error) {
+func (c *Client) SignPayload() ([]byte, error) {
 	const path = "/signing-jobs/with-payload"
 	date := time.Now().UTC().Format("20060102T150405Z")
 	invocation := "00000000-0000-4000-8000-" + fmt.Sprintf("%012x", c.w.made.Add(1))
@@ -213,21 +224,86 @@ func (c *client) signPayload() ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// usage is the CPU time of this process so far.
-type usage struct{ user, sys time.Duration }
+// CPU is CPU time of this process.
+type CPU struct{ User, Sys time.Duration }
 
-func (u usage) all() time.Duration { return u.user + u.sys }
+// All is user and system time.
+func (c CPU) All() time.Duration { return c.User + c.Sys }
 
-func (u *usage) add(since, until usage) {
-	u.user += until.user - since.user
-	u.sys += until.sys - since.sys
+// Add adds what was used between two readings.
+func (c *CPU) Add(since, until CPU) {
+	c.User += until.User - since.User
+	c.Sys += until.Sys - since.Sys
 }
 
-func cpu(tb testing.TB) usage {
+// ReadCPU is the CPU time used so far (getrusage).
+func ReadCPU(tb testing.TB) CPU {
 	tb.Helper()
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
 		tb.Fatal(err)
 	}
-	return usage{time.Duration(u.Utime.Nano()), time.Duration(u.Stime.Nano())}
+	return CPU{time.Duration(u.Utime.Nano()), time.Duration(u.Stime.Nano())}
+}
+
+// SignMany makes n requests from all clients and gives how long each took.
+func (w *World) SignMany(n int) []time.Duration {
+	w.tb.Helper()
+	return AtOnceDo(min(AtOnce, n), n, func(client int) {
+		if _, err := w.Clients[client].SignPayload(); err != nil {
+			w.tb.Error(err)
+		}
+	})
+}
+
+// AtOnceDo does f n times from that many workers and gives how long each took.
+func AtOnceDo(workers, n int, f func(worker int)) []time.Duration {
+	took := make([]time.Duration, n)
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for worker := range workers {
+		wg.Go(func() {
+			for i := next.Add(1) - 1; i < int64(n); i = next.Add(1) - 1 {
+				began := time.Now()
+				f(worker)
+				took[i] = time.Since(began)
+			}
+		})
+	}
+	wg.Wait()
+	return took
+}
+
+// Quantile is the q-quantile of times, in milliseconds.
+func Quantile(times []time.Duration, q float64) float64 {
+	sorted := slices.Sorted(slices.Values(times))
+	return float64(sorted[min(int(q*float64(len(sorted))), len(sorted)-1)].Microseconds()) / 1000
+}
+
+// Raw is P-384 alone: hash and sign as much as a signature of the service is
+// over.
+type Raw struct {
+	tb   testing.TB
+	key  *ecdsa.PrivateKey
+	data []byte
+}
+
+// NewRaw makes a Raw with a key of its own.
+func NewRaw(tb testing.TB) *Raw {
+	tb.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return &Raw{tb, key, make([]byte, 1000)}
+}
+
+// SignMany makes n signatures, two at a time.
+func (r *Raw) SignMany(n int) {
+	AtOnceDo(2, n, func(int) {
+		sum := sha512.Sum384(r.data)
+		if _, err := ecdsa.SignASN1(rand.Reader, r.key, sum[:]); err != nil {
+			r.tb.Error(err)
+		}
+	})
 }
