@@ -71,7 +71,7 @@ func (c *config) validateNames(f *faults) {
 	case !dnsName.MatchString(host) || len(host) > 240:
 		f.at("name", "%q is not a DNS name in lower case, host or host:port", c.Name)
 	case host != c.Name && !validPort(c.Name[len(host)+1:]):
-		f.at("name", "%q has no good port", c.Name)
+		f.at("name", "%q is neither a name nor name:port", c.Name)
 	}
 	switch {
 	case c.Region == "":
