@@ -64,12 +64,14 @@ type Client struct {
 
 	timeForSignatures time.Duration // instead of limits.SignaturesTime, in tests
 
-	once  sync.Once
-	auth  *auth.Client
-	held  *heldTokens
-	bare  *http.Client // no credentials: for hosts that a registry points to
-	mu    sync.Mutex
-	hosts map[string]*hostFacts
+	once sync.Once
+	auth *auth.Client
+	held *heldTokens
+
+	renewing sync.Mutex
+	bare     *http.Client // no credentials: for hosts that a registry points to
+	mu       sync.Mutex
+	hosts    map[string]*hostFacts
 }
 
 // hostFacts is what a Client learned about a registry.
@@ -288,18 +290,34 @@ func (c *Client) send(req *http.Request, own bool) (*http.Response, error) {
 	if !own {
 		return c.bare.Do(req)
 	}
+	generation := c.held.generation()
 	resp, err := c.auth.Do(req)
 	if err != nil || c.Renew == nil || resp.StatusCode != http.StatusUnauthorized && resp.StatusCode != http.StatusForbidden {
 		return resp, err
 	}
 	again, bodyErr := rewind(req)
-	if bodyErr != nil || !c.Renew(req.Context(), req.URL.Host) {
+	if bodyErr != nil || !c.renew(req, generation) {
 		return resp, nil
 	}
 	_, _ = io.CopyN(io.Discard, resp.Body, limits.ErrorBodyBytes)
 	_ = resp.Body.Close()
-	c.held.forget()
 	return c.auth.Do(again)
+}
+
+// renew drops the credential that a request of that generation was refused
+// with. Of requests that go out together the first one does, and the others
+// are sent again with what it got.
+func (c *Client) renew(req *http.Request, generation int) bool {
+	c.renewing.Lock()
+	defer c.renewing.Unlock()
+	if c.held.generation() != generation {
+		return true
+	}
+	if !c.Renew(req.Context(), req.URL.Host) {
+		return false
+	}
+	c.held.forget()
+	return true
 }
 
 func actions(push bool) []string {

@@ -15,6 +15,7 @@ type heldTokens struct {
 	mu    sync.Mutex
 	cache auth.Cache
 	end   time.Time // zero: no end
+	gen   int       // counts what was dropped
 }
 
 func (h *heldTokens) now() auth.Cache {
@@ -43,6 +44,14 @@ func (h *heldTokens) forget() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.cache, h.end = nil, time.Time{}
+	h.gen++
+}
+
+// generation changes whenever everything is dropped.
+func (h *heldTokens) generation() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.gen
 }
 
 func (h *heldTokens) GetScheme(ctx context.Context, registry string) (auth.Scheme, error) {

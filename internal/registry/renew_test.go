@@ -133,3 +133,46 @@ func TestACredentialIsAskedForAgainWhenItsTimeIsOver(t *testing.T) {
 		t.Errorf("%d credentials in all, want one for each request after their time", asked)
 	}
 }
+
+// Requests go out in waves: a token that is over refuses all of them.
+func TestManyRequestsShareOneRenewal(t *testing.T) {
+	s := &tokenRegistry{status: http.StatusForbidden, good: "1"}
+	srv := httptest.NewServer(s)
+	defer srv.Close()
+	var mu sync.Mutex
+	n, renewals := 1, 0
+	c := plainClient()
+	c.Credential = func(context.Context, string) (Credential, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		return Credential{Username: "AWS", Password: fmt.Sprint(n)}, nil
+	}
+	c.Renew = func(context.Context, string) bool {
+		mu.Lock()
+		defer mu.Unlock()
+		n++
+		renewals++
+		return renewals == 1
+	}
+	host := strings.TrimPrefix(srv.URL, "http://")
+	repo := repository(t, c, host, "app")
+	ref := shuin.Reference{Registry: host, Repository: "app", Tag: "v1"}
+	if _, err := repo.Resolve(t.Context(), ref); err != nil {
+		t.Fatal(err)
+	}
+	s.mu.Lock()
+	s.good = "2"
+	s.mu.Unlock()
+	var wg sync.WaitGroup
+	for range 16 {
+		wg.Go(func() {
+			if _, err := repo.Resolve(t.Context(), ref); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if renewals != 1 {
+		t.Errorf("%d renewals", renewals)
+	}
+}
