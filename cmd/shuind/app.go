@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"time"
@@ -16,6 +17,8 @@ type app struct {
 	stderr    io.Writer
 	lookupEnv func(string) (string, bool)
 	now       func() time.Time
+	// resolve looks a name up, for the check of the server's own names.
+	resolve func(ctx context.Context, host string) ([]string, error)
 }
 
 // Exit statuses.

@@ -85,6 +85,9 @@ func (a *app) dev(ctx context.Context, o *devOptions) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, n.Close()) }()
+	if err := n.begin(ctx); err != nil {
+		return err
+	}
 	n.listener = ln
 	entrances, err := n.entrances(ctx)
 	if err != nil {

@@ -10,6 +10,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"net"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -33,6 +34,7 @@ func newApp() *app {
 		stderr:    os.Stderr,
 		lookupEnv: os.LookupEnv,
 		now:       time.Now,
+		resolve:   net.DefaultResolver.LookupHost,
 	}
 }
 

@@ -185,14 +185,9 @@ func (n *node) entrances(ctx context.Context) (_ []entrance, err error) {
 	return all, nil
 }
 
-// serve answers until ctx ends. It closes the listeners, not the node.
+// serve answers until ctx ends; begin comes before it. It closes the
+// listeners, not the node.
 func (n *node) serve(ctx context.Context, entrances []entrance, reload <-chan os.Signal) error {
-	if err := n.begin(ctx); err != nil {
-		for _, e := range entrances {
-			e.ln.Close()
-		}
-		return err
-	}
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var wg sync.WaitGroup
 	wg.Go(func() { n.crls.run(background, func(error) { n.metrics.crlWrites.Inc() }) })
@@ -205,13 +200,4 @@ func (n *node) serve(ctx context.Context, entrances []entrance, reload <-chan os
 		err = errors.Join(err, flushed)
 	}
 	return err
-}
-
-// checkNames reports on the API's three names, once it is served.
-func (n *node) checkNames(ctx context.Context) []nameReport {
-	c := nameCheck{scheme: n.c.scheme(), instance: n.instance, resolve: net.DefaultResolver.LookupHost}
-	if n.pair != nil {
-		c.leaf = n.pair.leaf()
-	}
-	return c.check(ctx, n.c.names())
 }

@@ -2,7 +2,7 @@ package main
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"io"
 	"log/slog"
 	"os"
@@ -54,6 +54,9 @@ func (a *app) serve(ctx context.Context, o *serveOptions) (err error) {
 	if err := caValid(n.service.Intermediate, a.now()); err != nil {
 		return invalid("", "%w", err)
 	}
+	if err := n.begin(ctx); err != nil {
+		return err
+	}
 	entrances, err := n.entrances(ctx)
 	if err != nil {
 		return err
@@ -78,13 +81,17 @@ func (a *app) serve(ctx context.Context, o *serveOptions) (err error) {
 	return nil
 }
 
-var errNames = fmt.Errorf("not every name of the API leads to this server (--require-names)")
+var errNames = errors.New("not every name of the API leads to this server (--require-names)")
 
 // reportNames logs what was found out about the API's names, and says whether
 // all is well.
 func (a *app) reportNames(ctx context.Context, n *node) bool {
 	well := true
-	for _, r := range n.checkNames(ctx) {
+	check := nameCheck{scheme: n.c.scheme(), instance: n.instance, resolve: a.resolve}
+	if n.pair != nil {
+		check.leaf = n.pair.leaf()
+	}
+	for _, r := range check.check(ctx, n.c.names()) {
 		if r.problem == "" {
 			n.log.Info("name", "is", r.String())
 			continue
