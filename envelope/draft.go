@@ -2,6 +2,8 @@ package envelope
 
 import (
 	"encoding/base64"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -110,7 +112,7 @@ func (d Draft) prepareJWS() (*Unsigned, error) {
 	if err != nil {
 		return nil, err
 	}
-	protected, err := json.Marshal(header, json.Deterministic(true))
+	protected, err := appendHeader(make([]byte, 0, 1024), header)
 	if err != nil {
 		return nil, badCause("JWS-01", err, "write protected header")
 	}
@@ -119,10 +121,50 @@ func (d Draft) prepareJWS() (*Unsigned, error) {
 		return nil, err
 	}
 	u := &Unsigned{draft: d}
-	u.protected = base64.RawURLEncoding.AppendEncode(nil, protected)
-	u.signed = append(append(u.signed, u.protected...), '.')
+	size := base64.RawURLEncoding.EncodedLen(len(protected))
+	u.signed = make([]byte, 0, size+1+base64.RawURLEncoding.EncodedLen(len(d.Payload)))
+	u.signed = append(base64.RawURLEncoding.AppendEncode(u.signed, protected), '.')
 	u.signed = base64.RawURLEncoding.AppendEncode(u.signed, d.Payload)
+	u.protected = u.signed[:size:size]
 	return u, nil
+}
+
+// appendHeader writes a JSON object, its members in the order of their names:
+// texts and lists of texts, which is nearly all there is, without reflection.
+func appendHeader(b []byte, header map[string]any) (_ []byte, err error) {
+	b = append(b, '{')
+	for i, name := range slices.Sorted(maps.Keys(header)) {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		if b, err = jsontext.AppendQuote(b, name); err != nil {
+			return nil, err
+		}
+		if b, err = appendJSON(append(b, ':'), header[name]); err != nil {
+			return nil, err
+		}
+	}
+	return append(b, '}'), nil
+}
+
+func appendJSON(b []byte, value any) (_ []byte, err error) {
+	switch v := value.(type) {
+	case string:
+		return jsontext.AppendQuote(b, v)
+	case []any:
+		b = append(b, '[')
+		for i, element := range v {
+			if i > 0 {
+				b = append(b, ',')
+			}
+			if b, err = appendJSON(b, element); err != nil {
+				return nil, err
+			}
+		}
+		return append(b, ']'), nil
+	}
+	data, err := json.Marshal(value, json.Deterministic(true))
+	return append(b, data...), err
 }
 
 func (d Draft) prepareCOSE() (*Unsigned, error) {
