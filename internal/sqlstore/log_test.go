@@ -317,7 +317,8 @@ func TestALogThatChangesUnderTheWriterEndsWriting(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := openTest(t, inDir(t.TempDir()))
 			grow(t, s, 0, 11)
-			raw(t, s, append([]string{loose, "DROP TRIGGER entries_stay_as_they_are"}, test.sql...)...)
+			other := openTest(t, Options{Path: s.path})
+			raw(t, other, append([]string{loose, "DROP TRIGGER entries_stay_as_they_are"}, test.sql...)...)
 			for range 2 { // and it stays so
 				err := s.Update(context.Background(), func(signing.Tx) error { t.Error("it ran"); return nil })
 				isUnavailable(t, err, "does not continue")

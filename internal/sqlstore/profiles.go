@@ -1,6 +1,8 @@
 package sqlstore
 
 import (
+	"maps"
+
 	"github.com/shuin/shuin/awsprofile"
 	"github.com/shuin/shuin/signing"
 )
@@ -29,18 +31,68 @@ func profileOf(r row) (signing.Profile, error) {
 	return p, nil
 }
 
+// profileKey is what a profile is read by; an empty version is the current.
+type profileKey struct{ account, name, version string }
+
+// profilesRead is how many profiles a writer remembers.
+const profilesRead = 1000
+
 // Profile is the current version of account's profile.
-func (t *tx) Profile(account, name string) (p signing.Profile, err error) {
-	err = t.one("profile "+name, "SELECT "+profileColumns+" FROM profiles WHERE account = ? AND name_key = ? AND current = 1",
-		func(r row) error { p, err = profileOf(r); return err }, account, key(name))
+func (t *tx) Profile(account, name string) (signing.Profile, error) {
+	return t.profile(profileKey{account, key(name), ""})
+}
+
+func (t *tx) ProfileVersion(account, name, version string) (signing.Profile, error) {
+	if version == "" {
+		return signing.Profile{}, notFound("profile " + name + "/")
+	}
+	return t.profile(profileKey{account, key(name), version})
+}
+
+// profile reads a profile. A writer remembers it, since each signature reads
+// its profile twice: until a profile changes, here or in another process, and
+// for no longer than its transaction stands.
+func (t *tx) profile(k profileKey) (p signing.Profile, err error) {
+	if err := t.usable(false); err != nil {
+		return p, err
+	}
+	if t.w != nil {
+		if p, ok := t.w.profiles[k]; ok {
+			return copyOf(p), nil
+		}
+	}
+	sql, args := " AND current = 1", []any{k.account, k.name}
+	if k.version != "" {
+		sql, args = " AND version = ?", append(args, k.version)
+	}
+	err = t.one("profile "+k.name, "SELECT "+profileColumns+" FROM profiles WHERE account = ? AND name_key = ?"+sql,
+		func(r row) error { p, err = profileOf(r); return err }, args...)
+	if err == nil && t.w != nil {
+		if len(t.w.profiles) >= profilesRead {
+			clear(t.w.profiles)
+		}
+		t.w.profiles[k] = copyOf(p)
+	}
 	return p, err
 }
 
-func (t *tx) ProfileVersion(account, name, version string) (p signing.Profile, err error) {
-	err = t.one("profile "+name+"/"+version,
-		"SELECT "+profileColumns+" FROM profiles WHERE account = ? AND name_key = ? AND version = ?",
-		func(r row) error { p, err = profileOf(r); return err }, account, key(name), version)
-	return p, err
+// copyOf shares nothing with p that a caller could change.
+func copyOf(p signing.Profile) signing.Profile {
+	p.Parameters = maps.Clone(p.Parameters)
+	if p.Revocation != nil {
+		r := *p.Revocation
+		p.Revocation = &r
+	}
+	return p
+}
+
+// changeProfile is change for profiles: none that was read counts any more.
+func (t *tx) changeProfile(what, sql string, args ...any) (int64, error) {
+	if t.w != nil {
+		t.profiles = true
+		clear(t.w.profiles)
+	}
+	return t.change(what, sql, args...)
 }
 
 // revocation is the last four columns of a profile.
@@ -61,7 +113,7 @@ func (t *tx) AddProfile(p signing.Profile) error {
 			return err
 		}
 	}
-	if _, err := t.change(what, "UPDATE profiles SET current = 0 WHERE account = ? AND name_key = ? AND current = 1",
+	if _, err := t.changeProfile(what, "UPDATE profiles SET current = 0 WHERE account = ? AND name_key = ? AND current = 1",
 		p.ARN.Account, key(p.ARN.Name)); err != nil {
 		return err
 	}
@@ -69,7 +121,7 @@ func (t *tx) AddProfile(p signing.Profile) error {
 		p.ARN.Partition, p.ARN.Region, p.ARN.Account, p.ARN.Name, p.ARN.Version, string(p.Kind), p.Validity.Value,
 		p.Validity.Type, parameters, string(p.Status), p.Reason, p.Created, p.StatusBy, p.StatusAt, true,
 	}, revocation(p)...)
-	_, err := t.change(what, "INSERT INTO profiles ("+profileColumns+`, name_key)
+	_, err := t.changeProfile(what, "INSERT INTO profiles ("+profileColumns+`, name_key)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, append(args, key(p.ARN.Name))...)
 	return err
 }
@@ -77,9 +129,14 @@ func (t *tx) AddProfile(p signing.Profile) error {
 // SetProfile replaces a version's status, reason and revocation.
 func (t *tx) SetProfile(p signing.Profile) error {
 	args := append([]any{string(p.Status), p.Reason, p.StatusBy, p.StatusAt}, revocation(p)...)
-	return t.must("profile "+p.ARN.Name+"/"+p.ARN.Version, `UPDATE profiles SET status = ?, reason = ?, status_by = ?, status_at = ?,
+	what := "profile " + p.ARN.Name + "/" + p.ARN.Version
+	n, err := t.changeProfile(what, `UPDATE profiles SET status = ?, reason = ?, status_by = ?, status_at = ?,
 		revoked_from = ?, revoked_at = ?, revoked_by = ?, revoked_reason = ? WHERE account = ? AND name_key = ? AND version = ?`,
 		append(args, p.ARN.Account, key(p.ARN.Name), p.ARN.Version)...)
+	if err == nil && n == 0 {
+		return notFound(what)
+	}
+	return err
 }
 
 // Profiles lists current versions by name after the one named, at most limit.

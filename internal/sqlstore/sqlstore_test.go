@@ -285,6 +285,32 @@ func TestTwoProcessesOnOneDatabaseKeepOneLog(t *testing.T) {
 	openTest(t, inDir(dir)) // the checkpoint file fits, whoever wrote it last
 }
 
+func TestAProfileThatAnotherProcessChangesIsReadAnew(t *testing.T) {
+	dir := t.TempDir()
+	s, other := openTest(t, inDir(dir)), openTest(t, inDir(dir))
+	want := aProfile("build", "aaaaaaaaaa")
+	keep(t, s, func(tx signing.Tx) error { return tx.AddProfile(want) })
+	for _, status := range []signing.ProfileStatus{signing.ProfileCanceled, signing.ProfileRevoked} {
+		keep(t, s, func(tx signing.Tx) error {
+			p, err := tx.Profile(account, "build")
+			same(t, "before", p, want)
+			return err
+		})
+		want.Status = status
+		keep(t, other, func(tx signing.Tx) error { return tx.SetProfile(want) })
+		keep(t, s, func(tx signing.Tx) error {
+			p, err := tx.Profile(account, "build")
+			same(t, "current", p, want)
+			if err != nil {
+				return err
+			}
+			p, err = tx.ProfileVersion(account, "build", "aaaaaaaaaa")
+			same(t, "version", p, want)
+			return err
+		})
+	}
+}
+
 func TestAnAdministratorsCommandGetsItsTurnBesideABusyServer(t *testing.T) {
 	dir := t.TempDir()
 	server := openTest(t, inDir(dir))

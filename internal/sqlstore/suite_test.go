@@ -28,6 +28,7 @@ func testStore(t *testing.T, open func(*testing.T) signing.Store) {
 	for name, test := range map[string]func(*testing.T, signing.Store){
 		"a profile's newest version is the current one":                         profileVersions,
 		"a profile's status and revocation change and nothing else":             profileStatus,
+		"a change of a profile that failed was never there":                     profileChangeFails,
 		"profiles are listed by name, a page at a time":                         profileList,
 		"tags belong to a profile, whatever the case of its name":               profileTags,
 		"permissions are replaced with their revision":                          profilePermissions,
@@ -143,6 +144,49 @@ func profileStatus(t *testing.T, s signing.Store) {
 	if !errors.Is(err, signing.ErrNotFound) {
 		t.Errorf("a profile that is not there: %v", err)
 	}
+}
+
+// profileChangeFails: an update that reads its own change and then fails
+// leaves nothing behind for the next one to read.
+func profileChangeFails(t *testing.T, s signing.Store) {
+	one := aProfile("build", "aaaaaaaaaa")
+	one.Revocation = &signing.ProfileRevocation{RevokedAt: t0, EffectiveFrom: t0}
+	keep(t, s, func(tx signing.Tx) error { return tx.AddProfile(one) })
+	current := func(tx signing.Tx) (signing.Profile, error) { return tx.Profile(account, "build") }
+	failed := errors.New("no")
+	for name, change := range map[string]func(tx signing.Tx, p signing.Profile) error{
+		"status": func(tx signing.Tx, p signing.Profile) error {
+			p.Status = signing.ProfileCanceled
+			return tx.SetProfile(p)
+		},
+		"version": func(tx signing.Tx, p signing.Profile) error { p.ARN.Version = "bbbbbbbbbb"; return tx.AddProfile(p) },
+	} {
+		err := s.Update(context.Background(), func(tx signing.Tx) error {
+			before, err := current(tx)
+			if err != nil {
+				return err
+			}
+			if err := change(tx, before); err != nil {
+				return err
+			}
+			if p, err := current(tx); err != nil || cmp.Equal(p, before) {
+				t.Errorf("%s: the change is not read in its own transaction: %v", name, err)
+			}
+			return failed
+		})
+		if !errors.Is(err, failed) {
+			t.Errorf("%s: error %v", name, err)
+		}
+		keep(t, s, func(tx signing.Tx) error { p, err := current(tx); same(t, name, p, one); return err })
+		same(t, name, read(t, s, current), one)
+	}
+	// What was read is the reader's own.
+	keep(t, s, func(tx signing.Tx) error {
+		p, err := current(tx)
+		p.Parameters["b"], p.Revocation.Reason = "changed", "changed"
+		return err
+	})
+	keep(t, s, func(tx signing.Tx) error { p, err := current(tx); same(t, "read again", p, one); return err })
 }
 
 func profileList(t *testing.T, s signing.Store) {

@@ -22,8 +22,9 @@ type tx struct {
 	w *writer // nil: in a view
 	// failed is the first error of a statement itself: whatever f makes of
 	// it, the transaction does not stand.
-	failed error
-	done   bool
+	failed   error
+	done     bool
+	profiles bool // one was changed
 }
 
 var _ signing.Tx = (*tx)(nil)

@@ -32,6 +32,11 @@ type writer struct {
 	checkpoint checkpointFile
 	// state is that of the open transaction, kept that of the last commit.
 	state, kept state
+	// version is SQLite's number of what other connections committed; with the
+	// same number the log, the clock and the profiles are as they were left.
+	version int64
+	// profiles are those that were read since, by profileKey.
+	profiles map[profileKey]signing.Profile
 	// stale: the checkpoint file is behind, since it could not be written.
 	stale bool
 	// fatal ends all writing: what the disk holds is not known, or it
@@ -57,7 +62,7 @@ func newWriter(ctx context.Context, s *Store, o Options) (_ *writer, err error) 
 	if err != nil {
 		return nil, err
 	}
-	w := &writer{s: s, checkpoint: file}
+	w := &writer{s: s, checkpoint: file, version: unknownVersion, profiles: map[profileKey]signing.Profile{}}
 	defer func() {
 		if err != nil {
 			_ = w.shut() // the first error tells
@@ -206,7 +211,7 @@ func (w *writer) abandon(err error) {
 	}
 	// SQLite may have ended the transaction itself: then this fails.
 	_ = w.c.exec("ROLLBACK")
-	w.state = w.kept
+	w.state, w.version = w.kept, unknownVersion
 	for _, u := range w.group {
 		if u.err == nil {
 			u.err = unavailable(err)
@@ -236,6 +241,26 @@ func (w *writer) begin(ctx context.Context) error {
 	if err := patiently(ctx, func() error { return w.c.exec("BEGIN IMMEDIATE") }); err != nil {
 		return err
 	}
+	if err := w.lookAround(); err != nil {
+		return err
+	}
+	w.state = w.kept
+	return nil
+}
+
+// unknownVersion is none of SQLite's.
+const unknownVersion = -1
+
+// lookAround takes over what other processes committed.
+func (w *writer) lookAround() error {
+	version := int64(unknownVersion)
+	if err := w.c.query("PRAGMA data_version", func(r row) error { version = r.number(0); return nil }); err != nil {
+		return err
+	}
+	if version == w.version {
+		return nil
+	}
+	clear(w.profiles)
 	size, last, err := w.head()
 	if err != nil {
 		return err
@@ -248,7 +273,7 @@ func (w *writer) begin(ctx context.Context) error {
 			return err
 		}
 	}
-	w.state = w.kept
+	w.version = version
 	return nil
 }
 
@@ -333,6 +358,9 @@ func (w *writer) one(u *update) error {
 		return w.c.exec("RELEASE u")
 	}
 	w.state = before
+	if t.profiles {
+		clear(w.profiles) // what it read after its change
+	}
 	if err := w.c.exec("ROLLBACK TO u"); err != nil {
 		return err
 	}
