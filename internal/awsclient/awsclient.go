@@ -68,7 +68,7 @@ const (
 )
 
 // SettingsOf reads a plugin configuration. Keys of other plugins are left
-// alone; one that starts like AWS's and is none of them is refused, or a
+// alone; one that looks like AWS Signer's and is none of its is refused, or a
 // misspelt endpoint would send the request elsewhere.
 func SettingsOf(config map[string]string) (Settings, error) {
 	s := Settings{Region: config[ConfigRegion], Profile: config[ConfigProfile], Endpoint: config[ConfigEndpoint]}
@@ -76,7 +76,8 @@ func SettingsOf(config map[string]string) (Settings, error) {
 		switch key {
 		case ConfigEndpoint, ConfigRegion, ConfigProfile:
 		default:
-			if strings.HasPrefix(strings.ToLower(key), "aws-") {
+			lower := strings.ToLower(key)
+			if strings.HasPrefix(lower, "aws-signer") || lower == ConfigRegion || lower == ConfigProfile {
 				return s, invalidf("plugin configuration %q is not known; known are %s, %s and %s", key, ConfigEndpoint, ConfigRegion, ConfigProfile)
 			}
 		}

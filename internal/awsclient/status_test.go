@@ -287,7 +287,7 @@ func TestPluginConfigurationIsReadStrictly(t *testing.T) {
 	}{
 		{"nothing", nil, Settings{}, ""},
 		{"all three", map[string]string{"aws-signer-endpoint-url": "https://h/p", "aws-region": "r", "aws-profile": "p"}, Settings{"r", "p", "https://h/p"}, ""},
-		{"another plugin's", map[string]string{"vault": "x"}, Settings{}, ""},
+		{"another plugin's", map[string]string{"vault": "x", "aws-kms-region": "y"}, Settings{}, ""},
 		{"a slip", map[string]string{"aws-signer-endpoint": "https://h"}, Settings{}, "not known"},
 		{"in another case", map[string]string{"AWS-Region": "r"}, Settings{}, "not known"},
 		{"no scheme", map[string]string{"aws-signer-endpoint-url": "h:80"}, Settings{}, "https://HOST"},
