@@ -97,6 +97,9 @@ func setEntries(es []entry, pairs ...any) []entry {
 	return es
 }
 
+// text is a JSON string of that many bytes.
+func text(n int) string { return `"` + strings.Repeat("A", n) + `"` }
+
 func raw(b ...byte) cbor.RawMessage { return b }
 
 // moved moves the chain of a COSE envelope into the protected header.
@@ -184,6 +187,15 @@ func edits() []edit {
 				signed(fmt.Sprint("a", i), "1")(m)
 			}
 		}, nil, "bounds"},
+		{"a hundred names in crit, of two headers", plainJWS, func(m *jwsMutant) {
+			signed("a", "1")(m)
+			m.protected = changeList(m.protected, "crit", func(l []string) []string { return append(l, slices.Repeat([]string{"a"}, 100)...) })
+		}, nil, "bounds"},
+		{"a protected header of more than 256 kB", plainJWS, signed("a", text(300_000)), nil, "bounds"},
+		{"an unprotected header of more than 256 kB", plainJWS, unsigned("a", text(300_000)), nil, "bounds"},
+		{"a payload of more than 1 MB", plainJWS, target("a", text(1_100_000)), nil, "bounds"},
+		{"a timestamp of more than 1 MB, where none is looked at", plainJWS, unsigned(token, text(1_500_000)), nil, "bounds"},
+		{"an envelope of more than 10 MB", plainJWS, unsigned("a", text(11_000_000)), nil, "bounds"},
 
 		{"the signing time, critical", plainCOSE, nil, func(m *coseMutant) { m.protected = listed(m.protected, cborOf(signing)) }, "informational-critical"},
 		{"a signing time under an authority", authorityCOSE, nil, labels(signing, raw(0xc1, 0x01)), "signing-time-of-an-authority"},
@@ -215,6 +227,30 @@ func edits() []edit {
 		{"an unknown parameter that is no UTF-8", plainCOSE, nil, unsignedLabels("a", raw(0x62, 0xc3, 0x28)), ""},
 		{"a further member of the payload", plainCOSE, nil, func(m *coseMutant) { m.payload = append(m.payload[:len(m.payload)-1], `,"a":1}`...) }, "payload-further-member"},
 		{"the payload's member twice", plainCOSE, nil, func(m *coseMutant) { m.payload = join(append(split(m.payload), split(m.payload)...)) }, "member-twice"},
+		{"a hundred labels in crit, of two headers", plainCOSE, nil, func(m *coseMutant) {
+			labels("a", "b")(m)
+			for range 100 {
+				m.protected = listed(m.protected, cborOf("a"))
+			}
+		}, "bounds"},
+		{"two hundred attributes", plainCOSE, nil, func(m *coseMutant) {
+			for i := range 200 {
+				labels(i+100, "a")(m)
+			}
+		}, "bounds"},
+		{"seventy attributes", plainCOSE, nil, func(m *coseMutant) {
+			for i := range 70 {
+				labels(i+100, "a")(m)
+			}
+		}, "bounds"},
+		{"two hundred unprotected parameters", plainCOSE, nil, func(m *coseMutant) {
+			for i := range 200 {
+				unsignedLabels(i+100, "a")(m)
+			}
+		}, "bounds"},
+		{"a protected header of more than 256 kB", plainCOSE, nil, labels("a", text(300_000)), "bounds"},
+		{"an unprotected header of more than 256 kB", plainCOSE, nil, unsignedLabels("a", text(300_000)), "bounds"},
+		{"a timestamp of more than 1 MB, where none is looked at", plainCOSE, nil, unsignedLabels(token, make([]byte, 1_100_000)), "bounds"},
 		{"CBOR that is nested deep, in the unprotected header", plainCOSE, nil, unsignedLabels("a", raw(nested...)), "bounds"},
 		{"CBOR that is nested deep, in the protected header", plainCOSE, nil, labels("a", raw(nested...)), "bounds"},
 	}
