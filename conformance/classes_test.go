@@ -214,6 +214,11 @@ func edits() []edit {
 		{"crit lists a label above 8", plainCOSE, nil, criticalLabels(int64(1)<<40, "a"), "unknown-critical-attribute"},
 		{"crit lists the empty name", plainCOSE, nil, criticalLabels("", "a"), "unknown-critical-attribute"},
 		{"a minimum version without a plugin", plainCOSE, nil, criticalLabels(minimum, "1.0.0"), "minimum-version-without-plugin"},
+		{"the label without a name, and NUL", plainCOSE, nil, labels("", "a", "\x00", "b"), ""},
+		{"crit lists NUL, and the label without a name is there", plainCOSE, nil, func(m *coseMutant) {
+			labels("", "a")(m)
+			m.protected = listed(m.protected, cborOf("\x00"))
+		}, ""},
 		{"the chain in both headers", plainCOSE, nil, doubled, "two-chains"},
 		{"the chain in the protected header", plainCOSE, nil, moved, "protected-chain"},
 		{"a timestamp that is text", plainCOSE, nil, unsignedLabels(token, "AAAA"), "timestamp-of-another-type"},

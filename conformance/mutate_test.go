@@ -218,7 +218,7 @@ func mutateJWS(t *tape, envelope []byte, k signerKey, certs []string) []byte {
 		return envelope
 	}
 	for n := 0; t.more() && n < 6; n++ {
-		switch t.next() % 18 {
+		switch t.next() % 20 {
 		case 12:
 			for i := range m.header {
 				var token []byte
@@ -265,6 +265,10 @@ func mutateJWS(t *tape, envelope []byte, k signerKey, certs []string) []byte {
 			m.payload = []byte(mutateDeep(t, string(m.payload), 0))
 		case 17:
 			m.header = split([]byte(mutateDeep(t, string(join(m.header)), 0)))
+		case 18: // bytes that are signed
+			m.protected = mutateBytes(t, m.protected)
+		case 19:
+			m.payload = mutateBytes(t, m.payload)
 		}
 	}
 	return m.seal(k)
@@ -497,7 +501,8 @@ type coseMutant struct {
 	hash                   crypto.Hash
 	resign, indefinite     bool
 	prefix                 []byte
-	wide                   int // which of the parts has a longer head than it needs; 0: none
+	rawProtected           []byte // in place of protected, if not nil
+	wide                   int    // which of the parts has a longer head than it needs; 0: none
 }
 
 func openCOSE(envelope []byte) (*coseMutant, bool) {
@@ -516,6 +521,9 @@ func openCOSE(envelope []byte) (*coseMutant, bool) {
 
 func (m *coseMutant) seal(k signerKey) []byte {
 	protected := joinMap(m.protected, m.indefinite)
+	if m.rawProtected != nil {
+		protected = m.rawProtected
+	}
 	sig := m.sig
 	if m.resign {
 		sig = k.sign(m.hash, cborOf([]any{"Signature1", protected, []byte{}, m.payload}))
@@ -549,7 +557,7 @@ func mutateCOSE(t *tape, envelope []byte, k signerKey, certs [][]byte) []byte {
 		return envelope
 	}
 	for n := 0; t.more() && n < 6; n++ {
-		switch t.next() % 17 {
+		switch t.next() % 19 {
 		case 12:
 			for i := range m.unprotected {
 				var token []byte
@@ -596,6 +604,10 @@ func mutateCOSE(t *tape, envelope []byte, k signerKey, certs [][]byte) []byte {
 			} else {
 				e.value = mutateItem(t, e.value)
 			}
+		case 17: // bytes that are signed
+			m.rawProtected = mutateBytes(t, joinMap(m.protected, m.indefinite))
+		case 18:
+			m.payload = mutateBytes(t, m.payload)
 		}
 	}
 	return m.seal(k)
@@ -637,12 +649,16 @@ func mutateItem(t *tape, item []byte) []byte {
 	}
 }
 
+// tokens are what decoders of text trip over.
+var tokens = []string{",", ":", "{", "}", "[", "]", `"`, `\`, `\u`, `\u0000`, `\ud83d\ude00`, `\ude00`, `\n`, `\x`, " ", "\t", "\n", "\r", "\f", "\v", "\x00", "\x1f", "\x7f", "\ufeff", "\u2028", "\u00a0",
+	"//", "/**/", "NaN", "null", "true", "0", "-", "+", ".", "e", "E5", "'", "\xff", "\xc0\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xe2\x82", `"":`, `,"a":`, `{}`, `[]`, `{}{}`, "=", "==", "-_", "+/"}
+
 // mutateBytes is what any fuzzer does.
 func mutateBytes(t *tape, b []byte) []byte {
 	b = slices.Clone(b)
 	for n := 0; t.more() && n < 4 && len(b) > 0; n++ {
 		i := (t.next()<<8 | t.next()) % len(b)
-		switch t.next() % 4 {
+		switch t.next() % 5 {
 		case 0:
 			b[i] ^= byte(t.next())
 		case 1:
@@ -652,6 +668,8 @@ func mutateBytes(t *tape, b []byte) []byte {
 		case 3:
 			j := min(len(b), i+t.next())
 			b = append(b[:i:i], b[j:]...)
+		case 4:
+			b = slices.Insert(b, i, []byte(pick(t, tokens))...)
 		}
 	}
 	return b
