@@ -147,7 +147,10 @@ func pluginVerifierCases(b *book) {
 
 	s = run(named(), m(identityCheck), results(nil, identityCheck))
 	withCritical := s.jws
-	s.jws = func(d *jwsDraft) { withCritical(d); d.protected = append(d.protected, member{attr1, quote("x")}) }
+	s.jws = func(d *jwsDraft) {
+		withCritical(d)
+		d.protected = append(d.protected, member{"com.example.uncritical", quote("x")})
+	}
 	b.accept("PLG-10/uncritical-attribute-unprocessed", "an attribute that is not critical is not processed", s)
 	s = run(withPlugin("cose", true, pluginAttr, "example"), m(identityCheck), results(nil, identityCheck))
 	withNames := s.cose
