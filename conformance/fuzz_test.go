@@ -224,7 +224,7 @@ func (a *arena) classesOf(media string, e []byte, ours, message string) []string
 }
 
 // conditions are what a class may ask of the envelope.
-var conditions = map[string]func(envelope []byte) bool{"name-twice": nameTwice, "expiry-of-year-one": expiryOfYearOne, "odd-agent": oddAgent}
+var conditions = map[string]func(envelope []byte) bool{"name-twice": nameTwice, "expiry-of-year-one": expiryOfYearOne, "odd-agent": oddAgent, "protected-chain": protectedChain}
 
 // expiryOfYearOne reports whether a JWS has the expiry that Go's time package
 // calls zero.
@@ -246,6 +246,15 @@ func oddAgent(e []byte) bool {
 		var label any
 		var text string
 		return cbor.Unmarshal(p.key, &label) == nil && label == notary+"signingAgent" && (p.value[0]>>5 != 3 || cbor.Unmarshal(p.value, &text) != nil)
+	})
+}
+
+// protectedChain reports whether a COSE envelope has x5chain in its protected header.
+func protectedChain(e []byte) bool {
+	m, ok := openCOSE(e)
+	return ok && slices.ContainsFunc(m.protected, func(p entry) bool {
+		var label any
+		return cbor.Unmarshal(p.key, &label) == nil && label == uint64(33)
 	})
 }
 
