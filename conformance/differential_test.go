@@ -24,14 +24,16 @@ type difference struct {
 }
 
 // differenceClass is a difference by its reason: the message of the side that
-// refuses matches, or the envelope has what When names.
+// refuses matches, and the envelope is of the format and has what When names,
+// as far as these are given.
 type differenceClass struct {
 	Name    string `json:"name"`
 	Kind    string `json:"kind,omitempty"` // of vector; empty: envelope
 	Row     string `json:"row"`
 	Shuin   string `json:"shuin"`
 	Message string `json:"message,omitempty"` // regular expression
-	When    string `json:"when,omitempty"`    // "name-twice"
+	When    string `json:"when,omitempty"`    // one of conditions
+	Format  string `json:"format,omitempty"`  // of envelope: "jose+json", "cose"
 	Why     string `json:"why"`
 }
 

@@ -1,14 +1,17 @@
 package conformance
 
 import (
+	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/x509"
 	"encoding/base64"
+	"encoding/json"
 	"flag"
 	"fmt"
 	"math/rand/v2"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -32,7 +35,14 @@ var (
 // P-256 key.
 var bases = []string{"ALG-01/p256-jws", "ALG-01/p256-cose", "ATT-03/signing-authority-jws", "ATT-03/signing-authority-cose",
 	"ATT-06/expiry-jws", "ATT-06/expiry-cose", "ATT-11/timestamp-jws", "ATT-11/timestamp-cose", "VER-06/metadata-jws", "VER-06/metadata-cose",
-	"ATT-08/unknown-attribute-jws", "ATT-08/unknown-attribute-cose"}
+	"ATT-08/unknown-attribute-jws", "ATT-08/unknown-attribute-cose", "CERT-10/signer-is-its-own-root-jws", "CERT-10/signer-is-its-own-root-cose",
+	"CERT-11/five-certificates-jws", "CERT-11/five-certificates-cose", "VER-03/intermediate-in-store-jws", "VER-03/intermediate-in-store-cose",
+	"TI-01/full-subject-matches", "TP-04/permissive-logs-expiry", "TSA-03/root-in-token"}
+
+// audited are those that are also judged under level audit, with a trust store
+// that anchors them and with one that does not: then little more than the
+// form, the signature and the payload decides.
+var audited = []string{"ALG-01/p256-jws", "ALG-01/p256-cose", "ATT-03/signing-authority-jws", "ATT-03/signing-authority-cose", "ATT-11/timestamp-jws", "ATT-11/timestamp-cose"}
 
 // arena holds both verifiers, made once, and what mutations need.
 type arena struct {
@@ -77,6 +87,18 @@ func newArena(tb testing.TB) *arena {
 	for _, id := range bases {
 		a.stages = append(a.stages, newStage(tb, loadVector(tb, id)))
 	}
+	unrelated := input[chainCase](tb, loadVector(tb, "CERT-01/timestamping")).Chain
+	for i, id := range slices.Concat(audited, audited) {
+		v := loadVector(tb, id)
+		in := input[envelopeCase](tb, v)
+		in.TrustPolicy = bytes.ReplaceAll(in.TrustPolicy, []byte(`"strict"`), []byte(`"audit"`))
+		for name := range in.TrustStores {
+			if i >= len(audited) {
+				in.TrustStores[name] = unrelated[len(unrelated)-1:]
+			}
+		}
+		a.stages = append(a.stages, stageOf(tb, in, v.Now))
+	}
 	return a
 }
 
@@ -87,13 +109,21 @@ func (a *arena) setClasses(tb testing.TB, classes []differenceClass) {
 		if err != nil {
 			tb.Fatal(err)
 		}
+		if c.When != "" && conditions[c.When] == nil {
+			tb.Fatalf("class %s: no condition %q", c.Name, c.When)
+		}
 		a.rules = append(a.rules, r)
 	}
 }
 
 func newStage(tb testing.TB, v *vector) *stage {
 	tb.Helper()
-	s := &stage{in: input[envelopeCase](tb, v), now: v.Now}
+	return stageOf(tb, input[envelopeCase](tb, v), v.Now)
+}
+
+func stageOf(tb testing.TB, in envelopeCase, now time.Time) *stage {
+	tb.Helper()
+	s := &stage{in: in, now: now}
 	s.media, s.envelope = s.in.Signatures[0].MediaType, s.in.Signatures[0].content()
 	var err error
 	if s.theirs, err = newUpstream(s.in); err != nil {
@@ -119,8 +149,14 @@ func (s *stage) askOurs(ctx context.Context, envelope []byte) *shuin.Report {
 	return s.ours.Verify(ctx, s.artifact, sigs, s.doc, verify.Options{Now: s.now, Metadata: s.in.UserMetadata})
 }
 
-func (s *stage) askTheirs(ctx context.Context, envelope []byte) error {
-	_, err := s.theirs.Verify(ctx, s.desc, envelope, notation.VerifierVerifyOptions{ArtifactReference: s.in.Reference, SignatureMediaType: s.media, UserMetadata: s.in.UserMetadata})
+func (s *stage) askTheirs(ctx context.Context, envelope []byte) (err error) {
+	// A panic accepts nothing.
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("notation-go panics: %v", p)
+		}
+	}()
+	_, err = s.theirs.Verify(ctx, s.desc, envelope, notation.VerifierVerifyOptions{ArtifactReference: s.in.Reference, SignatureMediaType: s.media, UserMetadata: s.in.UserMetadata})
 	return err
 }
 
@@ -146,58 +182,123 @@ func (a *arena) mutant(program []byte) (*stage, []byte) {
 // agree judges one mutant on both sides.
 func (a *arena) agree(t *testing.T, program []byte) {
 	s, e := a.mutant(program)
-	var ours []reason
-	var theirs error
-	at(t, s.now, func(t *testing.T) {
-		ours = reasonsOf(s.askOurs(t.Context(), e))
-		theirs = s.askTheirs(t.Context(), e)
-	})
-	if (len(ours) == 0) == (theirs == nil) {
+	ours, message, theirs := s.decide(t, e)
+	if ours == decision(theirs != nil) || len(a.classesOf(s.media, e, ours, message)) > 0 {
 		return
 	}
-	var message string
-	if len(ours) > 0 {
-		message = withoutPaths(fmt.Sprintf("%s: %s", ours[0].Row, ours[0].Text))
-	} else {
-		message = theirs.Error()
-	}
-	for i, c := range a.classes {
-		if c.Kind != "" || c.Shuin != decision(len(ours) > 0) {
-			continue
-		}
-		if c.Message != "" && a.rules[i].MatchString(message) || c.When == "name-twice" && nameTwice(e) {
-			return
-		}
-	}
-	t.Errorf("Shuin %s, notation-go %s (%v); no class in %s has %q\nenvelope: %s", decision(len(ours) > 0), decision(theirs != nil), theirs, differencesFile, message, printable(e))
+	t.Errorf("Shuin %s, notation-go %s (%v); no class in %s has %q\nprogram: %q\nenvelope: %s", ours, decision(theirs != nil), theirs, differencesFile, message, program, printable(e))
 }
 
-// nameTwice reports whether a JSON object of the envelope has two members of
-// one name, ignoring case: which of them counts is then up to the decoder, and
-// what a strict one says of it is up to which it meets first.
-func nameTwice(e []byte) bool {
-	objects := [][]byte{e}
-	if len(e) > 0 && e[0] == '{' {
-		m, _ := openJWS(e)
-		objects = append(objects, m.protected, m.payload)
-	} else if len(e) > 1 {
-		var parts []cbor.RawMessage
-		var payload []byte
-		if cbor.Unmarshal(e[1:], &parts) == nil && len(parts) == 4 && cbor.Unmarshal(parts[2], &payload) == nil {
-			objects = append(objects, payload)
+// decide asks both sides about an envelope. The message is that of the side
+// that refuses: Shuin's if both do.
+func (s *stage) decide(t *testing.T, e []byte) (ours, message string, theirs error) {
+	var reasons []reason
+	at(t, s.now, func(t *testing.T) {
+		reasons = reasonsOf(s.askOurs(t.Context(), e))
+		theirs = s.askTheirs(t.Context(), e)
+	})
+	switch {
+	case len(reasons) > 0:
+		message = messageOf(reasons)
+	case theirs != nil:
+		message = theirs.Error()
+	}
+	return decision(len(reasons) > 0), message, theirs
+}
+
+// messageOf is what the message of a class is compared with.
+func messageOf(reasons []reason) string {
+	return withoutPaths(fmt.Sprintf("%s: %s", reasons[0].Row, reasons[0].Text))
+}
+
+// classesOf names the classes that a difference belongs to.
+func (a *arena) classesOf(media string, e []byte, ours, message string) []string {
+	var names []string
+	for i, c := range a.classes {
+		if c.Kind == "" && c.Shuin == ours && (c.Format == "" || strings.HasSuffix(media, c.Format)) &&
+			(c.Message == "" || a.rules[i].MatchString(message)) && (c.When == "" || conditions[c.When](e)) {
+			names = append(names, c.Name)
 		}
 	}
-	for i := 0; i < len(objects) && i < 64; i++ {
+	return names
+}
+
+// conditions are what a class may ask of the envelope.
+var conditions = map[string]func(envelope []byte) bool{"name-twice": nameTwice, "expiry-of-year-one": expiryOfYearOne, "odd-agent": oddAgent, "protected-chain": protectedChain}
+
+// expiryOfYearOne reports whether a JWS has the expiry that Go's time package
+// calls zero.
+func expiryOfYearOne(e []byte) bool {
+	m, _ := openJWS(e)
+	for _, p := range split(m.protected) {
+		var t time.Time
+		if p.name == notary+"expiry" && json.Unmarshal([]byte(p.value), &t) == nil {
+			return t.IsZero()
+		}
+	}
+	return false
+}
+
+// oddAgent reports whether a COSE envelope has a signing agent that is no text.
+func oddAgent(e []byte) bool {
+	m, ok := openCOSE(e)
+	return ok && slices.ContainsFunc(m.unprotected, func(p entry) bool {
+		var label any
+		var text string
+		return cbor.Unmarshal(p.key, &label) == nil && label == notary+"signingAgent" && (p.value[0]>>5 != 3 || cbor.Unmarshal(p.value, &text) != nil)
+	})
+}
+
+// protectedChain reports whether a COSE envelope has x5chain in its protected header.
+func protectedChain(e []byte) bool {
+	m, ok := openCOSE(e)
+	return ok && slices.ContainsFunc(m.protected, func(p entry) bool {
+		var label any
+		return cbor.Unmarshal(p.key, &label) == nil && label == uint64(33)
+	})
+}
+
+// foldedNames are the names that are looked for in any letter case.
+var foldedNames = []string{"payload", "protected", "header", "signature", "x5c", notary + "timestampSignature", notary + "signingAgent", "alg", "cty", "crit",
+	notary + "signingScheme", notary + "signingTime", notary + "authenticSigningTime", notary + "expiry",
+	"targetArtifact", "mediaType", "digest", "size", "annotations", "urls", "data", "platform", "artifactType"}
+
+// nameTwice reports whether a JSON object of the envelope has two members of
+// one name, or of one that both sides know, ignoring case: which of them
+// counts is then up to the decoder, and what a strict one says of it is up to
+// which it meets first.
+func nameTwice(e []byte) bool {
+	values := [][]byte{e}
+	if len(e) > 0 && e[0] == '{' {
+		m, _ := openJWS(e)
+		values = append(values, m.protected, m.payload)
+	} else if m, ok := openCOSE(e); ok {
+		values = append(values, m.payload)
+	}
+	for i := 0; i < len(values) && i < 1000; i++ {
+		v := bytes.TrimSpace(values[i])
+		var list []json.RawMessage
+		if len(v) > 0 && v[0] == '[' && json.Unmarshal(v, &list) == nil {
+			for _, l := range list {
+				values = append(values, l)
+			}
+		}
+		if len(v) == 0 || v[0] != '{' {
+			continue
+		}
 		seen := map[string]bool{}
-		for _, p := range split(objects[i]) {
-			name := strings.ToLower(p.name)
+		for _, p := range split(v) {
+			name := p.name
+			for _, k := range foldedNames {
+				if strings.EqualFold(name, k) {
+					name = k
+				}
+			}
 			if seen[name] {
 				return true
 			}
 			seen[name] = true
-			if strings.HasPrefix(p.value, "{") {
-				objects = append(objects, []byte(p.value))
-			}
+			values = append(values, []byte(p.value))
 		}
 	}
 	return false
@@ -214,9 +315,10 @@ func printable(e []byte) string {
 // the classes of differences that are listed with their rows.
 func FuzzVerifyAgrees(f *testing.F) {
 	a := newArena(f)
-	for i := range bases {
+	for i := range a.stages {
 		f.Add([]byte{byte(i)})
 	}
+	f.Add([]byte{0, 1, 13, byte(slices.Index(jsonNames, "kid")), 0, byte(slices.Index(jsonValues, "null"))}) // crit lists a registered header
 	r := rand.New(rand.NewPCG(1, 2))
 	for range 200 {
 		f.Add(randomProgram(r))
@@ -241,6 +343,11 @@ func randomProgram(r *rand.Rand) []byte {
 // same on every run. FuzzVerifyAgrees goes on from there.
 func TestMutationsAreDecidedAlike(t *testing.T) {
 	a := newArena(t)
+	for i, s := range a.stages {
+		if ours, message, theirs := s.decide(t, s.envelope); ours != "accepts" || theirs != nil {
+			t.Errorf("base %d, unchanged: Shuin %s (%s), notation-go says %v", i, ours, message, theirs)
+		}
+	}
 	r := rand.New(rand.NewPCG(*seed, 1))
 	for range *mutations {
 		a.agree(t, randomProgram(r))

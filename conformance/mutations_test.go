@@ -181,10 +181,12 @@ func TestIdentityMutationsAreDecidedAlike(t *testing.T) {
 	}
 }
 
-// Chains put together from the certificates of all chain vectors are good for
-// both sides or for neither.
+// Chains put together from the certificates of all chain vectors, some of
+// which say something else and are signed again, are good for both sides or
+// for neither.
 func TestChainMutationsAreDecidedAlike(t *testing.T) {
 	classes, r := classesOf(t, "chain"), rand.New(rand.NewPCG(*seed, 4))
+	keys := publicKeys(t)
 	var chains [][][]byte
 	var pool [][]byte
 	for _, v := range vectorsOf(t, "chain") {
@@ -199,7 +201,7 @@ func TestChainMutationsAreDecidedAlike(t *testing.T) {
 	for range *mutations {
 		c := slices.Clone(chains[r.IntN(len(chains))])
 		for range 1 + r.IntN(2) {
-			switch i := r.IntN(len(c) + 1); r.IntN(4) {
+			switch i := r.IntN(len(c) + 1); r.IntN(8) {
 			case 0:
 				c = slices.Insert(c, i, pool[r.IntN(len(pool))])
 			case 1:
@@ -211,6 +213,10 @@ func TestChainMutationsAreDecidedAlike(t *testing.T) {
 					c[i] = pool[r.IntN(len(pool))]
 				}
 			default:
+				if i < len(c) {
+					c[i] = mutateCertificate(&tape{randomProgram(r)}, c[i], issuerKey(c, i, keys))
+				}
+			case 3:
 				r.Shuffle(len(c), func(a, b int) { c[a], c[b] = c[b], c[a] })
 			}
 		}

@@ -62,6 +62,8 @@ func sorted(v any) any {
 //   - the configuration in get-plugin-metadata, which Shuin does not send when it verifies;
 //   - expiry where the signature has none: upstream sends the zero time;
 //   - verificationPlugin and verificationPluginMinVersion, which the specification's request has and upstream leaves out;
+//   - attributes that are not critical, which upstream wants processed: see
+//     PLG-10/uncritical-attribute-unprocessed;
 //   - null for an empty list.
 func known(command string, ours, theirs any) {
 	for _, side := range []any{ours, theirs} {
@@ -76,8 +78,16 @@ func known(command string, ours, theirs any) {
 		}
 		delete(attributes, "verificationPlugin")
 		delete(attributes, "verificationPluginMinVersion")
-		if sig != nil && sig["unprocessedAttributes"] == nil {
-			sig["unprocessedAttributes"] = []any{}
+		const uncritical = "com.example.uncritical"
+		if extended, _ := attributes["extendedAttributes"].(map[string]any); extended[uncritical] != nil {
+			delete(extended, uncritical)
+			if len(extended) == 0 {
+				delete(attributes, "extendedAttributes")
+			}
+		}
+		if sig != nil {
+			list, _ := sig["unprocessedAttributes"].([]any)
+			sig["unprocessedAttributes"] = slices.DeleteFunc(append([]any{}, list...), func(name any) bool { return name == uncritical })
 		}
 	}
 }

@@ -145,11 +145,17 @@ func (c *coseEnvelope) twice(name string) error {
 	if name == keyScheme {
 		return bad("SCH-01", "more than one signing scheme")
 	}
+	if name == emptyName {
+		name = ""
+	}
 	return bad("COSE-01", "header parameter %.64q occurs twice", name)
 }
 
-// readLabel reads a label. A name is never empty: text "" reads as "\x00",
-// which is as good as any other label nobody knows.
+// emptyName stands for the label "", so that a name is never empty. It is no
+// UTF-8, so no other label reads as it.
+const emptyName = "\xff"
+
+// readLabel reads a label.
 func readLabel(data []byte) (number int64, name string, rest []byte, err error) {
 	major, n, head := cborHead(data)
 	switch major {
@@ -176,7 +182,7 @@ func readLabel(data []byte) (number int64, name string, rest []byte, err error) 
 func labelName(text []byte) string {
 	switch string(text) {
 	case "":
-		return "\x00"
+		return emptyName
 	case keyScheme:
 		return keyScheme
 	case keySigningTime:

@@ -55,7 +55,7 @@ func (c *coseEnvelope) readSigned(number int64, name string, value []byte) error
 		c.hasExp = true
 		return c.readTime(name, value, &c.env.Expiry)
 	}
-	if name == "\x00" {
+	if name == emptyName {
 		name = ""
 	}
 	return c.readExtended(name, value)
@@ -200,7 +200,7 @@ func (c *coseEnvelope) mark(number int64, name string) error {
 	case name == keySigningTime:
 		// Differs from upstream: it takes this one, though not in JWS.
 		return bad("ATT-02", "%s is informational and must not be critical", keySigningTime)
-	case name == "\x00":
+	case name == emptyName:
 		present = c.markExtended("")
 	default:
 		present = c.markExtended(name)

@@ -102,6 +102,7 @@ func TestCOSERefused(t *testing.T) {
 		{name: "COSE-03 crit lacks the expiry", change: protected(set(2, []any{hScheme}))},
 		{name: "COSE-03 crit lacks the authentic time", scheme: sa, change: protected(set(2, []any{hScheme, hExpiry}))},
 		{name: "COSE-03 crit lists an absent attribute", change: protected(appendCrit("com.example.absent"))},
+		{name: "COSE-03 crit lists NUL, and the label without a name is there", change: protected(func(h map[any]any) { h[""] = "a"; appendCrit("\x00")(h) })},
 		{name: "COSE-03 crit lists an absent number", change: protected(appendCrit(99))},
 		{name: "COSE-03 crit lists an absent expiry", change: func(o *shuintest.EnvelopeOptions) {
 			o.Expiry = time.Time{}
@@ -184,6 +185,8 @@ func TestCOSEAccepted(t *testing.T) {
 			extended(envelope.Attribute{Key: int64(99), Value: []any{int64(1), "a"}, Critical: true})},
 		{"ATT-08 a plain attribute of any type is exposed", protected(set("m", map[any]any{"a": true})),
 			extended(envelope.Attribute{Key: "m", Value: map[any]any{"a": true}})},
+		{"COSE-01 the label without a name is not NUL", protected(func(h map[any]any) { h[""] = "a"; h["\x00"] = "b"; appendCrit("")(h) }),
+			extended(envelope.Attribute{Key: "", Value: "a", Critical: true}, envelope.Attribute{Key: "\x00", Value: "b"})},
 		{"COSE-06 x5chain in the protected header", func(o *shuintest.EnvelopeOptions) {
 			var chain []any
 			for _, c := range o.Chain.DER {

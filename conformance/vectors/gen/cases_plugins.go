@@ -145,6 +145,25 @@ func pluginVerifierCases(b *book) {
 	s.level = "permissive"
 	b.accept("PLG-10/revoked-but-logged", "the plugin says revoked, and the level only logs it", s)
 
+	s = run(named(), m(identityCheck), results(nil, identityCheck))
+	withCritical := s.jws
+	s.jws = func(d *jwsDraft) {
+		withCritical(d)
+		d.protected = append(d.protected, member{"com.example.uncritical", quote("x")})
+	}
+	b.accept("PLG-10/uncritical-attribute-unprocessed", "an attribute that is not critical is not processed", s)
+	s = run(withPlugin("cose", true, pluginAttr, "example"), m(identityCheck), results(nil, identityCheck))
+	withNames := s.cose
+	s.cose = func(d *coseDraft) {
+		withNames(d)
+		d.protected = append(d.protected, item{100, "x"})
+		d.protected = putItem(d.protected, 2, []any{attrBase + "signingScheme", pluginAttr, 100})
+	}
+	b.refuse("PLG-10/integer-label-unprocessed", "a critical attribute with an integer label is not processed", "plugin", "plugin-failed|verifier-too-old", s, "ATT-08")
+	s = run(named(attr1, "x"), m(revocationCheck), results(nil))
+	s.override = `{"revocation":"skip"}`
+	b.refuse("ATT-08/plugin-is-not-asked", "a critical attribute for a plugin that can only check revocation, which is skipped: nobody processes it", "plugin", "plugin-failed|verifier-too-old", s, "ATT-15", "PLG-10")
+
 	b.accept("PLG-11/store-and-plugin", "the chain is anchored and the plugin agrees", run(named(), m(identityCheck), results(nil, identityCheck)))
 	s = run(named(), m(identityCheck, revocationCheck), results(nil, identityCheck, revocationCheck))
 	s.chain = []*cert{strangerLeaf, strangerRoot}

@@ -234,6 +234,9 @@ func revocationLevels(b *book, l *cert) {
 	b.accept("REV-01/permissive-unavailable", "permissive, the CRL cannot be had", at("permissive", "", gone))
 	b.accept("REV-01/audit-revoked", "audit, revoked", at("audit", "", bad))
 	b.accept("REV-01/skip-override", "strict with revocation skipped, revoked", at("strict", `{"revocation":"skip"}`, bad))
+	s := at("strict", `{"authenticity":"log"}`, map[string]answer{crlURL: {Body: crl().der()}})
+	s.stores["ca:example"] = []*cert{strangerRoot}
+	b.accept("REV-01/strangers-chain", "a chain that no store anchors, which is logged, and that is not revoked", s)
 	stamped := func(a map[string]answer) *scene {
 		s := good("jws").trustTSA()
 		tsa := tsaSpec(newKey("p256/tsa"), "Revocable TSA")

@@ -130,6 +130,7 @@ func main() {
 	boundCases(b)
 	scopeCases(b)
 	linkCases(b)
+	lenientCases(b)
 	if err := b.write(*out); err != nil {
 		log.Fatal(err)
 	}

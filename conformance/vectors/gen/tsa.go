@@ -44,17 +44,18 @@ var (
 
 // token is an RFC 3161 TimeStampToken about to be put together.
 type token struct {
-	chain    []*cert // leaf first; all but the root go into the token
-	withRoot bool
-	at       time.Time
-	hash     crypto.Hash // of the message imprint
-	imprint  []byte      // instead of the hash of the signature
-	policy   asn1.ObjectIdentifier
-	accuracy int    // seconds; 0 writes none
-	signing  string // "v2" (default), "v1", "none", "wrong"
-	version  int
-	breakSig bool
-	content  asn1.ObjectIdentifier
+	chain      []*cert // leaf first; all but the root go into the token
+	withRoot   bool
+	at         time.Time
+	hash       crypto.Hash // of the message imprint
+	imprint    []byte      // instead of the hash of the signature
+	policy     asn1.ObjectIdentifier
+	accuracy   int    // seconds; 0 writes none
+	twoSigners bool   // the signer stands twice
+	signing    string // "v2" (default), "v1", "none", "wrong"
+	version    int
+	breakSig   bool
+	content    asn1.ObjectIdentifier
 }
 
 func stamp(at time.Time) *token {
@@ -99,7 +100,7 @@ func (t *token) info(signature []byte) []byte {
 	}
 	i := tstInfo{Version: t.version, Policy: t.policy, Imprint: messageImprint{algorithmIdentifier{oidHash[t.hash]}, imprint},
 		Serial: big.NewInt(7), GenTime: t.at.UTC()}
-	if t.accuracy > 0 {
+	if t.accuracy != 0 {
 		i.Accuracy = asn1.RawValue{FullBytes: must(asn1.Marshal(accuracy{t.accuracy}))}
 	}
 	return must(asn1.Marshal(i))
@@ -151,6 +152,10 @@ func (t *token) over(signature []byte) []byte {
 	}
 	si := signerInfo{1, sid{asn1.RawValue{FullBytes: tsa.RawIssuer}, tsa.SerialNumber}, algorithmIdentifier{oidHash[crypto.SHA256]},
 		wrap(asn1.ClassContextSpecific, 0, content.Bytes), algorithmIdentifier{oidECDSASHA256}, sig}
+	signers := []signerInfo{si}
+	if t.twoSigners {
+		signers = append(signers, si)
+	}
 	var certs []byte
 	for i, c := range t.chain {
 		if i < len(t.chain)-1 || t.withRoot || len(t.chain) == 1 {
@@ -170,7 +175,7 @@ func (t *token) over(signature []byte) []byte {
 	}
 	sd := signedData{3, []algorithmIdentifier{{oidHash[crypto.SHA256]}},
 		encap{t.content, wrap(asn1.ClassContextSpecific, 0, must(asn1.Marshal(info)))},
-		wrap(asn1.ClassContextSpecific, 0, certs), []signerInfo{si}}
+		wrap(asn1.ClassContextSpecific, 0, certs), signers}
 	type contentInfo struct {
 		Type    asn1.ObjectIdentifier
 		Content asn1.RawValue
