@@ -55,7 +55,8 @@ func (w *devWords) env() string {
 		"# Revocation status is asked at data-HOST; there is no such name for localhost.",
 		"export AWS_DISABLE_HOST_PREFIX_INJECTION=true AWS_EC2_METADATA_DISABLED=true AWS_PAGER=",
 		"# A configuration of its own: yours is not touched.",
-		"export NOTATION_CONFIG=" + quote(w.dir+"/notation") + " NOTATION_CACHE=" + quote(w.dir+"/cache"),
+		"export XDG_CONFIG_HOME=" + quote(w.dir+"/config") + " XDG_CACHE_HOME=" + quote(w.dir+"/cache"),
+		"export NOTATION_CONFIG=" + quote(w.dir+"/config/notation") + " NOTATION_CACHE=" + quote(w.dir+"/cache/notation"),
 	}
 	return strings.Join(lines, "\n") + "\n"
 }
@@ -88,11 +89,13 @@ shuin verify ` + build + ` || echo "refused, as it should be"
 command -v notation || { mkdir -p ` + quote(w.dir+"/bin") + ` && ln -sf "$(command -v shuin)" ` + quote(w.dir+"/bin/notation") + ` && export PATH=` + quote(w.dir+"/bin") + `:"$PATH"; }
 aws signer put-signing-profile --profile-name release --platform-id ` + devPlatform + ` --signing-parameters profileKind=standard
 shuin sign --plugin ` + plugin + ` --id ` + w.arn("signing-profiles/release") + ` ` + release + `
+notation policy import --force ` + quote(w.dir+"/policy.json") + `
 notation verify ` + release + `
 JOB=$(aws signer list-signing-jobs --query 'jobs[0].jobId' --output text)
 aws signer revoke-signature --job-id "$JOB" --reason "a trial"
 #    notation keeps a revocation list until it ends (10 minutes here); with an empty cache it sees the new one.
-NOTATION_CACHE=$(mktemp -d) notation verify ` + release + ` || echo "refused, as it should be"
+EMPTY=$(mktemp -d)
+XDG_CACHE_HOME="$EMPTY" NOTATION_CACHE="$EMPTY" notation verify ` + release + ` || echo "refused, as it should be"
 `
 }
 

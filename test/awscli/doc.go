@@ -3,10 +3,11 @@
 // waiter, and the commands that `shuind dev` prints, word for word. They run
 // the real binaries on loopback and reach for nothing else.
 //
-// Which versions: the AWS CLI and boto3 know sign-payload and
-// get-revocation-status since June 2023, the variables that the printed
-// commands use since 2025. Older ones, as Debian 12 has them, are given the
-// newer service model (from the Go module github.com/aws/aws-sdk-go) and a
-// wrapper that passes the endpoint; see [FindCLI]. Nothing is skipped: a
-// machine without them fails, and says what to install.
+// Which versions: the printed commands need an AWS CLI that knows sign-payload,
+// get-revocation-status, AWS_ENDPOINT_URL_SIGNER and
+// AWS_DISABLE_HOST_PREFIX_INJECTION (1.45.11 does). An older one, as Debian 12
+// has it (2.9.19, with boto3 1.26.27), is given a newer service model (from
+// the Go module github.com/aws/aws-sdk-go) and a wrapper that passes the
+// endpoint; see [FindCLI], which finds out by trying. Nothing is skipped: a
+// machine without the programs fails, and says what to install.
 package awscli

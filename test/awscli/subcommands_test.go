@@ -6,7 +6,9 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"io"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -26,7 +28,8 @@ var subcommands = []string{
 type used map[string]bool
 
 func TestEverySubcommandOfTheAWSCLIWorks(t *testing.T) {
-	w := newWorld(t, "")
+	operations := "127.0.0.1:" + freePort(t)
+	w := newWorld(t, "operations: {listen: "+operations+"}\n")
 	t.Log(w.cli.Version)
 	seen := used{}
 	aws := func(args ...string) map[string]any {
@@ -45,12 +48,36 @@ func TestEverySubcommandOfTheAWSCLIWorks(t *testing.T) {
 	permissions(t, w, aws)
 	revocation(t, aws, refused, job, version)
 	endings(t, w, aws, refused)
+	metrics(t, operations, `shuind_signatures_total{kind="aws"} 2`, `shuind_signatures_total{kind="standard"} 0`,
+		`shuind_requests_total{code="ok",operation="SignPayload"} 2`, `shuind_requests_total{code="ValidationException",operation="SignPayload"} 3`,
+		`shuind_requests_total{code="ConflictException",operation="RemoveProfilePermission"} 1`, "shuind_log_entries ", "shuind_store_errors_total 0")
 
 	if missing := slices.DeleteFunc(slices.Clone(subcommands), func(s string) bool { return seen[s] }); len(missing) > 0 {
 		t.Errorf("never run: %v", missing)
 	}
 	if got := slices.Sorted(maps.Keys(seen)); !slices.Equal(got, subcommands) {
 		t.Errorf("run: %v, want %v", got, subcommands)
+	}
+}
+
+// metrics wants lines of /metrics, and what readiness says in words.
+func metrics(t *testing.T, operations string, lines ...string) {
+	t.Helper()
+	for path, wants := range map[string][]string{"/metrics": lines, "/readyz": {"store: ok", "clock: ok", "ca: ok", "crls: ok"}} {
+		res, err := http.Get("http://" + operations + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(res.Body)
+		res.Body.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range wants {
+			if !strings.Contains("\n"+string(text), "\n"+want) {
+				t.Errorf("%s lacks %q:\n%s", path, want, text)
+			}
+		}
 	}
 }
 
