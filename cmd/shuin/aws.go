@@ -70,10 +70,11 @@ func parseProfileID(id string) (awsprofile.Profile, error) {
 // registryCredentials looks where notation does, and where nothing is said of
 // a host of ECR there, asks ECR for a token with the AWS credentials at hand.
 func (a *app) registryCredentials(client *registry.Client, pushes bool) {
-	store := a.credentialStore()
+	aws := a.awsClient()
 	var own atomic.Bool // the token is ours, so we may ask for another
 	client.Credential = func(ctx context.Context, host string) (registry.Credential, error) {
-		cred, err := store.Credential(ctx, host) // looked for only when the registry asks
+		store := a.credentialStore() // looked for only when the registry asks
+		cred, err := store.Credential(ctx, host)
 		h, ecr := awsclient.ParseECRHost(host)
 		switch {
 		case err != nil, !cred.IsZero(), !ecr, store.HasOwnHelper(host):
@@ -82,7 +83,7 @@ func (a *app) registryCredentials(client *registry.Client, pushes bool) {
 		case h.Public && !pushes: // is read by everybody
 			return cred, nil
 		}
-		token, err := a.awsClient().ECRCredential(ctx, h, "")
+		token, err := aws.ECRCredential(ctx, h, "")
 		if err != nil {
 			return registry.Credential{}, err
 		}
@@ -91,6 +92,6 @@ func (a *app) registryCredentials(client *registry.Client, pushes bool) {
 	}
 	client.Renew = func(_ context.Context, host string) bool {
 		h, ecr := awsclient.ParseECRHost(host)
-		return ecr && own.Load() && a.awsClient().DropECRCredential(h, "")
+		return ecr && own.Load() && aws.DropECRCredential(h, "")
 	}
 }
