@@ -179,6 +179,7 @@ type Client struct {
 	conn net.Conn
 	in   *bufio.Reader
 	out  []byte
+	body bytes.Buffer
 	day  string
 	key  []byte // Signature Version 4's, of the day
 }
@@ -190,7 +191,8 @@ func (w *World) dial() *Client {
 }
 
 // SignPayload is one call of SignPayload as an SDK makes it: signed by
-// Signature Version 4, with an invocation id of its own. It gives the answer.
+// Signature Version 4, with an invocation id of its own. It gives the
+// answer, which is good until the next call.
 func (c *Client) SignPayload() ([]byte, error) {
 	const path = "/signing-jobs/with-payload"
 	date := time.Now().UTC().Format("20060102T150405Z")
@@ -214,14 +216,14 @@ func (c *Client) SignPayload() ([]byte, error) {
 		return nil, err
 	}
 	defer resp.Body.Close()
-	b := bytes.NewBuffer(make([]byte, 0, max(int(resp.ContentLength), 0)+bytes.MinRead))
-	if _, err := b.ReadFrom(resp.Body); err != nil {
+	c.body.Reset()
+	if _, err := c.body.ReadFrom(resp.Body); err != nil {
 		return nil, err
 	}
 	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("status %d: %s", resp.StatusCode, b)
+		return nil, fmt.Errorf("status %d: %s", resp.StatusCode, &c.body)
 	}
-	return b.Bytes(), nil
+	return c.body.Bytes(), nil
 }
 
 // CPU is CPU time of this process.
