@@ -43,7 +43,7 @@ var (
 		{"journal_size_limit", walKept, walKept},
 	}
 	forWriting = append(slices.Clone(common), []pragma{
-		{"cache_size", "-16384", "-16384"},
+		{"cache_size", "-4096", "-4096"},
 		{"wal_autocheckpoint", walPages, walPages},
 	}...)
 	forReading = append(slices.Clone(common), []pragma{

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"time"
 
@@ -179,18 +180,16 @@ func (w *writer) together(u *update) {
 		w.abandon(err)
 		return
 	}
-	for len(w.group) < limits.CommitGroup {
-		select {
-		case u := <-w.s.updates:
-			w.group = append(w.group, u)
-			if err := w.one(u); err != nil {
-				w.abandon(err)
-				return
-			}
-			continue
-		default:
+	for range gatherings {
+		runtime.Gosched()
+		more, err := w.those()
+		if err != nil {
+			w.abandon(err)
+			return
 		}
-		break
+		if !more {
+			break
+		}
 	}
 	if err := w.commit(); err != nil {
 		w.abandon(err)
@@ -201,6 +200,29 @@ func (w *writer) together(u *update) {
 	}
 	clear(w.group)
 	w.group = w.group[:0]
+}
+
+// gatherings is how often the writer looks for more before it commits. A
+// commit costs processor time beside the sync: pages that every update touches
+// are written once for all that share it. Before each look it lets the others
+// run that are about to update; where nobody is, that takes no time.
+const gatherings = 4
+
+// those runs all that wait now, and says whether there were any.
+func (w *writer) those() (any bool, err error) {
+	for len(w.group) < limits.CommitGroup {
+		select {
+		case u := <-w.s.updates:
+			any = true
+			w.group = append(w.group, u)
+			if err := w.one(u); err != nil {
+				return any, err
+			}
+		default:
+			return any, nil
+		}
+	}
+	return false, nil
 }
 
 // abandon undoes the open transaction and fails all of its updates but those
