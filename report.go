@@ -142,19 +142,23 @@ type SignatureReport struct {
 	// Digest is the signature manifest's digest.
 	Digest digest.Digest `json:"digest"`
 	// EnvelopeMediaType is empty when the manifest could not be read.
-	EnvelopeMediaType string            `json:"envelopeMediaType,omitempty"`
-	Result            Result            `json:"result"`
-	Scheme            string            `json:"signingScheme,omitempty"`
-	Algorithm         string            `json:"signatureAlgorithm,omitempty"`
-	Signer            *Signer           `json:"signer,omitempty"`
-	TrustStore        string            `json:"trustStore,omitempty"` // "type:name" that anchored the chain
-	Identity          string            `json:"trustedIdentity,omitempty"`
-	SigningTime       *time.Time        `json:"signingTime,omitempty"`
-	TimeSource        string            `json:"timeSource,omitempty"`
-	TimestampTime     *time.Time        `json:"timestampTime,omitempty"`
-	Expiry            *time.Time        `json:"expiry,omitempty"`
-	Metadata          map[string]string `json:"userMetadata,omitempty"`
-	Checks            []Check           `json:"checks,omitempty"`
+	EnvelopeMediaType string  `json:"envelopeMediaType,omitempty"`
+	Result            Result  `json:"result"`
+	Scheme            string  `json:"signingScheme,omitempty"`
+	Algorithm         string  `json:"signatureAlgorithm,omitempty"`
+	Signer            *Signer `json:"signer,omitempty"`
+	TrustStore        string  `json:"trustStore,omitempty"` // "type:name" that anchored the chain
+	Identity          string  `json:"trustedIdentity,omitempty"`
+	// SigningProfile (with its version) and SigningJob are the ARNs that a
+	// signer with the AWS Signer API signed, where the signature is its.
+	SigningProfile string            `json:"signingProfile,omitempty"`
+	SigningJob     string            `json:"signingJob,omitempty"`
+	SigningTime    *time.Time        `json:"signingTime,omitempty"`
+	TimeSource     string            `json:"timeSource,omitempty"`
+	TimestampTime  *time.Time        `json:"timestampTime,omitempty"`
+	Expiry         *time.Time        `json:"expiry,omitempty"`
+	Metadata       map[string]string `json:"userMetadata,omitempty"`
+	Checks         []Check           `json:"checks,omitempty"`
 	// Err is the reason the signature did not count; nil when it did.
 	Err error `json:"-"`
 }

@@ -90,6 +90,9 @@ type Judgement struct {
 	PluginChecks []string
 	// StatusQuery is what to ask AWS Signer.
 	StatusQuery awsprofile.StatusQuery
+	// Signed is what AWS Signer signed beside the artifact; zero where the
+	// signature was not judged by its rules.
+	Signed awsprofile.Signed
 }
 
 // reportOrder is the order of checks in a Report; telling is the order in

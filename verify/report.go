@@ -40,6 +40,9 @@ func signatureReport(s shuin.Signature, facts *Facts, j *Judgement) shuin.Signat
 	if j.Result == shuin.Verified || passed(j, shuin.CheckArtifact) && passed(j, shuin.CheckAuthenticity) {
 		// Not a stranger's: a Report may have many of those, a megabyte each.
 		out.Metadata = facts.Payload.TargetArtifact.Annotations
+		if j.Signed.Job.ID != "" {
+			out.SigningProfile, out.SigningJob = j.Signed.Profile.String(), j.Signed.Job.String()
+		}
 	}
 	return out
 }

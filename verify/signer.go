@@ -79,6 +79,7 @@ func (j *judging) signer() {
 			Hint:    "this signature was not made by AWS Signer; have the artifact signed again",
 		})
 	default:
+		j.out.Signed = signed
 		j.set(iPlugin, shuin.Passed, nil)
 	}
 }

@@ -231,13 +231,17 @@ func TestTheReportNamesTheChecksMade(t *testing.T) {
 			t.Fatal(err)
 		}
 		var got struct {
-			Checks []struct {
+			SigningProfile, SigningJob string
+			Checks                     []struct {
 				Name    shuin.CheckName
 				Outcome string
 			}
 		}
 		if err := json.Unmarshal(data, &got); err != nil {
 			t.Fatal(err)
+		}
+		if got.SigningProfile != awsVersion || got.SigningJob != awsJob {
+			t.Errorf("%s: made by %q, %q", name, got.SigningProfile, got.SigningJob)
 		}
 		outcomes := map[shuin.CheckName]string{}
 		for _, c := range got.Checks {
