@@ -145,7 +145,7 @@ func (c *config) defaults(dir string) {
 		value time.Duration
 	}{
 		{&c.CRL.Life, limits.CRLLife}, {&c.CRL.Refresh, limits.CRLRefresh},
-		{&c.Signing.LeafLife, limits.LeafLife}, {&c.Signing.MaxClockStep, limits.MaxClockStep},
+		{&c.Signing.LeafLife, limits.LeafLife}, {&c.Signing.MaxClockStep, limits.ClockStep},
 	} {
 		if *d.at == 0 {
 			*d.at = d.value

@@ -25,8 +25,14 @@ func (a *app) configCheck(ctx context.Context, path string) error {
 		return err
 	}
 	if c.TLS.Certificate != "" {
-		if _, err := newKeyPair(c.TLS); err != nil {
+		pair, err := newKeyPair(c.TLS)
+		if err != nil {
 			return err
+		}
+		for _, name := range c.names() {
+			if host := (&config{Name: name}).hostname(); pair.leaf().VerifyHostname(host) != nil {
+				a.warnf("the TLS certificate does not cover %s", host)
+			}
 		}
 	}
 	return a.printf("%s", strings.Join(c.describe(), "\n"))

@@ -19,6 +19,7 @@ import (
 )
 
 func main() {
+	noCoreDumps() // keys are in this process's memory
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // the first signal asks, a second one kills
 	code := run(ctx, newApp(), os.Args[1:])

@@ -17,9 +17,6 @@ import (
 // upkeepInterval is how often the work is looked for that time brings.
 const upkeepInterval = 30 * time.Second
 
-// replyLife is how long replies are kept for an SDK's retry.
-const replyLife = 15 * time.Minute
-
 // begin does what has to be done before the first request: every CRL is fresh
 // and written.
 func (n *node) begin(ctx context.Context) error {
@@ -43,6 +40,12 @@ func (n *node) begin(ctx context.Context) error {
 	if err := n.crls.flush(); err != nil {
 		return fmt.Errorf("write the CRL files: %w", err)
 	}
+	checkpoint, err := n.store.Checkpoint(ctx)
+	if err != nil {
+		return fmt.Errorf("read the log's size: %w", err)
+	}
+	n.metrics.entries.Set(float64(checkpoint.Size))
+	n.measure(ctx)
 	return nil
 }
 
@@ -75,7 +78,7 @@ func (n *node) upkeep(ctx context.Context, reload <-chan os.Signal) {
 			n.log.Error("CRLs could not be made anew", "error", cause(err))
 		}
 		n.crls.add(changed)
-		before := n.now().Add(-replyLife)
+		before := n.now().Add(-limits.ReplyLife)
 		if err := n.service.Store.Update(ctx, func(tx signing.Tx) error { return tx.PurgeReplies(before) }); err != nil {
 			n.log.Error("old replies could not be removed", "error", err)
 		}

@@ -147,13 +147,12 @@ const (
 	ServerReadyInterval = 5 * time.Second  // one look at readiness serves all who ask meanwhile
 	ServerReadyTime     = 5 * time.Second  // to find out whether the store takes writes
 
-	CRLLife      = 24 * time.Hour  // of a signer's CRL, unless the configuration says otherwise
-	CRLRefresh   = time.Hour       // after which it is made anew
-	LeafLife     = 24 * time.Hour  // of the certificate that signatures of an aws profile share
-	MaxClockStep = 5 * time.Minute // forward, that a signer goes on after
-	CRLLifeMax   = 30 * 24 * time.Hour
-	LeafLifeMax  = 31 * 24 * time.Hour
-	ServerRate   = 100_000 // the highest rate that can be configured
+	CRLLife     = 24 * time.Hour // of a signer's CRL, unless the configuration says otherwise
+	CRLRefresh  = time.Hour      // after which it is made anew
+	LeafLife    = 24 * time.Hour // of the certificate that signatures of an aws profile share
+	CRLLifeMax  = 30 * 24 * time.Hour
+	LeafLifeMax = 31 * 24 * time.Hour
+	ServerRate  = 100_000 // the highest rate that can be configured
 )
 
 // Bounds of the signing API.

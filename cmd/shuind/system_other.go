@@ -6,3 +6,6 @@ import "os"
 
 // notifyReload: there is no SIGHUP here; changed files are noticed anyway.
 func notifyReload(chan<- os.Signal) {}
+
+// noCoreDumps: this system writes none of its own accord.
+func noCoreDumps() {}
