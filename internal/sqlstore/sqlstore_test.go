@@ -353,6 +353,14 @@ func TestPagesAreReadOffAnIndex(t *testing.T) {
 			_, err := x.Jobs(signing.JobQuery{Account: account, Limit: 25, Revoked: &yes})
 			return err
 		},
+		"jobs of a principal": func(x *tx) error {
+			_, err := x.Jobs(signing.JobQuery{Account: account, Limit: 25, RequestedBy: "p"})
+			return err
+		},
+		"jobs of another account": func(x *tx) error {
+			_, err := x.Jobs(signing.JobQuery{Account: account, Limit: 25, Invoker: "999999999999"})
+			return err
+		},
 		"profiles":           func(x *tx) error { _, err := x.Profiles(signing.ProfileQuery{Account: account, Limit: 25}); return err },
 		"a profile":          func(x *tx) error { _, err := x.Profile(account, "build"); return ignore(err) },
 		"a profile version":  func(x *tx) error { _, err := x.ProfileVersion(account, "build", "v"); return ignore(err) },
@@ -393,6 +401,9 @@ func TestPagesAreReadOffAnIndex(t *testing.T) {
 			if len(plans) == 0 {
 				t.Fatal("no plan")
 			}
+			if want := byIndex[name]; want != "" && !strings.Contains(strings.Join(plans, "\n"), want) {
+				t.Errorf("plans %q, want %q", plans, want)
+			}
 			for _, p := range plans {
 				if strings.HasPrefix(p, "SCAN") && !strings.Contains(p, "entries") || strings.Contains(p, "TEMP B-TREE") {
 					t.Errorf("plan %q", p)
@@ -400,6 +411,15 @@ func TestPagesAreReadOffAnIndex(t *testing.T) {
 			}
 		})
 	}
+}
+
+// byIndex are the indexes that there is more than one choice for.
+var byIndex = map[string]string{
+	"newest jobs":             "jobs_newest (account=?)",
+	"next page of jobs":       "jobs_newest (account=? AND created<?)",
+	"jobs of a principal":     "jobs_asked (account=? AND requested_by=?)",
+	"jobs of another account": "jobs_foreign (account=? AND invoker=?)",
+	"revoked jobs":            "jobs_revoked (account=?)",
 }
 
 func ignore(err error) error {

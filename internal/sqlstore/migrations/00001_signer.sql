@@ -96,6 +96,8 @@ CREATE TABLE jobs (
 ) STRICT;
 CREATE UNIQUE INDEX jobs_id ON jobs (id, account);
 CREATE INDEX jobs_newest ON jobs (account, created);
+CREATE INDEX jobs_asked ON jobs (account, requested_by, created);
+CREATE INDEX jobs_foreign ON jobs (account, invoker, created) WHERE invoker <> account;
 CREATE INDEX jobs_revoked ON jobs (account, created) WHERE revoked_at IS NOT NULL;
 
 -- key is SHA-256 of principal, invocation id and body hash. Rows go in the
