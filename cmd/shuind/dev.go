@@ -244,6 +244,12 @@ func (a *app) devWords(ctx context.Context, n *node, dir string, r *devRegistry)
 	if err != nil {
 		return nil, err
 	}
+	// What an earlier run's commands configured names other ports: it goes.
+	for _, name := range []string{"config", "cache", "bin"} {
+		if err := os.RemoveAll(filepath.Join(dir, name)); err != nil {
+			return nil, err
+		}
+	}
 	for name, data := range map[string][]byte{
 		"payload.json": r.payload,
 		"policy.json":  append(policy, '\n'),

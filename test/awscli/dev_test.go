@@ -66,6 +66,37 @@ func printedCommands(t *testing.T, p *process) string {
 	return ""
 }
 
+// TestShuindDevGoesOnWithItsData: the second run has the first one's CA and
+// jobs, and its commands work too.
+func TestShuindDevGoesOnWithItsData(t *testing.T) {
+	tools := theTools(t)
+	dir := t.TempDir()
+	w := &world{tools: tools, dir: dir, written: &everything{}}
+	var roots []string
+	for range 2 {
+		out := &everything{}
+		p := start(t, append(baseEnv(dir), "TMPDIR="+dir), out, tools.shuind, "dev", "--listen", "localhost:0", "--registry", "localhost:0", "--data", filepath.Join(dir, "data"))
+		script := printedCommands(t, p)
+		_, second, ok := strings.Cut(script, "\n# 2. ")
+		second, _, closed := strings.Cut(second, "\n# 3. ")
+		if !ok || !closed {
+			t.Fatalf("no second part in %s", script)
+		}
+		settings, _, _ := strings.Cut(script, "\n# 1. ")
+		put := "\naws signer put-signing-profile --profile-name build --platform-id " + platform + "\n"
+		stdout, stderr, status := w.run(t, append([]string{"PATH=" + filepath.Dir(tools.shuin) + ":" + tools.cli.Bin + ":" + os.Getenv("PATH")}, tools.cli.Env...),
+			"bash", "-euo", "pipefail", "-c", settings+put+"# "+second)
+		if status != 0 || !strings.Contains(stdout, "Successfully verified") || !strings.Contains(stdout, "refused, as it should be") {
+			t.Fatalf("status %d\n%s\n%s", status, stdout, stderr)
+		}
+		roots = append(roots, string(read(t, filepath.Join(dir, "data", "ca", "root.pem"))))
+		p.stop(t)
+	}
+	if roots[0] != roots[1] {
+		t.Error("the second run has another CA")
+	}
+}
+
 func TestShuindDevServesLoopbackOnly(t *testing.T) {
 	w := &world{tools: theTools(t), dir: t.TempDir(), written: &everything{}}
 	for _, args := range [][]string{{"--listen", "0.0.0.0:0"}, {"--registry", ":5000"}, {"--listen", "192.0.2.1:8080"}} {
