@@ -12,7 +12,6 @@ import (
 type Caller struct {
 	Account      string
 	Principal    string // ARN
-	AccessKeyID  string // that it was authenticated by; empty: none of ours
 	Actions      []string
 	Profiles     []string
 	RequestID    string
@@ -77,7 +76,8 @@ type Service struct {
 	// Notice is told what an operator should look at: constant message, facts
 	// as slog's key and value pairs, no secrets. Nil: nobody.
 	Notice func(ctx context.Context, message string, facts ...any)
-	// NewCRL is told of every CRL made, once it is stored. Nil: nobody.
+	// NewCRL is told of every CRL made, once it is stored. It must not call the
+	// service. Nil: nobody.
 	NewCRL func(id string, der []byte)
 
 	state serviceState

@@ -83,7 +83,7 @@ func (s *Service) Authenticate(ctx context.Context, accessKeyID string) (c Calle
 		return Caller{}, "", errCredential()
 	}
 	return Caller{
-		Account: o.row.Account, Principal: o.row.Principal, AccessKeyID: accessKeyID,
+		Account: o.row.Account, Principal: o.row.Principal,
 		Actions: o.row.Actions, Profiles: o.row.Profiles,
 	}, o.secret, nil
 }
