@@ -56,6 +56,36 @@ func TestWhatIsMeasuredSigns(t *testing.T) {
 	}
 }
 
+// TestTriesOfOneRequestMakeOneJobOnSQLite: whatever transactions they share,
+// all get the same answer, and the log holds together.
+func TestTriesOfOneRequestMakeOneJobOnSQLite(t *testing.T) {
+	for _, kind := range []signing.Kind{signing.KindAWS, signing.KindStandard} {
+		w := New(t, Options{Kind: kind, Issuing: issue.P256})
+		c := w.Caller()
+		c.InvocationID, c.BodySHA256 = "00000000-0000-4000-8000-000000000001", "b0d1"
+		answers := make([]*signing.SignPayloadOutput, AtOnce)
+		AtOnceDo(AtOnce, AtOnce, func(i int) {
+			out, err := w.Service.SignPayload(t.Context(), c, signing.SignPayloadInput{ProfileName: "build", PayloadFormat: shuin.MediaTypePayload, Payload: Payload})
+			if err != nil {
+				t.Error(err)
+			}
+			answers[i] = out
+		})
+		for _, a := range answers {
+			if a != nil && answers[0] != nil && (a.JobID != answers[0].JobID || string(a.Signature) != string(answers[0].Signature)) {
+				t.Errorf("jobs %s and %s", a.JobID, answers[0].JobID)
+			}
+		}
+		list, err := w.Service.ListSigningJobs(t.Context(), w.Caller(), signing.ListSigningJobsInput{})
+		if err != nil || len(list.Jobs) != 1 {
+			t.Errorf("%d jobs, %v", len(list.Jobs), err)
+		}
+		if _, err := w.Store.VerifyLog(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // BenchmarkSignPayload: 16 clients, each request with an invocation id of its
 // own, durable commits; client and server share this process. Reported are
 //
