@@ -122,9 +122,9 @@ func addKeys(t *testing.T, w *world, secrets map[string][]byte) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, identity := range map[string]age.Identity{"root.key.age": passphrase, "intermediate.key.age": identities[0]} {
-		sealed := armor.NewReader(bytes.NewReader(read(t, filepath.Join(w.dir, "data", "ca", name))))
-		block, _ := pem.Decode(open(t, sealed, identity))
+	sealed := armor.NewReader(bytes.NewReader(read(t, filepath.Join(w.dir, "data", "ca", "root.key.age"))))
+	for name, plain := range map[string][]byte{"root.key.age": open(t, sealed, passphrase), "intermediate.key.age": decrypted(t, w, "intermediate.key.age")} {
+		block, _ := pem.Decode(plain)
 		secrets["the key in "+name] = scalar(t, block.Bytes)
 	}
 	store, err := sqlstore.Open(t.Context(), sqlstore.Options{Path: filepath.Join(w.dir, "data", "shuin.db"), Checkpoint: filepath.Join(w.dir, "data", "checkpoint")})
@@ -148,6 +148,16 @@ func addKeys(t *testing.T, w *world, secrets map[string][]byte) {
 	if len(secrets) != 10 {
 		t.Fatalf("%d secrets are searched for, want 10", len(secrets))
 	}
+}
+
+// decrypted is a file of the CA that is encrypted to the identity.
+func decrypted(t *testing.T, w *world, name string) []byte {
+	t.Helper()
+	identities, err := age.ParseIdentities(bytes.NewReader(read(t, filepath.Join(w.dir, "identity.txt"))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return open(t, armor.NewReader(bytes.NewReader(read(t, filepath.Join(w.dir, "data", "ca", name)))), identities[0])
 }
 
 func open(t *testing.T, sealed io.Reader, identity age.Identity) []byte {

@@ -190,9 +190,11 @@ func newCold(t *testing.T, settings string) *world {
 	config := "listen: 127.0.0.1:" + w.port + "\nname: localhost:" + w.port + "\nregion: " + region + `
 data: data
 identity: {file: identity.txt}
-ca: {subject: {country: JP, province: Tokyo, organization: Example}}
 log: {level: debug, format: json}
 ` + settings
+	if !strings.Contains(settings, "ca: ") {
+		config += "ca: {subject: {country: JP, province: Tokyo, organization: Example}}\n"
+	}
 	if err := os.WriteFile(w.config(), []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
