@@ -1,9 +1,14 @@
 package awssigner
 
 import (
+	"encoding/base64"
+	"maps"
 	"math"
+	"slices"
 	"strconv"
 	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/shuin/shuin/awsprofile"
 	"github.com/shuin/shuin/signing"
@@ -253,4 +258,33 @@ func list(in []string) []string {
 		return []string{}
 	}
 	return in
+}
+
+// append writes the answer without reflection: it is the one that is asked for
+// often, and long. Not ok: a text is not UTF-8.
+func (o *signPayloadOut) append() (_ []byte, ok bool) {
+	size := 128 + base64.StdEncoding.EncodedLen(len(o.Signature))
+	for k, v := range o.Metadata {
+		size += len(k) + len(v) + 6
+	}
+	b := make([]byte, 0, size)
+	var err error
+	text := func(before, s string) {
+		if err == nil {
+			b, err = jsontext.AppendQuote(append(b, before...), s)
+		}
+	}
+	text(`{"jobId":`, o.JobID)
+	text(`,"jobOwner":`, o.JobOwner)
+	before := `,"metadata":{`
+	for _, k := range slices.Sorted(maps.Keys(o.Metadata)) {
+		text(before, k)
+		text(":", o.Metadata[k])
+		before = ","
+	}
+	if len(o.Metadata) > 0 {
+		b = append(b, '}')
+	}
+	b = base64.StdEncoding.AppendEncode(append(b, `,"signature":"`...), o.Signature)
+	return append(b, `"}`...), err == nil
 }

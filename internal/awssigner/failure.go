@@ -106,6 +106,11 @@ func answerOf(q *request, out any, err error) answer {
 	if err == nil && out == nil {
 		return answer{status: http.StatusOK}
 	}
+	if o, ok := out.(signPayloadOut); ok && err == nil {
+		if body, ok := o.append(); ok {
+			return answer{status: http.StatusOK, body: body}
+		}
+	}
 	if err == nil {
 		var body []byte
 		if body, err = json.Marshal(out, json.Deterministic(true)); err == nil {
