@@ -57,11 +57,13 @@ type Request struct {
 // Prepared is a certificate that passed the lint and may be issued once, by
 // the authority that prepared it.
 type Prepared struct {
-	by      *Authority
-	request Request
-	keyID   []byte
-	tbs     []byte // the TBSCertificate that was linted and will be signed
-	spent   atomic.Bool
+	by        *Authority
+	request   Request
+	keyID     []byte
+	tbs       []byte            // the TBSCertificate that was linted and will be signed
+	algorithm []byte            // the AlgorithmIdentifier in it
+	linted    *x509.Certificate // read back, without a signature
+	spent     atomic.Bool
 }
 
 // Issued is a finished certificate, compared with its Request.

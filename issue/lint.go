@@ -6,6 +6,8 @@ import (
 	"crypto/ecdsa"
 	"crypto/rsa"
 	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"errors"
 	"fmt"
 	"math/big"
@@ -298,30 +300,31 @@ func nonEmpty(s string) []string {
 // sameExtensions: exactly those that the request calls for, each once and
 // critical where RFC 5280 or the Notary Project wants it.
 func (a *Authority) sameExtensions(cert *x509.Certificate, r Request) bool {
-	want := map[string]bool{ // critical
-		oidKeyUsage.String():         true,
-		oidBasicConstraints.String(): true,
-		oidSubjectKeyID.String():     false,
-	}
+	want := make([]wanted, 0, 7)
+	want = append(want, wanted{oidKeyUsage, true}, wanted{oidBasicConstraints, true}, wanted{oidSubjectKeyID, false})
 	if len(a.chain) > 0 {
-		want[oidAuthorityKeyID.String()] = false
-		want[oidExtKeyUsage.String()] = false
+		want = append(want, wanted{oidAuthorityKeyID, false}, wanted{oidExtKeyUsage, false})
 	}
 	if r.URI != nil {
-		want[oidSubjectAltName.String()] = false
+		want = append(want, wanted{oidSubjectAltName, false})
 	}
 	if r.CRL != "" {
-		want[oidCRLPoints.String()] = false
+		want = append(want, wanted{oidCRLPoints, false})
 	}
 	if len(cert.Extensions) != len(want) {
 		return false
 	}
-	for _, e := range cert.Extensions {
-		critical, known := want[e.Id.String()]
-		if !known || critical != e.Critical {
+	// As many as are wanted, and each wanted one is there: so each once.
+	for _, w := range want {
+		if !slices.ContainsFunc(cert.Extensions, func(e pkix.Extension) bool { return e.Critical == w.critical && e.Id.Equal(w.id) }) {
 			return false
 		}
-		delete(want, e.Id.String())
 	}
 	return true
+}
+
+// wanted is an extension that a request calls for.
+type wanted struct {
+	id       asn1.ObjectIdentifier
+	critical bool
 }

@@ -15,9 +15,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/big"
 	"net/url"
 	"time"
+
+	"golang.org/x/crypto/cryptobyte"
+	cbasn1 "golang.org/x/crypto/cryptobyte/asn1"
 
 	"github.com/shuin/shuin/envelope"
 )
@@ -45,13 +47,19 @@ func (a *Authority) prepare(r Request) (*Prepared, error) {
 		return nil, err
 	}
 	p := &Prepared{by: a, request: r, keyID: keyID}
-	tbs, err := a.encode(r, keyID)
+	if p.tbs, err = a.encode(r, keyID); err != nil {
+		return nil, err
+	}
+	if p.algorithm, err = algorithmOf(p.tbs); err != nil {
+		return nil, err
+	}
+	der, err := p.assemble(nil)
 	if err != nil {
 		return nil, err
 	}
-	cert, err := a.assemble(tbs, nil)
+	cert, err := x509.ParseCertificate(der)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("what was encoded cannot be read: %w", err)
 	}
 	if err := a.compare(cert, p); err != nil {
 		return nil, err
@@ -65,14 +73,16 @@ func (a *Authority) prepare(r Request) (*Prepared, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.tbs = tbs
+	p.linted = cert
 	return p, nil
 }
 
 // Issue spends p (a second time is an error, also after a failure), signs
-// exactly the bytes that were linted, checks that signature, and compares
-// every field of the result with the Request. It makes one signature and one
-// signature check; the authority's own chain is not checked again.
+// exactly the bytes that were linted, reads the result back, and checks that
+// it is these bytes, their algorithm and that signature, and that the signature
+// is right. So every field is one that Prepare compared with the Request. It
+// makes one signature and one signature check; the authority's own chain is not
+// checked again.
 func (a *Authority) Issue(ctx context.Context, p *Prepared) (*Issued, error) {
 	switch {
 	case p == nil || p.by == nil:
@@ -97,14 +107,12 @@ func (a *Authority) issue(ctx context.Context, p *Prepared) (*x509.Certificate, 
 	if err != nil {
 		return nil, err
 	}
-	cert, err := a.assemble(p.tbs, signature)
+	der, err := p.assemble(signature)
 	if err != nil {
 		return nil, err
 	}
-	if !bytes.Equal(cert.RawTBSCertificate, p.tbs) {
-		return nil, errors.New("the certificate made is not the one that was linted")
-	}
-	if err := a.compare(cert, p); err != nil {
+	cert, err := p.finished(der, signature)
+	if err != nil {
 		return nil, err
 	}
 	issuer := cert // a root
@@ -240,29 +248,51 @@ func (t *takesMessage) SignMessage(_ io.Reader, message []byte, _ crypto.SignerO
 
 // assemble makes a certificate of its signed part and its signature, which is
 // empty while it is linted. The algorithm outside is the one inside.
-func (a *Authority) assemble(tbs, signature []byte) (*x509.Certificate, error) {
-	var inside struct {
-		Version   int `asn1:"explicit,tag:0"`
-		Serial    *big.Int
-		Algorithm asn1.RawValue
-		Issuer    asn1.RawValue
-	}
-	if _, err := asn1.Unmarshal(tbs, &inside); err != nil {
-		return nil, fmt.Errorf("encode: %w", err)
-	}
-	der, err := asn1.Marshal(struct {
-		TBS       asn1.RawValue
-		Algorithm asn1.RawValue
-		Signature asn1.BitString
-	}{asn1.RawValue{FullBytes: tbs}, inside.Algorithm, asn1.BitString{Bytes: signature, BitLength: 8 * len(signature)}})
+func (p *Prepared) assemble(signature []byte) ([]byte, error) {
+	var b cryptobyte.Builder
+	b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
+		b.AddBytes(p.tbs)
+		b.AddBytes(p.algorithm)
+		b.AddASN1BitString(signature)
+	})
+	der, err := b.Bytes()
 	if err != nil {
 		return nil, fmt.Errorf("encode: %w", err)
 	}
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		return nil, fmt.Errorf("what was encoded cannot be read: %w", err)
+	return der, nil
+}
+
+// algorithmOf is the algorithm that a TBSCertificate names, encoded.
+func algorithmOf(tbs []byte) ([]byte, error) {
+	in := cryptobyte.String(tbs)
+	var algorithm cryptobyte.String
+	if !in.ReadASN1(&in, cbasn1.SEQUENCE) ||
+		!in.SkipOptionalASN1(cbasn1.Tag(0).Constructed().ContextSpecific()) || // version
+		!in.SkipASN1(cbasn1.INTEGER) || // serial number
+		!in.ReadASN1Element(&algorithm, cbasn1.SEQUENCE) {
+		return nil, errors.New("encode: what was encoded cannot be read")
 	}
-	return cert, nil
+	return algorithm, nil
+}
+
+// finished reads the certificate der. It differs from the linted one in its
+// signature and in nothing else: what was read of that, and compared with the
+// request, is what would be read of this one.
+func (p *Prepared) finished(der, signature []byte) (*x509.Certificate, error) {
+	in := cryptobyte.String(der)
+	var outer, tbs, algorithm cryptobyte.String
+	var value []byte
+	if !in.ReadASN1(&outer, cbasn1.SEQUENCE) || !in.Empty() ||
+		!outer.ReadASN1Element(&tbs, cbasn1.SEQUENCE) || !outer.ReadASN1Element(&algorithm, cbasn1.SEQUENCE) ||
+		!outer.ReadASN1BitStringAsBytes(&value) || !outer.Empty() {
+		return nil, errors.New("the certificate made cannot be read")
+	}
+	if !bytes.Equal(tbs, p.linted.RawTBSCertificate) || !bytes.Equal(algorithm, p.algorithm) || !bytes.Equal(value, signature) {
+		return nil, errors.New("the certificate made is not the one that was linted")
+	}
+	cert := *p.linted
+	cert.Raw, cert.RawTBSCertificate, cert.Signature = der, tbs, value
+	return &cert, nil
 }
 
 // pretendLeaf stands below a CA chain, so that envelope's rules, which start
