@@ -16,15 +16,28 @@ import (
 	"runtime/debug"
 	"syscall"
 	"time"
+
+	"github.com/shuin/shuin/internal/limits"
 )
 
 func main() {
 	noCoreDumps() // keys are in this process's memory
+	collectSeldom(os.LookupEnv)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // the first signal asks, a second one kills
 	code := run(ctx, newApp(), os.Args[1:])
 	stop()
 	os.Exit(code)
+}
+
+// collectSeldom sets up the garbage collector, unless Go's own variables do.
+func collectSeldom(lookupEnv func(string) (string, bool)) {
+	if _, set := lookupEnv("GOMEMLIMIT"); !set {
+		debug.SetMemoryLimit(limits.GCMemory)
+	}
+	if _, set := lookupEnv("GOGC"); !set {
+		debug.SetGCPercent(limits.GCPercent)
+	}
 }
 
 // newApp is the app of this process.

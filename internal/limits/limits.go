@@ -135,6 +135,15 @@ const (
 	CommitGroup    = 256      // updates of the store that share one commit
 )
 
+// How much memory the server's garbage collector may use so as to run less
+// often: what is alive at a time is a few megabytes, and collecting whenever
+// that has doubled costs a tenth of a signature's processor time. Near
+// GCMemory it collects as often as it takes.
+const (
+	GCPercent = 800       // debug.SetGCPercent
+	GCMemory  = 256 << 20 // debug.SetMemoryLimit
+)
+
 // Bounds of the server's front: what one connection and all together may take.
 const (
 	ServerHeaderTime    = 10 * time.Second // to send a request's header

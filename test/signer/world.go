@@ -17,10 +17,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"sync"
@@ -33,6 +36,7 @@ import (
 	"github.com/shuin/shuin/awsprofile"
 	"github.com/shuin/shuin/internal/awssigner"
 	"github.com/shuin/shuin/internal/keys/age"
+	"github.com/shuin/shuin/internal/limits"
 	"github.com/shuin/shuin/internal/sqlstore"
 	"github.com/shuin/shuin/issue"
 	"github.com/shuin/shuin/signing"
@@ -80,9 +84,11 @@ func must[T any](tb testing.TB) func(v T, err error) T {
 	}
 }
 
-// New makes a World with one profile, "build".
+// New makes a World with one profile, "build". The garbage collector is set up
+// as shuind sets it up.
 func New(tb testing.TB, o Options) *World {
 	tb.Helper()
+	collectAsShuind(tb)
 	ctx := context.Background()
 	w := &World{tb: tb, dir: tb.TempDir()}
 	w.sealer = must[*age.Identity](tb)(age.NewIdentity(filepath.Join(w.dir, "identity")))
@@ -105,6 +111,14 @@ func New(tb testing.TB, o Options) *World {
 	}
 	w.serve()
 	return w
+}
+
+func collectAsShuind(tb testing.TB) {
+	if os.Getenv("GOGC")+os.Getenv("GOMEMLIMIT") != "" {
+		return
+	}
+	percent, memory := debug.SetGCPercent(limits.GCPercent), debug.SetMemoryLimit(limits.GCMemory)
+	tb.Cleanup(func() { debug.SetGCPercent(percent); debug.SetMemoryLimit(memory) })
 }
 
 func (w *World) open() {
@@ -148,7 +162,7 @@ var Payload = []byte(`{"targetArtifact":{"mediaType":"application/vnd.oci.image.
 func (w *World) serve() {
 	ln := must[net.Listener](w.tb)(net.Listen("tcp", "127.0.0.1:0"))
 	w.address = ln.Addr().String()
-	api := &awssigner.Server{Service: w.Service, Region: region, Host: w.address, Now: time.Now, Rate: 1e9, Burst: 1 << 30}
+	api := &awssigner.Server{Service: w.Service, Region: region, Host: w.address, Now: time.Now, Rate: 1e9, Burst: 1 << 30, Log: slog.New(slog.NewTextHandler(io.Discard, nil))}
 	server := &http.Server{Handler: api.Handler()}
 	go server.Serve(ln)
 	w.tb.Cleanup(func() { server.Close() })
