@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"math/big"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/shuin/shuin/envelope"
@@ -26,6 +27,7 @@ type Authority struct {
 	algorithm x509.SignatureAlgorithm
 	// The span in which every certificate of the chain is valid.
 	notBefore, notAfter time.Time
+	template            atomic.Pointer[template] // of the last certificate prepared
 }
 
 // NewAuthority checks that key is the one of chain[0], that chain is valid CA

@@ -152,8 +152,8 @@ func signerOpts(algorithm x509.SignatureAlgorithm) crypto.SignerOpts {
 	return crypto.SHA256
 }
 
-// encode is the TBSCertificate of r.
-func (a *Authority) encode(r Request, keyID []byte) ([]byte, error) {
+// encodeNew is the TBSCertificate of r, by x509.
+func (a *Authority) encodeNew(r Request, keyID []byte) ([]byte, error) {
 	t := &x509.Certificate{
 		SerialNumber:          r.Serial,
 		Subject:               r.Subject.name(),
