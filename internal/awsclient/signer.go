@@ -38,7 +38,7 @@ func (s *Signer) Envelope(ctx context.Context, req sign.EnvelopeRequest) (sign.E
 	}
 	limited, cancel := context.WithTimeout(ctx, limits.AWSCallTime)
 	defer cancel()
-	service, err := s.Client.service(limited, settings.withRegion(s.Profile.Region))
+	service, err := s.Client.service(limited, settings, place{s.Profile.Partition, s.Profile.Region})
 	if err != nil {
 		return none, err
 	}
