@@ -155,7 +155,7 @@ func (j *judging) authority() error {
 		}
 	}
 	const gov = "aws-us-gov"
-	switch store := j.awsStore(); {
+	switch store := storeOfRoot(j.Facts.Envelope.Chain, awsStores(), j.out.TrustStore); {
 	case store == trust.AWSSignerGovStore && j.signed.Profile.Partition != gov, store == trust.AWSSignerStore && j.signed.Profile.Partition == gov:
 		return &shuin.Error{
 			Code:    shuin.CodeUntrusted,
@@ -166,15 +166,26 @@ func (j *judging) authority() error {
 	return nil
 }
 
-// awsStore is which of AWS Signer's stores anchors the chain: by its root where
-// that is one of the pinned ones, whatever the store's name, else by the name.
-func (j *judging) awsStore() string {
+// awsStores are the roots of AWS Signer.
+func awsStores() []*trust.Store {
+	var stores []*trust.Store
 	for _, name := range []string{trust.AWSSignerStore, trust.AWSSignerGovStore} {
-		if s, ok := trust.BuiltIn(trust.StoreName{Type: trust.SigningAuthority, Name: name}); ok && s.Anchors(j.Facts.Envelope.Chain) >= 0 {
-			return name
+		if s, ok := trust.BuiltIn(trust.StoreName{Type: trust.SigningAuthority, Name: name}); ok {
+			stores = append(stores, s)
 		}
 	}
-	_, name, _ := strings.Cut(j.out.TrustStore, ":")
+	return stores
+}
+
+// storeOfRoot is the name of the one of pinned that has the chain's root,
+// whatever the store of the statement is called that anchors it; else anchor's.
+func storeOfRoot(chain [][]byte, pinned []*trust.Store, anchor string) string {
+	for _, s := range pinned {
+		if s.Anchors(chain) >= 0 {
+			return s.Name().Name
+		}
+	}
+	_, name, _ := strings.Cut(anchor, ":")
 	return name
 }
 

@@ -2,6 +2,7 @@ package verify_test
 
 import (
 	"context"
+	"crypto/sha256"
 	"crypto/x509"
 	"encoding/json"
 	"errors"
@@ -15,6 +16,7 @@ import (
 	"github.com/shuin/shuin/awsprofile"
 	"github.com/shuin/shuin/envelope"
 	"github.com/shuin/shuin/internal/shuintest"
+	"github.com/shuin/shuin/trust"
 	"github.com/shuin/shuin/verify"
 )
 
@@ -462,5 +464,32 @@ func TestNoHintTellsToPassOverAnAnswer(t *testing.T) {
 		if hint == "" || strings.Contains(hint, "override") || len(a.revoked) > 0 && !strings.HasPrefix(hint, "do not use this image") {
 			t.Errorf("%v: hint %q", r.Err, hint)
 		}
+	}
+}
+
+func TestAPinnedRootIsKnownWhateverItsStoreIsCalled(t *testing.T) {
+	gov, err := trust.NewStore(trust.StoreName{Type: trust.SigningAuthority, Name: trust.AWSSignerGovStore}, nil, [][sha256.Size]byte{sha256.Sum256(signingChain.Root().Raw)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		chain        [][]byte
+		anchor, want string
+	}{
+		{signingChain.DER, "signingAuthority:copied", trust.AWSSignerGovStore},
+		{signingChain.DER, awsStoreName, trust.AWSSignerGovStore},
+		{otherChain.DER, awsStoreName, trust.AWSSignerStore},
+		{otherChain.DER, "signingAuthority:acme", "acme"},
+	} {
+		if got := verify.StoreOfRoot(tt.chain, []*trust.Store{gov}, tt.anchor); got != tt.want {
+			t.Errorf("%s: %s, want %s", tt.anchor, got, tt.want)
+		}
+	}
+	var names []string
+	for _, s := range verify.AWSStores() {
+		names = append(names, s.Name().String())
+	}
+	if !slices.Equal(names, []string{awsStoreName, awsGovStoreName}) {
+		t.Errorf("AWS's stores: %v", names)
 	}
 }
