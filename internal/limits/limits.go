@@ -166,7 +166,10 @@ const (
 	APIBodyTime     = 10 * time.Second // until a body has arrived
 	APIInFlight     = 1024             // requests at once
 	APIClockSkew    = 5 * time.Minute  // that a request's date may differ from ours
-	APIReplays      = 1 << 20          // signatures remembered within that skew
+	APIReplays      = 1 << 20          // signatures of changes remembered within that skew
+	APIReads        = 1 << 18          // signatures of reads remembered; the oldest go first
+	APIBodies       = 1024             // request bodies awaited at once
+	APIBodiesShare  = 256              // of them from one address
 	APIPrincipals   = 10_000           // whose rates are remembered
 	APIRate         = 100              // requests per second of one principal, unless asked otherwise
 	APIBurst        = 200              // of them at once

@@ -247,8 +247,8 @@ func fillOne(tb testing.TB, s *Store, n int64) {
 	}
 }
 
-// BenchmarkPurge drops the replies of a minute at 200 signatures a second, as
-// happens in one signature's transaction.
+// BenchmarkPurge drops old replies as happens in one signature's transaction,
+// with the replies of a minute at 200 signatures a second there.
 func BenchmarkPurge(b *testing.B) {
 	s := openBench(b)
 	envelope := []byte(strings.Repeat("e", 5000))
