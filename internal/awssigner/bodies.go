@@ -21,7 +21,7 @@ func newBodies(most, share int) *bodies {
 
 // enter takes a place for a body from remote, if there is one; leave gives it back.
 func (b *bodies) enter(remote string) (leave func(), ok bool) {
-	from := neighbourhood(remote)
+	from := Neighbourhood(remote)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.count >= b.most || b.by[from] >= b.share {
@@ -39,9 +39,9 @@ func (b *bodies) enter(remote string) (leave func(), ok bool) {
 	}, true
 }
 
-// neighbourhood is what one sender can be taken to have of addresses: one of
+// Neighbourhood is what one sender can be taken to have of addresses: one of
 // IPv4, 2^64 of IPv6.
-func neighbourhood(remote string) string {
+func Neighbourhood(remote string) string {
 	at, err := netip.ParseAddrPort(remote)
 	if err != nil {
 		return remote

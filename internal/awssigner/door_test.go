@@ -529,7 +529,7 @@ func TestAddressesOfOneSenderShareItsPlaces(t *testing.T) {
 		{"[fe80::1%eth0]:1", "[fe80::2%eth1]:1", true},
 		{"@", "@", true},
 	} {
-		if got := neighbourhood(c.a) == neighbourhood(c.b); got != c.same {
+		if got := Neighbourhood(c.a) == Neighbourhood(c.b); got != c.same {
 			t.Errorf("%s and %s: %v", c.a, c.b, got)
 		}
 	}
