@@ -75,10 +75,10 @@ func checkRequest(req sign.EnvelopeRequest) error {
 			Code: shuin.CodeInvalidInput, Message: fmt.Sprintf("envelope type %q is not supported", req.MediaType),
 			Hint: "AWS Signer makes JWS envelopes only: use --signature-format jws",
 		}
-	case len(req.Payload) > limits.AWSSignerPayload:
+	case len(req.Payload) > limits.SignPayload:
 		return &shuin.Error{
 			Code:    shuin.CodeInvalidInput,
-			Message: fmt.Sprintf("the payload has %d bytes, AWS Signer signs at most %d", len(req.Payload), limits.AWSSignerPayload),
+			Message: fmt.Sprintf("the payload has %d bytes, AWS Signer signs at most %d", len(req.Payload), limits.SignPayload),
 			Hint:    "sign less user metadata",
 		}
 	}

@@ -111,7 +111,6 @@ const (
 	AWSCallTime      = 60 * time.Second // one call with its repetitions
 	AWSTries         = 3                // of a call to ECR; AWS Signer's follow the user's AWS settings
 	AWSListed        = 100_000          // profiles, jobs or permissions listed by one command
-	AWSSignerPayload = 4096             // bytes that SignPayload takes
 	AWSErrorRunes    = 2000             // of an error text passed through
 	SignerStatuses   = 4096             // revocation statuses remembered in one process
 	SignerStatusHeld = time.Minute      // how long
