@@ -24,13 +24,15 @@ test: tools-test
 # Real components and fuzzing: minutes, not seconds.
 test-e2e: tools-e2e build
 	$(GO) vet -tags e2e ./...
-	$(GO) test -count=1 -tags e2e ./test/...
+	$(GO) test -count=1 -tags e2e -timeout 30m ./test/...
+	$(GO) test -count=1 -race ./signing ./audit ./issue ./internal/awssigner ./internal/sqlstore ./internal/sigv4 ./internal/awsclient
 	./examples/01-local-trial/run.sh
 	FUZZTIME=$(FUZZTIME) AGREETIME=$(AGREETIME) ./test/fuzz.sh
 
 bench:
-	$(GO) test -run '^$$' -bench . -benchmem ./verify ./envelope
-	cd conformance && $(GO) test -run '^$$' -bench . -benchmem .
+	$(GO) test -run '^$$' -bench . -benchmem ./verify ./envelope ./issue ./internal/awssigner ./internal/sqlstore
+	$(GO) test -run '^$$' -bench . ./test/signer
+	cd conformance && $(GO) test -run '^$$' -bench . -benchmem . ./signer
 	$(GO) test -run '^$$' -bench . -benchtime 1x ./test/many
 
 lint:
@@ -43,4 +45,4 @@ lint:
 tools-test:
 	@./test/need.sh openssl
 tools-e2e:
-	@./test/need.sh openssl curl strace aws python3-boto3
+	@./test/need.sh openssl curl gcc strace aws python3-boto3

@@ -150,7 +150,8 @@ type SignatureReport struct {
 	TrustStore        string  `json:"trustStore,omitempty"` // "type:name" that anchored the chain
 	Identity          string  `json:"trustedIdentity,omitempty"`
 	// SigningProfile (with its version) and SigningJob are the ARNs that a
-	// signer with the AWS Signer API signed, where the signature is its.
+	// signer with the AWS Signer API signed, where the signature is its:
+	// authenticity passed, and was not merely logged.
 	SigningProfile string            `json:"signingProfile,omitempty"`
 	SigningJob     string            `json:"signingJob,omitempty"`
 	SigningTime    *time.Time        `json:"signingTime,omitempty"`

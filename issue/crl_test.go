@@ -1,8 +1,10 @@
 package issue_test
 
 import (
+	"crypto"
 	"crypto/x509"
 	"encoding/asn1"
+	"io"
 	"math/big"
 	"strings"
 	"testing"
@@ -94,5 +96,45 @@ func TestCRLsRefused(t *testing.T) {
 	}
 	if _, err := w.issuing.CRL(t.Context(), one(good), big.NewInt(0), now, now.Add(day)); err != nil {
 		t.Errorf("unchanged: %v", err)
+	}
+}
+
+// meddler changes what was asked while it signs.
+type meddler struct {
+	crypto.Signer
+	meddle func()
+}
+
+func (m *meddler) Sign(random io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
+	if m.meddle != nil {
+		m.meddle()
+	}
+	return m.Signer.Sign(random, digest, opts)
+}
+
+func TestACRLThatIsNotWhatWasAskedIsRefused(t *testing.T) {
+	key := &meddler{Signer: mustKey(t, issue.P256)}
+	a, err := issue.NewRoot(subject("Example Root"), key, mustSerial(t), now, now.Add(year))
+	if err != nil {
+		t.Fatal(err)
+	}
+	serial, number := big.NewInt(5), big.NewInt(1)
+	list := func() error {
+		_, err := a.CRL(t.Context(), []issue.Revoked{{Serial: serial, At: now}}, number, now, now.Add(day))
+		return err
+	}
+	if err := list(); err != nil {
+		t.Fatal(err)
+	}
+	for name, meddle := range map[string]func(){
+		"another serial number": func() { serial.SetInt64(6) },
+		"another CRL number":    func() { number.SetInt64(2) },
+	} {
+		serial.SetInt64(5)
+		number.SetInt64(1)
+		key.meddle = meddle
+		if err := list(); err == nil || !strings.Contains(err.Error(), "not what was asked") {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }

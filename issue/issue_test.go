@@ -157,6 +157,12 @@ func TestEachViolationAloneIsRefused(t *testing.T) {
 		{"RSA leaf key of 2560 bits", "has no algorithm", func(r *issue.Request) { r.PublicKey = rsaOf(2560, 65537) }},
 		{"RSA key with a large exponent", "exponent", func(r *issue.Request) { r.PublicKey = rsaOf(3072, 65539) }},
 		{"EC key without point", "no point", func(r *issue.Request) { r.PublicKey = &ecdsa.PublicKey{Curve: elliptic.P384()} }},
+		//lint:ignore SA1019 it is malformed on purpose
+		{"EC key with half a point", "no point", func(r *issue.Request) { r.PublicKey = &ecdsa.PublicKey{Curve: elliptic.P384(), X: big.NewInt(1)} }},
+		//lint:ignore SA1019 it is malformed on purpose
+		{"EC key with the other half", "no point", func(r *issue.Request) { r.PublicKey = &ecdsa.PublicKey{Curve: elliptic.P384(), Y: big.NewInt(1)} }},
+		//lint:ignore SA1019 it is malformed on purpose
+		{"EC key without curve", "no point", func(r *issue.Request) { r.PublicKey = &ecdsa.PublicKey{X: big.NewInt(1), Y: big.NewInt(1)} }},
 		{"EC key on another curve than it says", "public key", func(r *issue.Request) {
 			k := *leaf.(*ecdsa.PublicKey)
 			k.Curve = elliptic.P256()
@@ -176,6 +182,10 @@ func TestEachViolationAloneIsRefused(t *testing.T) {
 		{"CRL over https", "http only", func(r *issue.Request) { r.CRL = "https://signer.example.com/x.crl" }},
 		{"CRL in LDAP", "http only", func(r *issue.Request) { r.CRL = "ldap://signer.example.com/x" }},
 		{"CRL without host", "no host", func(r *issue.Request) { r.CRL = "http:///x.crl" }},
+		{"CRL at a port that does not exist", "no port", func(r *issue.Request) { r.CRL = "http://signer.example.com:99999/x.crl" }},
+		{"CRL at port zero", "no port", func(r *issue.Request) { r.CRL = "http://signer.example.com:0/x.crl" }},
+		{"CRL at a port with a leading zero", "no port", func(r *issue.Request) { r.CRL = "http://signer.example.com:080/x.crl" }},
+		{"CRL at an empty port", "no port", func(r *issue.Request) { r.CRL = "http://signer.example.com:/x.crl" }},
 		{"CRL with a user", "user", func(r *issue.Request) { r.CRL = "http://me@signer.example.com/x.crl" }},
 		{"CRL with a fragment", "not plain", func(r *issue.Request) { r.CRL = "http://signer.example.com/x.crl#y" }},
 		{"CRL with a space", "not plain", func(r *issue.Request) { r.CRL = "http://signer.example.com/x y.crl" }},
@@ -534,6 +544,12 @@ func TestChainsInPEM(t *testing.T) {
 	for _, c := range []struct{ name, text, want string }{
 		{"nothing", "", "none found"},
 		{"text", "hello", "no PEM"},
+		{"text before it", "hello\n" + string(text), "no PEM"},
+		{"text between them", string(text) + "hello\n" + string(text), "no PEM"},
+		{"a malformed private key before it", strings.Replace(key, "AAAA", "A!A", 1) + string(text), "PRIVATE KEY"},
+		{"a malformed private key between them", string(text) + strings.Replace(key, "AAAA", "A!A", 1) + string(text), "PRIVATE KEY"},
+		{"a malformed certificate before it", "-----BEGIN CERTIFICATE-----\nA!A\n-----END CERTIFICATE-----\n" + string(text), "malformed PEM"},
+		{"a certificate without its end", "-----BEGIN CERTIFICATE-----\nAAAA\n" + string(text), "malformed PEM"},
 		{"text after it", string(text) + "hello", "no PEM"},
 		{"a private key", key, "PRIVATE KEY"},
 		{"a private key behind it", string(text) + key, "PRIVATE KEY"},

@@ -13,6 +13,7 @@ import (
 	"math/big"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -134,7 +135,8 @@ func (a *Authority) lintKey(r Request) error {
 		switch {
 		case k == nil:
 			return errors.New("public key is missing")
-		case *k == (ecdsa.PublicKey{Curve: k.Curve}):
+		//lint:ignore SA1019 what reads keys panics where one is missing
+		case k.Curve == nil || k.X == nil || k.Y == nil:
 			return errors.New("public key has no point")
 		}
 	case *rsa.PublicKey:
@@ -220,10 +222,18 @@ func lintCRL(address string) error {
 		return errors.New("CRL address names a user")
 	case u.Hostname() == "" || u.Opaque != "":
 		return fmt.Errorf("CRL address %q names no host", address)
+	case !validPort(u.Host, u.Port()):
+		return fmt.Errorf("CRL address %q names no port that there is", address)
 	case u.Fragment != "" || u.String() != address:
 		return fmt.Errorf("CRL address %q is not plain", address)
 	}
 	return lintAddressText("CRL address", address)
+}
+
+// validPort: none, or a number from 1 to 65535 as it is usually written.
+func validPort(host, port string) bool {
+	n, err := strconv.ParseUint(port, 10, 16)
+	return port == "" && !strings.HasSuffix(host, ":") || err == nil && n > 0 && strconv.FormatUint(n, 10) == port
 }
 
 func lintAddressText(what, s string) error {

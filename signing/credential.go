@@ -66,7 +66,7 @@ func errCredential() *Error {
 // Authenticate finds the credential of an access key and opens its secret;
 // a disabled or expired one is refused like an unknown one.
 func (s *Service) Authenticate(ctx context.Context, accessKeyID string) (c Caller, secret string, err error) {
-	if !validAccessKeyID(accessKeyID) {
+	if !ValidAccessKeyID(accessKeyID) {
 		return Caller{}, "", errCredential()
 	}
 	now := s.Now()
@@ -123,7 +123,9 @@ func sealedPrefix(id string) string { return "shuin access key " + id + "\n" }
 
 const keyAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 
-func validAccessKeyID(id string) bool {
+// ValidAccessKeyID says whether id has the form of an access key id that
+// NewCredential makes.
+func ValidAccessKeyID(id string) bool {
 	rest, ok := strings.CutPrefix(id, "AKIA")
 	return ok && len(rest) == 16 && strings.Trim(rest, keyAlphabet) == ""
 }

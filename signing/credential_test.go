@@ -24,7 +24,7 @@ func TestAnAccessKeyIsShownOnceAndAuthenticates(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !validAccessKeyID(made.AccessKeyID) || len(secret) != 40 {
+	if !ValidAccessKeyID(made.AccessKeyID) || len(secret) != 40 {
 		t.Errorf("access key %s, secret of %d", made.AccessKeyID, len(secret))
 	}
 	c, got, err := w.Authenticate(ctx, made.AccessKeyID)

@@ -25,6 +25,7 @@ type memStore struct {
 type memState struct {
 	entries     []audit.Entry
 	clock       time.Time
+	requests    map[string]time.Time // request clocks by principal
 	profiles    map[string][]Profile // by account/lower name, oldest first
 	tags        map[string]map[string]string
 	permissions map[string]memPolicy
@@ -57,6 +58,7 @@ func (s memState) clone() memState {
 	c.tags, c.permissions, c.jobs = maps.Clone(s.tags), maps.Clone(s.permissions), maps.Clone(s.jobs)
 	c.replies, c.authorities, c.ids = maps.Clone(s.replies), maps.Clone(s.authorities), maps.Clone(s.ids)
 	c.credentials = maps.Clone(s.credentials)
+	c.requests = maps.Clone(s.requests)
 	c.jobOrder, c.order = slices.Clone(s.jobOrder), slices.Clone(s.order)
 	return c
 }
@@ -65,7 +67,7 @@ func newMemStore() *memStore {
 	return &memStore{state: memState{
 		profiles: map[string][]Profile{}, tags: map[string]map[string]string{}, permissions: map[string]memPolicy{},
 		jobs: map[string]Job{}, replies: map[[3]string]Reply{}, authorities: map[string]Authority{},
-		revoked: map[string][]RevokedCertificate{}, ids: map[string]time.Time{}, credentials: map[string]Credential{},
+		revoked: map[string][]RevokedCertificate{}, ids: map[string]time.Time{}, credentials: map[string]Credential{}, requests: map[string]time.Time{},
 	}}
 }
 
@@ -122,6 +124,15 @@ func (t *memTx) AppendEntry(e audit.Entry) (int64, error) {
 }
 func (t *memTx) Clock() (time.Time, error)   { return t.clock, nil }
 func (t *memTx) SetClock(at time.Time) error { t.clock = at; return t.write() }
+func (t *memTx) RequestClock(principal string) (time.Time, error) {
+	return t.requests[principal], nil
+}
+func (t *memTx) SetRequestClock(principal string, at time.Time) error {
+	if at.After(t.requests[principal]) {
+		t.requests[principal] = at
+	}
+	return t.write()
+}
 func (t *memTx) Profile(account, name string) (Profile, error) {
 	for _, p := range t.profiles[profileKey(account, name)] {
 		if p.Current {
@@ -247,6 +258,10 @@ func (t *memTx) AddReply(r Reply) error {
 }
 func (t *memTx) PurgeReplies(before time.Time) error {
 	maps.DeleteFunc(t.replies, func(_ [3]string, r Reply) bool { return r.Created.Before(before) })
+	return t.write()
+}
+func (t *memTx) DropReply(principal, invocationID, bodySHA256 string) error {
+	delete(t.replies, [3]string{principal, invocationID, bodySHA256})
 	return t.write()
 }
 func (t *memTx) AddAuthority(a Authority) error {

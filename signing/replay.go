@@ -117,7 +117,8 @@ func (s *Service) addReply(tx Tx, r *request, m *made, now time.Time) error {
 		return nil
 	}
 	since := now.Add(-limits.ReplyLife)
-	if last := s.state.purged.Load(); now.Unix()-last > 60 && s.state.purged.CompareAndSwap(last, now.Unix()) {
+	// A purge is small, and takes more than came since the last one.
+	if s.state.replies.Add(1)%(limits.ReplyPurge/2) == 0 {
 		if err := tx.PurgeReplies(since); err != nil {
 			return err
 		}
@@ -135,7 +136,7 @@ func (s *Service) addReply(tx Tx, r *request, m *made, now time.Time) error {
 	} else if !errors.Is(err, ErrNotFound) {
 		return err
 	}
-	if err := tx.PurgeReplies(since); err != nil { // an old one that nobody may have any more
+	if err := tx.DropReply(reply.Principal, reply.InvocationID, reply.BodySHA256); err != nil { // an old one that nobody may have any more
 		return err
 	}
 	return tx.AddReply(reply)

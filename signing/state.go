@@ -27,8 +27,8 @@ type serviceState struct {
 
 	revoking sync.Mutex // orders revocations and the CRLs that list them
 	changed  map[string][]byte
-	changes  sync.Mutex // guards changed
-	purged   atomic.Int64
+	changes  sync.Mutex   // guards changed
+	replies  atomic.Int64 // kept since the start
 
 	credentials credentialCache
 

@@ -36,6 +36,12 @@ type Tx interface {
 	Clock() (time.Time, error)
 	SetClock(t time.Time) error
 
+	// RequestClock is the latest date of principal's requests that was ahead of
+	// the service's clock, zero when there is none; SetRequestClock moves it to
+	// t, and never back.
+	RequestClock(principal string) (time.Time, error)
+	SetRequestClock(principal string, t time.Time) error
+
 	// Profile is the current version of account's profile.
 	Profile(account, name string) (Profile, error)
 	ProfileVersion(account, name, version string) (Profile, error)
@@ -62,7 +68,11 @@ type Tx interface {
 	// Reply finds a kept reply not older than since.
 	Reply(principal, invocationID, bodySHA256 string, since time.Time) (Reply, error)
 	AddReply(r Reply) error // ErrExists when the key is taken
+	// PurgeReplies drops some of those older than before, the oldest first: few
+	// enough that what waits for the transaction does not wait long.
 	PurgeReplies(before time.Time) error
+	// DropReply drops one; that there is none is no error.
+	DropReply(principal, invocationID, bodySHA256 string) error
 
 	AddAuthority(a Authority) error
 	Authority(id string) (Authority, error)

@@ -16,3 +16,9 @@ func (c *ChainCache) Len() int {
 	defer c.mu.RUnlock()
 	return len(c.young) + len(c.old)
 }
+
+// StoreOfRoot and AWSStores are the names of AWS Signer's stores, by their roots.
+var (
+	StoreOfRoot = storeOfRoot
+	AWSStores   = awsStores
+)

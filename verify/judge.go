@@ -400,6 +400,11 @@ func (j *judging) revocation(anchored bool) {
 			Code: shuin.CodeUntrusted, Message: "revocation is not asked about a chain that no trust store anchors",
 			Hint: "addresses in certificates of strangers are never contacted",
 		})
+	case j.builtIn() && j.checks[iAuthenticity].Err != nil:
+		j.set(iRevocation, shuin.Failed, &shuin.Error{
+			Code: shuin.CodeUntrusted, Message: "revocation is not asked about a signing profile that is no trusted identity",
+			Hint: "signatures of strangers make nobody send requests with credentials",
+		})
 	case j.builtIn():
 		j.signerRevocation()
 	case j.Revocation == nil:

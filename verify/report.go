@@ -40,7 +40,7 @@ func signatureReport(s shuin.Signature, facts *Facts, j *Judgement) shuin.Signat
 	if j.Result == shuin.Verified || passed(j, shuin.CheckArtifact) && passed(j, shuin.CheckAuthenticity) {
 		// Not a stranger's: a Report may have many of those, a megabyte each.
 		out.Metadata = facts.Payload.TargetArtifact.Annotations
-		if j.Signed.Job.ID != "" {
+		if j.Signed.Job.ID != "" && passed(j, shuin.CheckAuthenticity) { // nor where that is only logged
 			out.SigningProfile, out.SigningJob = j.Signed.Profile.String(), j.Signed.Job.String()
 		}
 	}

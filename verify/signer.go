@@ -19,15 +19,16 @@ import (
 // SignerStatus asks AWS Signer, or a service that speaks its API, what was
 // revoked of a signature. internal/awsclient satisfies it. It is called only
 // for a chain that anchors in a signingAuthority store the statement names and
-// for an identity the statement trusts, and never where the statement skips
-// revocation.
+// for an identity the statement trusts (also where authenticity is only
+// logged), and never where the statement skips revocation.
 type SignerStatus interface {
 	// RevocationStatus returns those of the profile version's ARN, the job's
 	// ARN and the certificate ids of q that are revoked; none: nothing is.
 	// config is what the caller handed over for the plugin (the endpoint, the
 	// region). Any error means that the status is not known; where it has
 	// shuin.CodeLimit or shuin.CodeMalformed in its tree, an answer came and
-	// is bad.
+	// is bad; where its code is shuin.CodeInvalidInput, the settings on this
+	// side cannot be used, and nothing was asked.
 	RevocationStatus(ctx context.Context, q awsprofile.StatusQuery, config map[string]string) (revoked []string, err error)
 }
 
@@ -104,8 +105,12 @@ func (j *judging) profileIdentity() {
 		identities[i] = id.String()
 	}
 	name, err := awsprofile.MatchIdentity(identities, j.signed.Profile)
-	j.out.Identity = name
 	if err == nil {
+		if refused := j.authority(); refused == nil {
+			j.out.Identity = name
+		} else if j.checks[iAuthenticity].Err == nil {
+			j.set(iAuthenticity, shuin.Failed, refused)
+		}
 		return
 	}
 	hint := fmt.Sprintf("if it is to be trusted, add %s to trustedIdentities of the statement", j.signed.Profile.Unversioned())
@@ -126,6 +131,62 @@ func (j *judging) profileIdentity() {
 	if errors.Is(err, awsprofile.ErrWildcard) {
 		j.set(iPlugin, shuin.Failed, e) // whatever the level, as the plugin does
 	}
+}
+
+// authority says whether the authority that anchors the chain may speak for
+// the signed profile. An ARN is the signer's own claim, and any authority could
+// claim any profile: so the statement has to name one authority alone, or
+// AWS's own two, each of which speaks for its own partitions.
+func (j *judging) authority() error {
+	var names []string
+	own := true
+	for _, n := range j.Statement.TrustStores {
+		if s := n.String(); n.Type == trust.SigningAuthority && !slices.Contains(names, s) {
+			names = append(names, s)
+			own = own && (n.Name == trust.AWSSignerStore || n.Name == trust.AWSSignerGovStore)
+		}
+	}
+	if len(names) > 1 && !own {
+		return &shuin.Error{
+			Code:    shuin.CodeUntrusted,
+			Message: fmt.Sprintf("statement %q names several signing authorities (%s): each could claim the profile %s", j.Statement.Name, strings.Join(names, ", "), j.signed.Profile.Unversioned()),
+			Hint: fmt.Sprintf("name one signingAuthority store in trustStores of the statement (or %s:%s and %s:%s, and no other); give repositories that another authority signs a statement of their own",
+				trust.SigningAuthority, trust.AWSSignerStore, trust.SigningAuthority, trust.AWSSignerGovStore),
+		}
+	}
+	const gov = "aws-us-gov"
+	switch store := storeOfRoot(j.Facts.Envelope.Chain, awsStores(), j.out.TrustStore); {
+	case store == trust.AWSSignerGovStore && j.signed.Profile.Partition != gov, store == trust.AWSSignerStore && j.signed.Profile.Partition == gov:
+		return &shuin.Error{
+			Code:    shuin.CodeUntrusted,
+			Message: fmt.Sprintf("the root of %s:%s does not speak for partition %s, of which %s is", trust.SigningAuthority, store, j.signed.Profile.Partition, j.signed.Profile),
+			Hint:    fmt.Sprintf("AWS Signer makes no such signature: GovCloud's has the root of %s, all others' that of %s", trust.AWSSignerGovStore, trust.AWSSignerStore),
+		}
+	}
+	return nil
+}
+
+// awsStores are the roots of AWS Signer.
+func awsStores() []*trust.Store {
+	var stores []*trust.Store
+	for _, name := range []string{trust.AWSSignerStore, trust.AWSSignerGovStore} {
+		if s, ok := trust.BuiltIn(trust.StoreName{Type: trust.SigningAuthority, Name: name}); ok {
+			stores = append(stores, s)
+		}
+	}
+	return stores
+}
+
+// storeOfRoot is the name of the one of pinned that has the chain's root,
+// whatever the store of the statement is called that anchors it; else anchor's.
+func storeOfRoot(chain [][]byte, pinned []*trust.Store, anchor string) string {
+	for _, s := range pinned {
+		if s.Anchors(chain) >= 0 {
+			return s.Name().Name
+		}
+	}
+	_, name, _ := strings.Cut(anchor, ":")
+	return name
 }
 
 // signerRevocation judges what the signer says of job, profile version and
@@ -158,7 +219,14 @@ func signerUnavailable(cause error) (shuin.Outcome, error) {
 	if bad := badAnswer(cause); bad != "" {
 		e.Code = bad
 		if e.Hint == "" {
-			e.Hint = "what answers in the signer's place gives no proper answer; tell who runs it, or override revocation in the trust policy"
+			e.Hint = "what answers in the signer's place gives no proper answer: check the endpoint, and tell who runs it"
+		}
+		return shuin.Failed, e
+	}
+	if shuin.CodeOf(cause) == shuin.CodeInvalidInput {
+		e.Code = shuin.CodeInvalidInput
+		if e.Hint == "" {
+			e.Hint = "correct the AWS settings: profile, region, endpoint"
 		}
 		return shuin.Failed, e
 	}
@@ -173,7 +241,8 @@ func signerUnavailable(cause error) (shuin.Outcome, error) {
 func (j *judging) signerRevoked(entries []string) error {
 	ids := awsprofile.CertificateIDs(j.Facts.Chain)
 	var what []string
-	for _, entry := range entries[:min(len(entries), len(ids)+2)] {
+	named := min(len(entries), len(ids)+2) // more were not asked about
+	for _, entry := range entries[:named] {
 		switch i := slices.Index(ids, entry); {
 		case entry == j.signed.Job.String():
 			what = append(what, "signing job "+entry)
@@ -187,9 +256,12 @@ func (j *judging) signerRevoked(entries []string) error {
 			what = append(what, fmt.Sprintf("%.200q", entry))
 		}
 	}
+	if more := len(entries) - named; more > 0 {
+		what = append(what, fmt.Sprintf("and %d more", more))
+	}
 	return &shuin.Error{
 		Code: shuin.CodeRevoked, Message: "AWS Signer says this is revoked: " + strings.Join(what, ", "),
-		Hint: "have the artifact signed again, by a signing profile that is in use",
+		Hint: "do not use this image; if it is good after all, have it signed again by a signing profile that is in use",
 	}
 }
 

@@ -2,9 +2,11 @@ package verify_test
 
 import (
 	"context"
+	"crypto/sha256"
 	"crypto/x509"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -14,6 +16,7 @@ import (
 	"github.com/shuin/shuin/awsprofile"
 	"github.com/shuin/shuin/envelope"
 	"github.com/shuin/shuin/internal/shuintest"
+	"github.com/shuin/shuin/trust"
 	"github.com/shuin/shuin/verify"
 )
 
@@ -146,6 +149,15 @@ func TestAWSSignersSignaturesAreJudgedWithoutItsPlugin(t *testing.T) {
 			s.level, a.revoked = "audit", []string{awsJob}
 			s.stores.certs["signingAuthority:acme"] = []*x509.Certificate{otherChain.Root()}
 		}, shuin.Verified, "", shuin.CheckRevocation, ""},
+		{"more revoked than was asked about", func(_ *scene, a *awsStatus) {
+			a.revoked = slices.Repeat([]string{"what"}, 1000)
+		}, shuin.NotVerified, shuin.CodeRevoked, shuin.CheckRevocation, `revoked: "what", "what", "what", "what", "what", "what", and 994 more`},
+		{"settings that cannot be used", func(_ *scene, a *awsStatus) {
+			a.err = fmt.Errorf("x: %w", &shuin.Error{Code: shuin.CodeInvalidInput, Message: "no profile nosuch"})
+		}, shuin.NotVerified, shuin.CodeInvalidInput, shuin.CheckRevocation, "no profile nosuch"},
+		{"settings that cannot be used, only logged", func(s *scene, a *awsStatus) {
+			s.level, a.err = "permissive", &shuin.Error{Code: shuin.CodeInvalidInput, Message: "no profile nosuch"}
+		}, shuin.Verified, "", shuin.CheckRevocation, ""},
 		{"out of reach", func(_ *scene, a *awsStatus) { a.err = reach }, shuin.Undecided, shuin.CodeRevocationUnavailable, shuin.CheckRevocation, "signer:GetRevocationStatus"},
 		{"out of reach, only logged", func(s *scene, a *awsStatus) { s.level, a.err = "permissive", reach }, shuin.Verified, "", shuin.CheckRevocation, ""},
 		{"denied, in AWS's words and with its own hint", func(_ *scene, a *awsStatus) {
@@ -264,7 +276,15 @@ func TestTheSignerIsNotAskedAboutASignatureThatFailsAnyway(t *testing.T) {
 			s.level = "audit"
 			s.stores.certs["signingAuthority:acme"] = []*x509.Certificate{otherChain.Root()}
 		},
-		"untrusted identity":  func(s *scene) { s.identities = []string{awsProfile + "x"} },
+		"untrusted identity": func(s *scene) { s.identities = []string{awsProfile + "x"} },
+		"untrusted identity, only logged": func(s *scene) {
+			s.override, s.identities = map[string]string{"authenticity": "log"}, []string{awsProfile + "x"}
+		},
+		"untrusted identity, all only logged": func(s *scene) { s.level, s.identities = "audit", []string{awsProfile + "x"} },
+		"several authorities, only logged": func(s *scene) {
+			s.level, s.trusts = "audit", []string{"signingAuthority:acme", "signingAuthority:other"}
+			s.stores.certs["signingAuthority:other"] = []*x509.Certificate{otherChain.Root()}
+		},
 		"wildcard":            func(s *scene) { s.identities = []string{anyone} },
 		"expired":             func(s *scene) { s.env.Expiry = now },
 		"another artifact":    func(s *scene) { s.env.Payload = shuintest.Payload(imageType, "sha256:"+zeros, 1, nil) },
@@ -333,5 +353,143 @@ func TestOtherPluginsAreAskedBesideTheBuiltInRules(t *testing.T) {
 	want(t, s.run(t.Context()), shuin.Verified, "", "")
 	if len(p.asked) != 1 || len(a.asked) != 0 {
 		t.Errorf("asked the plugin %d times, the signer %d times", len(p.asked), len(a.asked))
+	}
+}
+
+const awsStoreName, awsGovStoreName = "signingAuthority:aws-signer-ts", "signingAuthority:aws-us-gov-signer-ts"
+
+func TestOneAuthorityAloneSpeaksForAProfile(t *testing.T) {
+	in := func(partition, region string) map[string]string {
+		replace := strings.NewReplacer(":aws:", ":"+partition+":", "us-west-2", region)
+		return map[string]string{awsProfile: replace.Replace(awsProfile), awsVersion: replace.Replace(awsVersion), awsJob: replace.Replace(awsJob)}
+	}
+	commercial, china, gov := in("aws", "us-west-2"), in("aws-cn", "cn-north-1"), in("aws-us-gov", "us-gov-west-1")
+	for _, tt := range []struct {
+		name   string
+		trusts []string
+		signed map[string]string
+		anchor string // the store that has the signer's root; the others have another's
+		text   string // empty: verified
+	}{
+		{"one store", []string{"signingAuthority:acme"}, commercial, "signingAuthority:acme", ""},
+		{"one store of one's own, any partition", []string{"signingAuthority:acme"}, gov, "signingAuthority:acme", ""},
+		{"beside a ca and a tsa store", []string{"ca:other", "tsa:clock", "signingAuthority:acme"}, commercial, "signingAuthority:acme", ""},
+		{"two stores, the first one's", []string{"signingAuthority:acme", "signingAuthority:partner"}, commercial, "signingAuthority:acme", "several signing authorities (signingAuthority:acme, signingAuthority:partner)"},
+		{"two stores, the second one's", []string{"signingAuthority:acme", "signingAuthority:partner"}, commercial, "signingAuthority:partner", "several signing authorities"},
+		{"AWS and a partner, the partner's", []string{awsStoreName, "signingAuthority:partner"}, commercial, "signingAuthority:partner", "name one signingAuthority store"},
+		{"AWS and a partner, AWS's", []string{awsStoreName, "signingAuthority:partner"}, commercial, awsStoreName, "name one signingAuthority store"},
+		{"AWS's two and a partner", []string{awsStoreName, awsGovStoreName, "signingAuthority:partner"}, commercial, awsStoreName, "name one signingAuthority store"},
+		{"AWS's two", []string{awsStoreName, awsGovStoreName}, commercial, awsStoreName, ""},
+		{"AWS's two, GovCloud", []string{awsStoreName, awsGovStoreName}, gov, awsGovStoreName, ""},
+		{"AWS's", []string{awsStoreName}, commercial, awsStoreName, ""},
+		{"AWS's, China", []string{awsStoreName}, china, awsStoreName, ""},
+		{"AWS's for GovCloud", []string{awsStoreName}, gov, awsStoreName, "does not speak for partition aws-us-gov"},
+		{"GovCloud's", []string{awsGovStoreName}, gov, awsGovStoreName, ""},
+		{"GovCloud's for the rest", []string{awsStoreName, awsGovStoreName}, commercial, awsGovStoreName, "does not speak for partition aws,"},
+		{"GovCloud's for China", []string{awsGovStoreName}, china, awsGovStoreName, "does not speak for partition aws-cn"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s, a := signerScene(t)
+			s.trusts, s.identities = tt.trusts, []string{tt.signed[awsProfile]}
+			s.env.Critical[awsVersKey], s.env.Critical[awsJobKey] = tt.signed[awsVersion], tt.signed[awsJob]
+			for _, name := range tt.trusts {
+				if strings.HasPrefix(name, "signingAuthority:") {
+					s.stores.certs[name] = []*x509.Certificate{otherChain.Root()}
+				}
+			}
+			s.stores.certs[tt.anchor] = []*x509.Certificate{signingChain.Root()}
+			r := s.run(t.Context())
+			if tt.text == "" {
+				want(t, r, shuin.Verified, "", "")
+				return
+			}
+			want(t, r, shuin.NotVerified, shuin.CodeUntrusted, shuin.CheckAuthenticity)
+			if text := r.Err.Error() + shuin.HintOf(r.Err); !strings.Contains(text, tt.text) {
+				t.Errorf("the reason is %q, want %q in it", text, tt.text)
+			}
+			if len(a.asked) != 0 || r.Signatures[0].Identity != "" {
+				t.Errorf("asked %d times; identity %q", len(a.asked), r.Signatures[0].Identity)
+			}
+		})
+	}
+}
+
+func TestAStrangersJobIsNotInTheReport(t *testing.T) {
+	for name, spoil := range map[string]func(*scene){
+		"a foreign root":  func(s *scene) { s.stores.certs["signingAuthority:acme"] = []*x509.Certificate{otherChain.Root()} },
+		"another profile": func(s *scene) { s.identities = []string{awsProfile + "x"} },
+		"another image":   func(s *scene) { s.env.Payload = shuintest.Payload(imageType, "sha256:"+zeros, 1, nil) },
+		"tampered":        func(s *scene) { s.env.Key = otherChain.Key() },
+	} {
+		for _, level := range []string{"strict", "permissive", "audit"} {
+			s, _ := signerScene(t)
+			s.level = level
+			spoil(s)
+			if got := s.run(t.Context()).Signatures[0]; got.SigningJob != "" || got.SigningProfile != "" {
+				t.Errorf("%s at level %s: made by %q, %q", name, level, got.SigningProfile, got.SigningJob)
+			}
+		}
+	}
+}
+
+func TestAForeignRootStaysTheReasonBesideAForeignProfile(t *testing.T) {
+	s, _ := signerScene(t)
+	s.level, s.identities = "audit", []string{awsProfile + "x"}
+	s.stores.certs["signingAuthority:acme"] = []*x509.Certificate{otherChain.Root()}
+	if c := check(t, s.run(t.Context()), shuin.CheckAuthenticity); c.Err == nil || !strings.Contains(c.Err.Error(), "none of the trust stores") {
+		t.Errorf("%v", c.Err)
+	}
+}
+
+func TestWithoutSignerAndPluginsThePluginIsMissing(t *testing.T) {
+	s, _ := signerScene(t)
+	s.verifier.SignerStatus = nil
+	r := s.run(t.Context())
+	want(t, r, shuin.NotVerified, shuin.CodePluginFailed, shuin.CheckPlugin)
+	if r.Err == nil || !strings.Contains(r.Err.Error(), awsPlugin) {
+		t.Errorf("%v", r.Err)
+	}
+}
+
+// Hints about what an answer says must not talk anybody out of the check.
+func TestNoHintTellsToPassOverAnAnswer(t *testing.T) {
+	for _, a := range []awsStatus{
+		{err: &shuin.Error{Code: shuin.CodeMalformed, Message: "x"}}, {err: &shuin.Error{Code: shuin.CodeLimit, Message: "x"}},
+		{err: &shuin.Error{Code: shuin.CodeInvalidInput, Message: "x"}}, {revoked: []string{awsJob}},
+	} {
+		s, status := signerScene(t)
+		*status = a
+		r := s.run(t.Context())
+		hint := shuin.HintOf(r.Err)
+		if hint == "" || strings.Contains(hint, "override") || len(a.revoked) > 0 && !strings.HasPrefix(hint, "do not use this image") {
+			t.Errorf("%v: hint %q", r.Err, hint)
+		}
+	}
+}
+
+func TestAPinnedRootIsKnownWhateverItsStoreIsCalled(t *testing.T) {
+	gov, err := trust.NewStore(trust.StoreName{Type: trust.SigningAuthority, Name: trust.AWSSignerGovStore}, nil, [][sha256.Size]byte{sha256.Sum256(signingChain.Root().Raw)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		chain        [][]byte
+		anchor, want string
+	}{
+		{signingChain.DER, "signingAuthority:copied", trust.AWSSignerGovStore},
+		{signingChain.DER, awsStoreName, trust.AWSSignerGovStore},
+		{otherChain.DER, awsStoreName, trust.AWSSignerStore},
+		{otherChain.DER, "signingAuthority:acme", "acme"},
+	} {
+		if got := verify.StoreOfRoot(tt.chain, []*trust.Store{gov}, tt.anchor); got != tt.want {
+			t.Errorf("%s: %s, want %s", tt.anchor, got, tt.want)
+		}
+	}
+	var names []string
+	for _, s := range verify.AWSStores() {
+		names = append(names, s.Name().String())
+	}
+	if !slices.Equal(names, []string{awsStoreName, awsGovStoreName}) {
+		t.Errorf("AWS's stores: %v", names)
 	}
 }

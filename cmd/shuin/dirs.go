@@ -37,14 +37,20 @@ func (a *app) checkDirs() error {
 // needsNoDirs are the commands that do without a configuration directory, and
 // those that check for it themselves, to answer in JSON.
 func needsNoDirs(cmd *cobra.Command) bool {
-	for cmd.HasParent() && cmd.Parent().HasParent() {
-		cmd = cmd.Parent()
-	}
+	cmd = topCommand(cmd)
 	switch cmd.Name() {
 	case "version", "dev-registry", "signer", "aws", "help", "completion", "verify", "list", cobra.ShellCompRequestCmd, cobra.ShellCompNoDescRequestCmd:
 		return true
 	}
 	return !cmd.HasParent()
+}
+
+// topCommand is the command below the root that cmd is part of.
+func topCommand(cmd *cobra.Command) *cobra.Command {
+	for cmd.HasParent() && cmd.Parent().HasParent() {
+		cmd = cmd.Parent()
+	}
+	return cmd
 }
 
 // configRoot is empty where there is none.

@@ -27,9 +27,10 @@ func (a *app) openTarget(ref shuin.Reference, r *registryFlags, push *pushing) (
 	if push != nil {
 		client.ForceReferrersTag = push.forceReferrersTag
 	}
-	a.registryCredentials(client, push != nil)
-	if cred := registry.NewCredential(r.username, r.password); !cred.IsZero() {
-		client.Credential, client.Renew = registry.StaticCredential(ref.Registry, cred), nil
+	if cred := registry.NewCredential(r.username, r.password); cred.IsZero() {
+		a.registryCredentials(client, push != nil)
+	} else {
+		client.Credential = registry.StaticCredential(ref.Registry, cred)
 	}
 	repo, err := client.Repository(ref)
 	if err != nil {

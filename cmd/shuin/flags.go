@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -131,3 +132,20 @@ func invalid(msg string) error {
 }
 
 func invalidf(format string, args ...any) error { return invalid(fmt.Sprintf(format, args...)) }
+
+// refuseEmpty refuses flags that were given and are empty, as an unset variable
+// of a script makes them: the default would be taken in place of what was meant.
+func refuseEmpty(fs *pflag.FlagSet) error {
+	var err error
+	fs.Visit(func(f *pflag.Flag) {
+		empty := f.Value.String() == ""
+		if list, ok := f.Value.(pflag.SliceValue); ok {
+			values := list.GetSlice()
+			empty = len(values) == 0 || slices.Contains(values, "")
+		}
+		if empty && err == nil {
+			err = invalidf("flag --%s cannot be empty", f.Name)
+		}
+	})
+	return err
+}

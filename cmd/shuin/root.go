@@ -13,6 +13,11 @@ func newRootCmd(a *app) *cobra.Command {
 		Short:        a.title(),
 		SilenceUsage: true,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			if c := topCommand(cmd).Name(); c == "signer" || c == "aws" {
+				if err := refuseEmpty(cmd.Flags()); err != nil {
+					return err
+				}
+			}
 			if needsNoDirs(cmd) {
 				return nil
 			}

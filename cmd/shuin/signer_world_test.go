@@ -112,7 +112,9 @@ func cmdSigner(ts *testscript.TestScript, _ bool, args []string) {
 	case "stop":
 		check(ts, w.signer.server.Close())
 	case "serve":
-		w.signer.serve(ts, w.signer.addr)
+		ln, err := net.Listen("tcp", w.signer.addr)
+		check(ts, err)
+		w.signer.serve(ln)
 	case "fail":
 		_, err := fmt.Sscan(args[1], &w.signer.fail)
 		check(ts, err)
@@ -159,13 +161,12 @@ func startSigner(ts *testscript.TestScript, w *scriptWorld) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	check(ts, err)
 	addr := ln.Addr().String()
-	check(ts, ln.Close())
 	w.signer = &scriptSigner{addr: addr, service: &signing.Service{
 		Partition: "aws", Region: signerRegion, Store: store, Sealer: identity, Intermediate: intermediate,
 		Subject: issue.Subject{Country: "JP", Province: "Tokyo", Organization: "Example"},
 		CRLBase: &url.URL{Scheme: "http", Host: addr, Path: "/crl"}, IssuingKey: issue.P256, Now: time.Now,
 	}}
-	w.signer.serve(ts, addr)
+	w.signer.serve(ln)
 	ts.Defer(func() { w.signer.server.Close() })
 	ts.Setenv("SIGNER", "http://"+addr)
 	ts.Setenv("AWS_ENDPOINT_URL_SIGNER", "http://"+addr)
@@ -174,10 +175,8 @@ func startSigner(ts *testscript.TestScript, w *scriptWorld) {
 	ts.Setenv("AWS_SECRET_ACCESS_KEY", ts.Getenv("ADMIN_SECRET"))
 }
 
-func (s *scriptSigner) serve(ts *testscript.TestScript, addr string) {
-	ln, err := net.Listen("tcp", addr)
-	check(ts, err)
-	api := (&awssigner.Server{Service: s.service, Region: signerRegion, Host: addr, Now: time.Now, Log: slog.New(slog.DiscardHandler)}).Handler()
+func (s *scriptSigner) serve(ln net.Listener) {
+	api := (&awssigner.Server{Service: s.service, Region: signerRegion, Host: s.addr, Now: time.Now, Log: slog.New(slog.DiscardHandler)}).Handler()
 	s.server = &http.Server{Handler: http.HandlerFunc(func(out http.ResponseWriter, r *http.Request) {
 		if s.fail != 0 {
 			out.Header().Set("x-amzn-RequestId", "failing-on-purpose")
@@ -201,6 +200,10 @@ func (s *scriptSigner) serve(ts *testscript.TestScript, addr string) {
 		_, _ = out.Write(der)
 	})}
 	go s.server.Serve(ln)
+	// A signer refuses changes that were signed before it started, and
+	// signatures of requests name whole seconds.
+	started := time.Now()
+	time.Sleep(time.Until(started.Truncate(time.Second).Add(time.Second)))
 }
 
 // cmdJob sets a variable to the n-th signing job's ARN, or with "version" the

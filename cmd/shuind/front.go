@@ -51,14 +51,15 @@ type entrance struct {
 	tls     *tls.Config // nil: plain HTTP
 }
 
-// listen opens an address for at most max connections at a time.
+// listen opens an address for at most max connections at a time; see
+// boundedListener.
 func listen(ctx context.Context, what, address string, max int) (net.Listener, error) {
 	var lc net.ListenConfig
 	ln, err := lc.Listen(ctx, "tcp", address)
 	if err != nil {
 		return nil, invalid("another process may have the address, or it is not one of this machine's", "%s: %w", what, err)
 	}
-	return &boundedListener{Listener: ln, free: make(chan struct{}, max), closed: make(chan struct{})}, nil
+	return newBoundedListener(ln, max), nil
 }
 
 // httpServer has a bound on everything a client can make it wait for or keep.
@@ -76,6 +77,7 @@ func (e entrance) httpServer(logger *slog.Logger) *http.Server {
 		WriteTimeout:      limits.ServerWriteTime,
 		IdleTimeout:       limits.ServerIdleTime,
 		MaxHeaderBytes:    limits.APIHeaderBytes,
+		ConnState:         noteIdle,
 		ErrorLog:          log.New(&debugWriter{log: logger, what: e.what}, "", 0),
 	}
 }
@@ -132,42 +134,4 @@ func serveAll(ctx context.Context, logger *slog.Logger, ending func(), entrances
 	}
 	wg.Wait()
 	return errors.Join(append(cut, cause)...)
-}
-
-// boundedListener accepts a connection only when one of free's places is free.
-type boundedListener struct {
-	net.Listener
-	free   chan struct{}
-	once   sync.Once
-	closed chan struct{}
-}
-
-func (l *boundedListener) Accept() (net.Conn, error) {
-	select {
-	case l.free <- struct{}{}:
-	case <-l.closed:
-		return nil, net.ErrClosed
-	}
-	conn, err := l.Listener.Accept()
-	if err != nil {
-		<-l.free
-		return nil, err
-	}
-	return &boundedConn{Conn: conn, release: sync.OnceFunc(func() { <-l.free })}, nil
-}
-
-func (l *boundedListener) Close() error {
-	l.once.Do(func() { close(l.closed) })
-	return l.Listener.Close()
-}
-
-type boundedConn struct {
-	net.Conn
-	release func()
-}
-
-func (c *boundedConn) Close() error {
-	err := c.Conn.Close()
-	c.release()
-	return err
 }

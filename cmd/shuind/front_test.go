@@ -125,6 +125,98 @@ func TestConnectionsAreBounded(t *testing.T) {
 	}
 }
 
+// TestAnIdleConnectionMakesRoom: one that is kept open between two requests
+// does not keep others out.
+func TestAnIdleConnectionMakesRoom(t *testing.T) {
+	ln, err := listen(t.Context(), "API", "127.0.0.1:0", 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	busy := make(chan struct{})
+	srv := entrance{what: "API", handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/wait" {
+			<-busy
+		}
+	})}.httpServer(silent)
+	go srv.Serve(ln)
+	defer srv.Close()
+	open := func(path string) (net.Conn, *bufio.Reader) {
+		conn, err := net.Dial("tcp", ln.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { conn.Close() })
+		if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: x\r\n\r\n", path)
+		return conn, bufio.NewReader(conn)
+	}
+	answered := func(r *bufio.Reader) error {
+		res, err := http.ReadResponse(r, nil)
+		if err == nil {
+			err = res.Body.Close()
+		}
+		return err
+	}
+	_, waits := open("/wait")
+	for range 3 { // each closes the one before, which is idle
+		_, r := open("/")
+		if err := answered(r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, last := open("/wait")
+	_, next := open("/") // nobody is idle, until the two have their answers
+	close(busy)
+	for _, r := range []*bufio.Reader{waits, last, next} {
+		if err := answered(r); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestOneAddressHasHalfOfTheConnections: the rest is for others.
+func TestOneAddressHasHalfOfTheConnections(t *testing.T) {
+	ln, err := listen(t.Context(), "API", "127.0.0.1:0", sharedFrom)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	accepted := make(chan net.Conn, sharedFrom)
+	go func() {
+		for {
+			conn, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			accepted <- conn
+		}
+	}()
+	dial := func(from string) net.Conn {
+		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}, Timeout: 10 * time.Second}
+		conn, err := d.Dial("tcp", ln.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { conn.Close() })
+		return conn
+	}
+	var held []net.Conn
+	for range sharedFrom / 2 {
+		dial("127.0.0.1")
+		held = append(held, <-accepted)
+	}
+	refused := dial("127.0.0.1")
+	_ = refused.SetDeadline(time.Now().Add(10 * time.Second))
+	if _, err := refused.Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("one more than its share: %v", err)
+	}
+	held[0].Close()
+	dial("127.0.0.1")
+	<-accepted
+}
+
 // TestWhatAClientMayMakeTheServerWaitForOrKeepIsBounded holds every bound of
 // the front to a limit, and shows the ones that need no waiting.
 func TestWhatAClientMayMakeTheServerWaitForOrKeepIsBounded(t *testing.T) {

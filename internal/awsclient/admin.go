@@ -19,12 +19,12 @@ type Admin struct {
 	Settings Settings
 }
 
-// do has one operation done. s is for something of region, where known.
-func do[Out any](ctx context.Context, a *Admin, region string, q call, ask func(context.Context, *signer.Client) (Out, error)) (Out, error) {
+// do has one operation done, for something at p, where known.
+func do[Out any](ctx context.Context, a *Admin, p place, q call, ask func(context.Context, *signer.Client) (Out, error)) (Out, error) {
 	limited, cancel := context.WithTimeout(ctx, limits.AWSCallTime)
 	defer cancel()
 	var none Out
-	service, err := a.Client.service(limited, a.Settings.withRegion(region))
+	service, err := a.Client.service(limited, a.Settings, p)
 	if err != nil {
 		return none, err
 	}
@@ -73,7 +73,7 @@ func (a *Admin) own(ctx context.Context, r ProfileRef) error {
 		return nil
 	}
 	q := call{operation: "GetSigningProfile", resource: r.resource()}
-	out, err := do(ctx, a, r.ARN.Region, q, func(ctx context.Context, c *signer.Client) (*signer.GetSigningProfileOutput, error) {
+	out, err := do(ctx, a, place{r.ARN.Partition, r.ARN.Region}, q, func(ctx context.Context, c *signer.Client) (*signer.GetSigningProfileOutput, error) {
 		return c.GetSigningProfile(ctx, &signer.GetSigningProfileInput{ProfileName: aws.String(r.Name)})
 	})
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/shuin/shuin"
+	"github.com/shuin/shuin/sign"
 )
 
 func TestListsAreReadToTheirEndOrTheMaximum(t *testing.T) {
@@ -36,6 +37,9 @@ func TestAListThatDoesNotEndIsALimit(t *testing.T) {
 	if shuin.CodeOf(err) != shuin.CodeLimit || !strings.Contains(err.Error(), "limit AWSListed") {
 		t.Errorf("%v", err)
 	}
+	if n := len(s.requests()); n != 2 {
+		t.Errorf("%d requests until a page that comes twice was seen", n)
+	}
 }
 
 func TestAnARNOfAnotherAccountIsNotTakenForTheOwnProfileOfThatName(t *testing.T) {
@@ -62,6 +66,74 @@ func TestAnARNOfAnotherAccountIsNotTakenForTheOwnProfileOfThatName(t *testing.T)
 	} {
 		if err := do(); shuin.CodeOf(err) != shuin.CodeInvalidInput || !strings.Contains(err.Error(), "these credentials reach arn:aws:signer:eu-west-1:111122223333") {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestWhatTheCredentialsReachHasToBeTheWholeARN(t *testing.T) {
+	for _, reached := range []string{
+		"arn:aws:signer:eu-west-1:111122223333:/signing-profiles/other", "arn:aws:signer:us-east-1:111122223333:/signing-profiles/build",
+		"arn:aws-cn:signer:eu-west-1:111122223333:/signing-profiles/build", "arn:aws:signer:eu-west-1:444455556666:/signing-profiles/build", "",
+	} {
+		s := newService(t)
+		s.answer = func(out http.ResponseWriter, r *http.Request) {
+			if r.Method != http.MethodGet {
+				t.Errorf("%s: %s %s was sent", reached, r.Method, r.URL)
+			}
+			fmt.Fprintf(out, `{"arn":"%s","profileVersion":"abcdefghij"}`, reached)
+		}
+		ref, err := ParseProfileRef("arn:aws:signer:eu-west-1:111122223333:/signing-profiles/build")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := (&Admin{Client: s.clients}).CancelProfile(t.Context(), ref); shuin.CodeOf(err) != shuin.CodeInvalidInput {
+			t.Errorf("%s: %v", reached, err)
+		}
+	}
+}
+
+func TestAnotherRegionThanTheARNsIsForAnEndpointOfOnesOwn(t *testing.T) {
+	for _, tc := range []struct {
+		arn  string
+		s    Settings
+		env  string
+		text string
+	}{
+		{arn: profileARN, s: Settings{Region: "us-east-1"}, text: "the region us-east-1 was given, and the ARN is of eu-west-1"},
+		{arn: "arn:aws-us-gov:signer:us-east-1:111122223333:/signing-profiles/build", text: "the partition aws-us-gov has no region us-east-1"},
+		{arn: "arn:aws:signer:us-gov-west-1:111122223333:/signing-profiles/build", text: "the partition aws has no region us-gov-west-1"},
+		{arn: profileARN, s: Settings{Region: "us-east-1", Endpoint: "https://signer.test"}},
+		{arn: profileARN, s: Settings{Region: "us-east-1"}, env: "https://signer.test"},
+		{arn: profileARN, s: Settings{Region: "eu-west-1"}},
+		{arn: "build", s: Settings{Region: "us-east-1"}},
+	} {
+		s := newService(t)
+		t.Setenv("AWS_ENDPOINT_URL_SIGNER", tc.env)
+		s.says(200, "", `{"arn":"`+profileARN+`","profileVersion":"abcdefghij"}`)
+		ref, err := ParseProfileRef(tc.arn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = (&Admin{Client: s.clients, Settings: tc.s}).Profile(t.Context(), ref)
+		asked := len(s.requests())
+		if tc.text == "" && (err != nil || asked != 1) || tc.text != "" && (shuin.CodeOf(err) != shuin.CodeInvalidInput || !strings.Contains(err.Error(), tc.text) || asked != 0) {
+			t.Errorf("%s with %+v: %v after %d requests", tc.arn, tc.s, err, asked)
+		}
+		if tc.arn == "build" {
+			continue
+		}
+		p := profile(t, tc.arn)
+		p.Version = "abcdefghij"
+		q := query()
+		q.Profile = p
+		s.says(200, "", `{"revokedEntities":[]}`)
+		_, err = (&Status{s.clients}).RevocationStatus(t.Context(), q, map[string]string{ConfigRegion: tc.s.Region, ConfigEndpoint: tc.s.Endpoint})
+		if (err != nil) != (tc.text != "") {
+			t.Errorf("status: %s with %+v: %v", tc.arn, tc.s, err)
+		}
+		_, err = (&Signer{Client: s.clients, Profile: p}).Envelope(t.Context(), sign.EnvelopeRequest{MediaType: shuin.MediaTypeJWS, PluginConfig: map[string]string{ConfigRegion: tc.s.Region, ConfigEndpoint: tc.s.Endpoint}})
+		if refused := err != nil && strings.Contains(err.Error(), tc.text); tc.text != "" && !refused {
+			t.Errorf("sign: %s with %+v: %v", tc.arn, tc.s, err)
 		}
 	}
 }

@@ -19,6 +19,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/shuin/shuin"
+	"github.com/shuin/shuin/awsprofile"
 )
 
 // Client holds what all calls share. Its fields are set before first use and
@@ -42,7 +43,9 @@ type Client struct {
 	configs  map[configKey]*loading
 	warned   map[string]bool
 	statuses map[string]heldStatus
-	down     map[Settings]heldFailure
+	failures map[string]heldFailure   // by question
+	down     map[Settings]heldFailure // of the signer as a whole
+	wasted   map[Settings]time.Duration
 	tokens   map[ecrKey]*ecrToken
 }
 
@@ -50,7 +53,8 @@ type Client struct {
 // and whatever the AWS environment says.
 type Settings struct {
 	// Region of the request and its signature. Empty: that of the ARN in hand,
-	// else of the AWS environment.
+	// else of the AWS environment. Where the signer is AWS's own, it may not be
+	// another than the ARN's.
 	Region string
 	// Profile of AWS's shared configuration. Empty: the environment's.
 	Profile string
@@ -92,20 +96,45 @@ func (s Settings) check() error {
 	}
 	u, err := url.Parse(s.Endpoint)
 	switch {
+	case strings.Contains(s.Endpoint, "@"): // not shown: it may hold a password
+		return invalidf("the endpoint is scheme, host and path only: no user, query or fragment")
 	case err != nil, u.Scheme != "https" && u.Scheme != "http", u.Host == "", u.Hostname() == "":
 		return invalidf("endpoint %q is not of the form https://HOST", s.Endpoint)
-	case u.User != nil, u.RawQuery != "", u.Fragment != "":
+	case u.RawQuery != "", u.Fragment != "":
 		return invalidf("the endpoint is scheme, host and path only: no user, query or fragment")
 	}
 	return nil
 }
 
-// withRegion is s for something of region, unless s says another.
-func (s Settings) withRegion(region string) Settings {
+// place is where something with an ARN is; zero: it has none.
+type place struct{ partition, region string }
+
+// at is s for something at p, unless s says another region.
+func (s Settings) at(p place) Settings {
 	if s.Region == "" {
-		s.Region = region
+		s.Region = p.region
 	}
 	return s
+}
+
+// checkPlace refuses to ask AWS in another region than the ARN's, or in one
+// that the ARN's partition does not have. A signer at an address of its own
+// may have what it likes.
+func (s Settings) checkPlace(p place) error {
+	switch {
+	case p.region == "":
+	case s.Region != "" && s.Region != p.region:
+		return &shuin.Error{
+			Code: shuin.CodeInvalidInput, Message: fmt.Sprintf("the region %s was given, and the ARN is of %s", s.Region, p.region),
+			Hint: "leave the region out: AWS Signer has a profile in its own region only. Another one counts only together with the endpoint of a signer of your own",
+		}
+	case !awsprofile.InPartition(p.partition, p.region):
+		return &shuin.Error{
+			Code: shuin.CodeInvalidInput, Message: fmt.Sprintf("the partition %s has no region %s", p.partition, p.region),
+			Hint: "correct the ARN; for a signer of your own give its endpoint",
+		}
+	}
+	return nil
 }
 
 // onlyOneName says whether a host has no names below it to be had: an IP

@@ -151,11 +151,12 @@ type cutError struct{ err error }
 func (e *cutError) Error() string { return "the answer broke off: " + e.err.Error() }
 func (e *cutError) Unwrap() error { return e.err }
 
-// service is a client of AWS Signer in s.Region, with credentials at hand.
-func (c *Client) service(ctx context.Context, s Settings) (*signer.Client, error) {
-	if err := s.check(); err != nil {
+// service is a client of AWS Signer for something at p, with credentials at hand.
+func (c *Client) service(ctx context.Context, named Settings, p place) (*signer.Client, error) {
+	if err := named.check(); err != nil {
 		return nil, err
 	}
+	s := named.at(p)
 	cfg, err := c.config(ctx, s)
 	if err != nil {
 		return nil, err
@@ -166,21 +167,35 @@ func (c *Client) service(ctx context.Context, s Settings) (*signer.Client, error
 			Hint: "give --region, set AWS_REGION, or name the profile by its whole ARN",
 		}
 	}
-	if err := c.credentials(ctx, cfg); err != nil {
-		return nil, err
-	}
+	var bad error
 	client := signer.NewFromConfig(cfg, func(o *signer.Options) {
 		if s.Endpoint != "" {
 			o.BaseEndpoint = aws.String(s.Endpoint)
 		}
-		if o.BaseEndpoint != nil {
+		if o.BaseEndpoint == nil {
+			bad = named.checkPlace(p)
+		} else if bad = checkFound(*o.BaseEndpoint); bad == nil {
 			c.onEndpoint(o)
 		}
 		if c.NoHostPrefix {
 			o.APIOptions = append(o.APIOptions, hostPrefix(""))
 		}
 	})
-	return client, nil
+	if bad != nil {
+		return nil, bad
+	}
+	return client, c.credentials(ctx, cfg)
+}
+
+// checkFound is check for an endpoint wherever it was found.
+func checkFound(endpoint string) error {
+	if err := (Settings{Endpoint: endpoint}).check(); err != nil {
+		return &shuin.Error{
+			Code: shuin.CodeInvalidInput, Message: "read the signer's endpoint", Err: err,
+			Hint: "check --endpoint-url, " + ConfigEndpoint + ", AWS_ENDPOINT_URL_SIGNER, AWS_ENDPOINT_URL, and endpoint_url in the AWS configuration file",
+		}
+	}
+	return nil
 }
 
 // onEndpoint settles the host names of an endpoint that is not AWS's own.

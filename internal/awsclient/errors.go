@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"unicode"
 
@@ -70,6 +71,9 @@ func (e *ServiceError) code() shuin.Code {
 func (e *ServiceError) hint(action, resource string) string {
 	switch e.code() {
 	case shuin.CodeUnauthorized:
+		if e.Code == "InvalidSignatureException" || e.Code == "SignatureDoesNotMatch" {
+			return "go by the service's own words above, where it has some; else the secret key is wrong, the request was signed for another region or host than it reached (check region and endpoint), or the clock of this machine is wrong"
+		}
 		return "the AWS credentials are not accepted: they may have expired, be those of another account or partition, or the clock of this machine may be wrong"
 	case shuin.CodeForbidden:
 		return fmt.Sprintf("allow %s on %s to these credentials; \"shuin aws iam-policy\" prints the least that is needed", action, resource)
@@ -113,6 +117,9 @@ func failed(ctx context.Context, q call, err error) error {
 		return fail(shuin.CodeDeadline, "", err)
 	case errors.Is(err, errTooLong):
 		return fail(shuin.CodeLimit, "", errTooLong)
+	}
+	if e, ok := isForeign(err); ok {
+		return fail(shuin.CodeMalformed, "something else answers in the signer's place: check the endpoint, and what stands before it", e)
 	}
 	if e := serviceError(q.operation, err); e != nil {
 		return &shuin.Error{Code: e.code(), Hint: e.hint(q.action, q.resource), Err: e}
@@ -166,6 +173,13 @@ func serviceError(operation string, err error) *ServiceError {
 
 // cause is the innermost error that says what went wrong on the way.
 func cause(err error) error {
+	var at *url.Error
+	if errors.As(err, &at) && at.Err != nil { // whose text has the whole query
+		if u, bad := url.Parse(at.URL); bad == nil {
+			return fmt.Errorf("%s: %w", u.Host, at.Err)
+		}
+		return at.Err
+	}
 	var send *smithyhttp.RequestSendError
 	if errors.As(err, &send) && send.Err != nil {
 		return send.Err
@@ -188,10 +202,33 @@ func unreachableHint(err error) string {
 // passedError is an error whose text may hold words from outside.
 type passedError struct{ err error }
 
-func (e passedError) Error() string { return printable(e.err.Error(), limits.AWSErrorRunes) }
+func (e passedError) Error() string {
+	return printable(withoutQueries(e.err.Error()), limits.AWSErrorRunes)
+}
 func (e passedError) Unwrap() error { return e.err }
 
 func passed(err error) error { return passedError{err} }
+
+// withoutQueries is s with the queries of addresses left out: they may be
+// long, and hold what is not for a log.
+func withoutQueries(s string) string {
+	var b strings.Builder
+	for {
+		i := strings.Index(s, "://")
+		if i < 0 {
+			return b.String() + s
+		}
+		end := i + len("://")
+		if n := strings.IndexAny(s[end:], " \t\r\n\"'<>"); n >= 0 {
+			end += n
+		} else {
+			end = len(s)
+		}
+		address, _, _ := strings.Cut(s[i:end], "?")
+		b.WriteString(s[:i] + address)
+		s = s[end:]
+	}
+}
 
 // printable keeps what a terminal can show, and not too much of it.
 func printable(s string, max int) string {

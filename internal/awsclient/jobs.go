@@ -30,7 +30,7 @@ type Job struct {
 
 // Job looks a job up.
 func (a *Admin) Job(ctx context.Context, r JobRef) (Job, error) {
-	out, err := do(ctx, a, r.ARN.Region, call{operation: "DescribeSigningJob", resource: r.resource()}, func(ctx context.Context, c *signer.Client) (*signer.DescribeSigningJobOutput, error) {
+	out, err := do(ctx, a, place{r.ARN.Partition, r.ARN.Region}, call{operation: "DescribeSigningJob", resource: r.resource()}, func(ctx context.Context, c *signer.Client) (*signer.DescribeSigningJobOutput, error) {
 		return c.DescribeSigningJob(ctx, &signer.DescribeSigningJobInput{JobId: aws.String(r.ID)})
 	})
 	if err != nil {
@@ -71,7 +71,7 @@ func (a *Admin) Jobs(ctx context.Context, f JobFilter) (list []Job, more bool, e
 		JobInvoker: optional(f.Invoker), IsRevoked: f.Revoked, SignatureExpiresBefore: timeOf(&f.ExpiresBefore), SignatureExpiresAfter: timeOf(&f.ExpiresAfter),
 	}
 	found, more, err := pages("ListSigningJobs", f.Max, func(token *string, size *int32) ([]types.SigningJob, *string, error) {
-		out, err := do(ctx, a, "", call{operation: "ListSigningJobs"}, func(ctx context.Context, c *signer.Client) (*signer.ListSigningJobsOutput, error) {
+		out, err := do(ctx, a, place{}, call{operation: "ListSigningJobs"}, func(ctx context.Context, c *signer.Client) (*signer.ListSigningJobsOutput, error) {
 			q := in
 			q.NextToken, q.MaxResults = token, size
 			return c.ListSigningJobs(ctx, &q)
@@ -94,7 +94,7 @@ func (a *Admin) Jobs(ctx context.Context, f JobFilter) (list []Job, more bool, e
 
 // RevokeSignature makes one signature bad, for good.
 func (a *Admin) RevokeSignature(ctx context.Context, r JobRef, reason string) error {
-	_, err := do(ctx, a, r.ARN.Region, call{operation: "RevokeSignature", resource: r.resource()}, func(ctx context.Context, c *signer.Client) (*signer.RevokeSignatureOutput, error) {
+	_, err := do(ctx, a, place{r.ARN.Partition, r.ARN.Region}, call{operation: "RevokeSignature", resource: r.resource()}, func(ctx context.Context, c *signer.Client) (*signer.RevokeSignatureOutput, error) {
 		return c.RevokeSignature(ctx, &signer.RevokeSignatureInput{JobId: aws.String(r.ID), JobOwner: optional(r.ARN.Account), Reason: aws.String(reason)})
 	})
 	return err

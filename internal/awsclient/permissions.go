@@ -30,7 +30,7 @@ func (a *Admin) AddPermission(ctx context.Context, r ProfileRef, p Permission, r
 	if err := a.own(ctx, r); err != nil {
 		return "", err
 	}
-	out, err := do(ctx, a, r.ARN.Region, call{operation: "AddProfilePermission", resource: r.resource()}, func(ctx context.Context, c *signer.Client) (*signer.AddProfilePermissionOutput, error) {
+	out, err := do(ctx, a, place{r.ARN.Partition, r.ARN.Region}, call{operation: "AddProfilePermission", resource: r.resource()}, func(ctx context.Context, c *signer.Client) (*signer.AddProfilePermissionOutput, error) {
 		return c.AddProfilePermission(ctx, &signer.AddProfilePermissionInput{
 			ProfileName: aws.String(r.Name), Action: aws.String(p.Action), Principal: aws.String(p.Principal), StatementId: aws.String(p.StatementID),
 			ProfileVersion: optional(p.ProfileVersion), RevisionId: optional(revision),
@@ -49,7 +49,7 @@ func (a *Admin) Permissions(ctx context.Context, r ProfileRef) (Permissions, err
 		return all, err
 	}
 	found, _, err := pages("ListProfilePermissions", 0, func(token *string, _ *int32) ([]types.Permission, *string, error) {
-		out, err := do(ctx, a, r.ARN.Region, call{operation: "ListProfilePermissions", resource: r.resource()}, func(ctx context.Context, c *signer.Client) (*signer.ListProfilePermissionsOutput, error) {
+		out, err := do(ctx, a, place{r.ARN.Partition, r.ARN.Region}, call{operation: "ListProfilePermissions", resource: r.resource()}, func(ctx context.Context, c *signer.Client) (*signer.ListProfilePermissionsOutput, error) {
 			return c.ListProfilePermissions(ctx, &signer.ListProfilePermissionsInput{ProfileName: aws.String(r.Name), NextToken: token})
 		})
 		if err != nil {
@@ -80,7 +80,7 @@ func (a *Admin) RemovePermission(ctx context.Context, r ProfileRef, statement, r
 	} else if err := a.own(ctx, r); err != nil {
 		return "", err
 	}
-	out, err := do(ctx, a, r.ARN.Region, call{operation: "RemoveProfilePermission", resource: r.resource()}, func(ctx context.Context, c *signer.Client) (*signer.RemoveProfilePermissionOutput, error) {
+	out, err := do(ctx, a, place{r.ARN.Partition, r.ARN.Region}, call{operation: "RemoveProfilePermission", resource: r.resource()}, func(ctx context.Context, c *signer.Client) (*signer.RemoveProfilePermissionOutput, error) {
 		return c.RemoveProfilePermission(ctx, &signer.RemoveProfilePermissionInput{ProfileName: aws.String(r.Name), StatementId: aws.String(statement), RevisionId: aws.String(revision)})
 	})
 	if err != nil {
@@ -95,7 +95,7 @@ func (a *Admin) Tags(ctx context.Context, r ProfileRef) (map[string]string, erro
 	if err != nil {
 		return nil, err
 	}
-	out, err := do(ctx, a, r.ARN.Region, call{operation: "ListTagsForResource", resource: arn}, func(ctx context.Context, c *signer.Client) (*signer.ListTagsForResourceOutput, error) {
+	out, err := do(ctx, a, place{r.ARN.Partition, r.ARN.Region}, call{operation: "ListTagsForResource", resource: arn}, func(ctx context.Context, c *signer.Client) (*signer.ListTagsForResourceOutput, error) {
 		return c.ListTagsForResource(ctx, &signer.ListTagsForResourceInput{ResourceArn: aws.String(arn)})
 	})
 	if err != nil {
@@ -110,7 +110,7 @@ func (a *Admin) Tag(ctx context.Context, r ProfileRef, tags map[string]string) e
 	if err != nil {
 		return err
 	}
-	_, err = do(ctx, a, r.ARN.Region, call{operation: "TagResource", resource: arn}, func(ctx context.Context, c *signer.Client) (*signer.TagResourceOutput, error) {
+	_, err = do(ctx, a, place{r.ARN.Partition, r.ARN.Region}, call{operation: "TagResource", resource: arn}, func(ctx context.Context, c *signer.Client) (*signer.TagResourceOutput, error) {
 		return c.TagResource(ctx, &signer.TagResourceInput{ResourceArn: aws.String(arn), Tags: tags})
 	})
 	return err
@@ -122,7 +122,7 @@ func (a *Admin) Untag(ctx context.Context, r ProfileRef, keys []string) error {
 	if err != nil {
 		return err
 	}
-	_, err = do(ctx, a, r.ARN.Region, call{operation: "UntagResource", resource: arn}, func(ctx context.Context, c *signer.Client) (*signer.UntagResourceOutput, error) {
+	_, err = do(ctx, a, place{r.ARN.Partition, r.ARN.Region}, call{operation: "UntagResource", resource: arn}, func(ctx context.Context, c *signer.Client) (*signer.UntagResourceOutput, error) {
 		return c.UntagResource(ctx, &signer.UntagResourceInput{ResourceArn: aws.String(arn), TagKeys: keys})
 	})
 	return err

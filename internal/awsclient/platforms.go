@@ -25,7 +25,7 @@ type Platform struct {
 // Platforms lists what can be signed for.
 func (a *Admin) Platforms(ctx context.Context) ([]Platform, error) {
 	found, _, err := pages("ListSigningPlatforms", 0, func(token *string, _ *int32) ([]types.SigningPlatform, *string, error) {
-		out, err := do(ctx, a, "", call{operation: "ListSigningPlatforms"}, func(ctx context.Context, c *signer.Client) (*signer.ListSigningPlatformsOutput, error) {
+		out, err := do(ctx, a, place{}, call{operation: "ListSigningPlatforms"}, func(ctx context.Context, c *signer.Client) (*signer.ListSigningPlatformsOutput, error) {
 			return c.ListSigningPlatforms(ctx, &signer.ListSigningPlatformsInput{NextToken: token})
 		})
 		if err != nil {
@@ -42,7 +42,7 @@ func (a *Admin) Platforms(ctx context.Context) ([]Platform, error) {
 
 // Platform looks one up.
 func (a *Admin) Platform(ctx context.Context, id string) (Platform, error) {
-	out, err := do(ctx, a, "", call{operation: "GetSigningPlatform"}, func(ctx context.Context, c *signer.Client) (*signer.GetSigningPlatformOutput, error) {
+	out, err := do(ctx, a, place{}, call{operation: "GetSigningPlatform"}, func(ctx context.Context, c *signer.Client) (*signer.GetSigningPlatformOutput, error) {
 		return c.GetSigningPlatform(ctx, &signer.GetSigningPlatformInput{PlatformId: aws.String(id)})
 	})
 	if err != nil {

@@ -65,7 +65,7 @@ func (a *Admin) PutProfile(ctx context.Context, n NewProfile) (Profile, error) {
 	if n.Validity != nil {
 		in.SignatureValidityPeriod = &types.SignatureValidityPeriod{Type: types.ValidityType(n.Validity.Type), Value: int32(n.Validity.Value)}
 	}
-	out, err := do(ctx, a, "", call{operation: "PutSigningProfile", resource: "signing profile " + n.Name}, func(ctx context.Context, c *signer.Client) (*signer.PutSigningProfileOutput, error) {
+	out, err := do(ctx, a, place{}, call{operation: "PutSigningProfile", resource: "signing profile " + n.Name}, func(ctx context.Context, c *signer.Client) (*signer.PutSigningProfileOutput, error) {
 		return c.PutSigningProfile(ctx, in)
 	})
 	if err != nil {
@@ -81,7 +81,7 @@ func (a *Admin) PutProfile(ctx context.Context, n NewProfile) (Profile, error) {
 // current version only: another one asked for is an error.
 func (a *Admin) Profile(ctx context.Context, r ProfileRef) (Profile, error) {
 	q := call{operation: "GetSigningProfile", resource: r.resource()}
-	out, err := do(ctx, a, r.ARN.Region, q, func(ctx context.Context, c *signer.Client) (*signer.GetSigningProfileOutput, error) {
+	out, err := do(ctx, a, place{r.ARN.Partition, r.ARN.Region}, q, func(ctx context.Context, c *signer.Client) (*signer.GetSigningProfileOutput, error) {
 		return c.GetSigningProfile(ctx, &signer.GetSigningProfileInput{ProfileName: aws.String(r.Name), ProfileOwner: optional(r.ARN.Account)})
 	})
 	if err != nil {
@@ -123,7 +123,7 @@ func (a *Admin) Profiles(ctx context.Context, f ProfileFilter) (list []Profile, 
 		statuses[i] = types.SigningProfileStatus(s)
 	}
 	found, more, err := pages("ListSigningProfiles", f.Max, func(token *string, size *int32) ([]types.SigningProfile, *string, error) {
-		out, err := do(ctx, a, "", call{operation: "ListSigningProfiles"}, func(ctx context.Context, c *signer.Client) (*signer.ListSigningProfilesOutput, error) {
+		out, err := do(ctx, a, place{}, call{operation: "ListSigningProfiles"}, func(ctx context.Context, c *signer.Client) (*signer.ListSigningProfilesOutput, error) {
 			return c.ListSigningProfiles(ctx, &signer.ListSigningProfilesInput{
 				IncludeCanceled: f.Canceled, PlatformId: optional(f.PlatformID), Statuses: statuses, NextToken: token, MaxResults: size,
 			})
@@ -153,7 +153,7 @@ func (a *Admin) CancelProfile(ctx context.Context, r ProfileRef) error {
 	if err := a.own(ctx, r); err != nil {
 		return err
 	}
-	_, err := do(ctx, a, r.ARN.Region, call{operation: "CancelSigningProfile", resource: r.resource()}, func(ctx context.Context, c *signer.Client) (*signer.CancelSigningProfileOutput, error) {
+	_, err := do(ctx, a, place{r.ARN.Partition, r.ARN.Region}, call{operation: "CancelSigningProfile", resource: r.resource()}, func(ctx context.Context, c *signer.Client) (*signer.CancelSigningProfileOutput, error) {
 		return c.CancelSigningProfile(ctx, &signer.CancelSigningProfileInput{ProfileName: aws.String(r.Name)})
 	})
 	return err
@@ -170,7 +170,7 @@ func (a *Admin) RevokeProfile(ctx context.Context, r ProfileRef, reason string, 
 	if err := a.own(ctx, r); err != nil {
 		return err
 	}
-	_, err := do(ctx, a, r.ARN.Region, call{operation: "RevokeSigningProfile", resource: r.resource()}, func(ctx context.Context, c *signer.Client) (*signer.RevokeSigningProfileOutput, error) {
+	_, err := do(ctx, a, place{r.ARN.Partition, r.ARN.Region}, call{operation: "RevokeSigningProfile", resource: r.resource()}, func(ctx context.Context, c *signer.Client) (*signer.RevokeSigningProfileOutput, error) {
 		return c.RevokeSigningProfile(ctx, &signer.RevokeSigningProfileInput{
 			ProfileName: aws.String(r.Name), ProfileVersion: aws.String(r.Version), Reason: aws.String(reason), EffectiveTime: aws.Time(effective),
 		})

@@ -38,7 +38,7 @@ func (s *Signer) Envelope(ctx context.Context, req sign.EnvelopeRequest) (sign.E
 	}
 	limited, cancel := context.WithTimeout(ctx, limits.AWSCallTime)
 	defer cancel()
-	service, err := s.Client.service(limited, settings.withRegion(s.Profile.Region))
+	service, err := s.Client.service(limited, settings, place{s.Profile.Partition, s.Profile.Region})
 	if err != nil {
 		return none, err
 	}
@@ -75,10 +75,10 @@ func checkRequest(req sign.EnvelopeRequest) error {
 			Code: shuin.CodeInvalidInput, Message: fmt.Sprintf("envelope type %q is not supported", req.MediaType),
 			Hint: "AWS Signer makes JWS envelopes only: use --signature-format jws",
 		}
-	case len(req.Payload) > limits.AWSSignerPayload:
+	case len(req.Payload) > limits.SignPayload:
 		return &shuin.Error{
 			Code:    shuin.CodeInvalidInput,
-			Message: fmt.Sprintf("the payload has %d bytes, AWS Signer signs at most %d", len(req.Payload), limits.AWSSignerPayload),
+			Message: fmt.Sprintf("the payload has %d bytes, AWS Signer signs at most %d", len(req.Payload), limits.SignPayload),
 			Hint:    "sign less user metadata",
 		}
 	}

@@ -169,7 +169,7 @@ func TestWhatAWSSignerCannotDoIsToldBeforeItIsAsked(t *testing.T) {
 	}{
 		{"an expiry", func(r *sign.EnvelopeRequest) { r.ExpirySeconds = 1 }, "AWSSigner plugin doesn't support -e (--expiry) argument"},
 		{"COSE", func(r *sign.EnvelopeRequest) { r.MediaType = shuin.MediaTypeCOSE }, `envelope type "application/cose" is not supported`},
-		{"a large payload", func(r *sign.EnvelopeRequest) { r.Payload = make([]byte, limits.AWSSignerPayload+1) }, "4097 bytes, AWS Signer signs at most 4096"},
+		{"a large payload", func(r *sign.EnvelopeRequest) { r.Payload = make([]byte, limits.SignPayload+1) }, "4097 bytes, AWS Signer signs at most 4096"},
 		{"an endpoint that is none", func(r *sign.EnvelopeRequest) { r.PluginConfig = map[string]string{ConfigEndpoint: "x"} }, "https://HOST"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -27,26 +27,27 @@ type heldStatus struct {
 	until   time.Time
 }
 
-// RevocationStatus asks in the profile's own partition and region, unless
-// config says another region. An answer that refuses the question is bad
-// (shuin.CodeMalformed in the error's tree); one that refuses the caller, or
-// none, means that the status is not known.
+// RevocationStatus asks in the profile's own partition and region. An answer
+// that refuses the question, or is not the API's, is bad (shuin.CodeMalformed
+// in the error's tree); one that refuses the caller, or none, means that the
+// status is not known. Settings that cannot be used are shuin.CodeInvalidInput.
 func (s *Status) RevocationStatus(ctx context.Context, q awsprofile.StatusQuery, config map[string]string) ([]string, error) {
 	settings, err := SettingsOf(config)
 	if err != nil {
 		return nil, err
 	}
-	settings = settings.withRegion(q.Profile.Region)
+	at := settings.at(place{q.Profile.Partition, q.Profile.Region})
 	key := statusKey(settings, q)
 	if held, ok := s.Client.heldStatus(key); ok {
 		return held, nil
 	}
-	if err := s.Client.heldFailure(settings); err != nil {
+	if err := s.Client.heldFailure(at, key); err != nil {
 		return nil, err
 	}
+	began := s.Client.Now()
 	revoked, err := s.ask(ctx, settings, q)
 	if err != nil {
-		s.Client.holdFailure(settings, err)
+		s.Client.holdFailure(at, key, err, s.Client.Now().Sub(began))
 		return nil, err
 	}
 	s.Client.holdStatus(key, revoked)
@@ -56,7 +57,7 @@ func (s *Status) RevocationStatus(ctx context.Context, q awsprofile.StatusQuery,
 func (s *Status) ask(ctx context.Context, settings Settings, q awsprofile.StatusQuery) ([]string, error) {
 	limited, cancel := context.WithTimeout(ctx, limits.AWSCallTime)
 	defer cancel()
-	service, err := s.Client.service(limited, settings)
+	service, err := s.Client.service(limited, settings, place{q.Profile.Partition, q.Profile.Region})
 	if err != nil {
 		return nil, err
 	}
@@ -76,7 +77,7 @@ func (s *Status) ask(ctx context.Context, settings Settings, q awsprofile.Status
 // askStatus asks the host data-H, which the API's model names; where that name
 // does not exist, verification.H, which older clients use, and then H itself.
 func askStatus(ctx context.Context, service *signer.Client, in *signer.GetRevocationStatusInput) (*signer.GetRevocationStatusOutput, error) {
-	out, err := service.GetRevocationStatus(ctx, in)
+	out, err := service.GetRevocationStatus(ctx, in, signer.WithAPIOptions(strictStatus))
 	if service.Options().BaseEndpoint == nil {
 		return out, err // AWS's own names exist, or the region does not
 	}
@@ -84,7 +85,7 @@ func askStatus(ctx context.Context, service *signer.Client, in *signer.GetRevoca
 		if !nameless(err) {
 			return out, err
 		}
-		if next, nextErr := service.GetRevocationStatus(ctx, in, signer.WithAPIOptions(hostPrefix(prefix))); !nameless(nextErr) {
+		if next, nextErr := service.GetRevocationStatus(ctx, in, signer.WithAPIOptions(strictStatus, hostPrefix(prefix))); !nameless(nextErr) {
 			return next, nextErr
 		}
 	}
@@ -104,7 +105,10 @@ func statusError(err error) error {
 	if errors.As(err, &service) {
 		switch service.code() {
 		case shuin.CodeInvalidInput, shuin.CodeNotFound:
-			return &shuin.Error{Code: shuin.CodeMalformed, Err: err, Hint: shuin.HintOf(err)}
+			return &shuin.Error{
+				Code: shuin.CodeMalformed, Err: err,
+				Hint: "the signer refuses the question itself, in the words above: check the endpoint, and whether this signer made the signature",
+			}
 		}
 	}
 	return err
@@ -118,42 +122,58 @@ func statusKey(s Settings, q awsprofile.StatusQuery) string {
 	}, ids...), "\x00")
 }
 
-// heldFailure is of a signer that could not be asked just now: an image with a
-// hundred signatures is not to wait for it a hundred times.
+// heldFailure is of a question, or a signer, that had no answer just now: an
+// image with a hundred signatures is not to wait for it a hundred times.
 type heldFailure struct {
 	err   error
 	until time.Time
 }
 
-func (c *Client) heldFailure(s Settings) error {
+func (c *Client) heldFailure(s Settings, key string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if h, ok := c.down[s]; ok && c.Now().Before(h.until) {
+	now := c.Now()
+	if h, ok := c.down[s]; ok && now.Before(h.until) {
+		return h.err
+	}
+	if h, ok := c.failures[key]; ok && now.Before(h.until) {
 		return h.err
 	}
 	return nil
 }
 
-// holdFailure remembers failures to reach the signer or to find credentials,
-// and no others: those may be about one question.
-func (c *Client) holdFailure(s Settings, err error) {
-	var service *ServiceError
+// holdFailure remembers that a question had no answer: copies of a signature,
+// which anybody can make, ask the same. A signer that cannot be reached, that
+// throttles, or that does not take the credentials is not asked anything, nor
+// is one whose failures took more time than one call may.
+func (c *Client) holdFailure(s Settings, key string, err error, took time.Duration) {
 	code := shuin.CodeOf(err)
-	if errors.As(err, &service) || code != shuin.CodeUnavailable && code != shuin.CodeUnauthorized {
-		return
+	if code == shuin.CodeDeadline {
+		return // the caller's own
 	}
+	var service *ServiceError
+	answered := errors.As(err, &service)
 	now := c.Now()
+	held := heldFailure{err, now.Add(limits.SignerDownHeld)}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.down == nil {
-		c.down = map[Settings]heldFailure{}
+		c.down, c.wasted = map[Settings]heldFailure{}, map[Settings]time.Duration{}
 	}
-	for k, h := range c.down {
-		if !now.Before(h.until) {
-			delete(c.down, k)
+	if c.failures == nil || len(c.failures) >= limits.SignerStatuses {
+		c.failures = map[string]heldFailure{}
+	}
+	c.failures[key] = held
+	c.wasted[s] += took
+	if code == shuin.CodeThrottled || code == shuin.CodeUnauthorized || code == shuin.CodeUnavailable && !answered || c.wasted[s] >= limits.AWSCallTime {
+		for k, h := range c.down {
+			if !now.Before(h.until) {
+				delete(c.down, k)
+			}
 		}
+		c.down[s] = held
+		delete(c.wasted, s)
 	}
-	c.down[s] = heldFailure{err, now.Add(limits.SignerDownHeld)}
 }
 
 func (c *Client) heldStatus(key string) ([]string, bool) {

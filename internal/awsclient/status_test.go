@@ -36,7 +36,9 @@ func TestStatusIsAskedInTheProfilesRegionUnlessOneIsNamed(t *testing.T) {
 		{"its own region, at AWS's own name", "aws", "eu-west-1", nil, false, "data-signer.eu-west-1.amazonaws.com", "/eu-west-1/signer/"},
 		{"its own partition", "aws-cn", "cn-north-1", nil, false, "data-signer.cn-north-1.amazonaws.com.cn", "/cn-north-1/signer/"},
 		{"GovCloud", "aws-us-gov", "us-gov-west-1", nil, false, "data-signer.us-gov-west-1.amazonaws.com", "/us-gov-west-1/signer/"},
-		{"a region that the user names", "aws", "eu-west-1", map[string]string{ConfigRegion: "us-east-1"}, false, "data-signer.us-east-1.amazonaws.com", "/us-east-1/signer/"},
+		{"its region, named by the user too", "aws", "eu-west-1", map[string]string{ConfigRegion: "eu-west-1"}, false, "data-signer.eu-west-1.amazonaws.com", "/eu-west-1/signer/"},
+		{"a region that the user names for an endpoint", "aws", "eu-west-1", map[string]string{ConfigRegion: "us-east-1", ConfigEndpoint: "https://signer.test"}, false, "data-signer.test", "/us-east-1/signer/"},
+		{"a signer of one's own in any partition", "aws-us-gov", "us-east-1", map[string]string{ConfigEndpoint: "https://signer.test"}, false, "data-signer.test", "/us-east-1/signer/"},
 		{"an endpoint with a name", "aws", "eu-west-1", map[string]string{ConfigEndpoint: "https://signer.test"}, false, "data-signer.test", "/eu-west-1/signer/"},
 		{"an endpoint with a port", "aws", "eu-west-1", map[string]string{ConfigEndpoint: "https://signer.test:8443"}, false, "data-signer.test:8443", "/eu-west-1/signer/"},
 		{"an IP address has no names below it", "aws", "eu-west-1", map[string]string{ConfigEndpoint: "http://127.0.0.1:8443"}, false, "127.0.0.1:8443", "/eu-west-1/signer/"},
@@ -121,10 +123,10 @@ func TestWhatTheServiceAnswersIsPassedOnWholeAndUnderstood(t *testing.T) {
 		{"broken", 500, "InternalServiceErrorException", `{"message":"oops"}`, shuin.CodeUnavailable, "oops", "request id", true},
 		{"a proxy's page", 502, "", `<html>bad gateway</html>`, shuin.CodeUnavailable, "no error code (HTTP 502", "", true},
 		{"a proxy's refusal", 403, "", `<html>no</html>`, shuin.CodeForbidden, "HTTP 403", "", true},
-		{"the question is refused", 400, "ValidationException", `{"message":"cross-partition"}`, shuin.CodeMalformed, "ValidationException: cross-partition", "", true},
+		{"the question is refused", 400, "ValidationException", `{"message":"cross-partition"}`, shuin.CodeMalformed, "ValidationException: cross-partition", "refuses the question", true},
 		{"no such thing", 404, "ResourceNotFoundException", `{"message":"none"}`, shuin.CodeMalformed, "none", "", true},
-		{"a redirect is not followed", 302, "", ``, shuin.CodeMalformed, "HTTP 302", "", true},
 		{"no JSON", 200, "", `<html>`, shuin.CodeMalformed, "ask AWS Signer (GetRevocationStatus)", "", false},
+		{"a signature for another host", 403, "InvalidSignatureException", `{"message":"the region us-east-1 is wrong"}`, shuin.CodeUnauthorized, "the region us-east-1 is wrong", "another region or host", true},
 		{"another type", 200, "", `{"revokedEntities":"none"}`, shuin.CodeMalformed, "ask AWS Signer", "", false},
 		{"endless", 200, "", `{"revokedEntities":["` + strings.Repeat("x", limits.AWSAnswer) + `"]}`, shuin.CodeLimit, "limit AWSAnswer", "", false},
 		{"control characters", 403, "AccessDeniedException", `{"message":"a\u001b[31mb"}`, shuin.CodeForbidden, "a [31mb", "", true},
@@ -198,7 +200,9 @@ func TestAnAnswerIsHeldForAWhileAndForThatQuestionOnly(t *testing.T) {
 		t.Errorf("what is held was changed: %v", got)
 	}
 	s.advance(limits.SignerStatusHeld + time.Second)
-	ask(query(), nil)
+	if ask(query(), nil); len(s.requests()) != 1 {
+		t.Error("what is held is held for ever")
+	}
 	for name, change := range map[string]func(*awsprofile.StatusQuery){
 		"job":         func(q *awsprofile.StatusQuery) { q.Job.ID = "1111" },
 		"version":     func(q *awsprofile.StatusQuery) { q.Profile.Version = "ABCDEFGHIJ" },
@@ -212,7 +216,8 @@ func TestAnAnswerIsHeldForAWhileAndForThatQuestionOnly(t *testing.T) {
 			t.Errorf("another %s is another question", name)
 		}
 	}
-	if ask(query(), map[string]string{ConfigRegion: "us-east-1"}); len(s.requests()) != 1 {
+	s.requests()
+	if ask(query(), map[string]string{ConfigRegion: "us-east-1", ConfigEndpoint: "https://signer.test"}); len(s.requests()) != 1 {
 		t.Error("another region is another signer")
 	}
 }
@@ -245,6 +250,7 @@ func TestFailuresThatMayPassAreRepeatedWithinTheCall(t *testing.T) {
 			out.WriteHeader(http.StatusServiceUnavailable)
 			return
 		}
+		out.Header().Set("Content-Type", "application/json")
 		_, _ = out.Write([]byte(`{"revokedEntities":[]}`))
 	}
 	if _, err := (&Status{s.clients}).RevocationStatus(t.Context(), query(), nil); err != nil || n != 3 {

@@ -17,32 +17,40 @@ import (
 
 const serviceName = "signer"
 
-// identify finds out who signed the request, or refuses it: another host,
-// service or region, a date too far off, an unknown key, a wrong signature, a
-// caller above its rate, a signature used before. It reads the body.
-func (d *door) identify(ctx context.Context, w http.ResponseWriter, q *request) error {
+// claim is what a request says of who signed it.
+type claim struct {
+	caller signing.Caller
+	secret string
+}
+
+// claimed finds the access key that a request names, or refuses it: another
+// host, service or region, a date too far off, an unknown key. Whether the
+// key's owner sent it shows with the body.
+func (d *door) claimed(ctx context.Context, q *request) (c claim, err error) {
 	s := d.server
 	if !s.serves(q.http.Host) {
-		return &failure{status: http.StatusForbidden, code: sigv4.CodeInvalid, reason: "host",
+		return c, &failure{status: http.StatusForbidden, code: sigv4.CodeInvalid, reason: "host",
 			message: fmt.Sprintf("The request is for the host %s, but this signer is %s. Name it in the endpoint address.", echo(q.http.Host), strings.Join(s.Hosts(), ", "))}
 	}
 	signed, err := sigv4.Parse(q.http)
 	if err != nil {
-		return err
+		return c, err
 	}
-	now := s.Now()
-	if err := s.scope(signed, now); err != nil {
-		return err
+	if err := s.scope(signed, s.Now()); err != nil {
+		return c, err
 	}
 	q.signed = signed
-	caller, secret, err := s.Service.Authenticate(ctx, signed.AccessKeyID)
-	if err != nil {
-		return unknownKey(signed.AccessKeyID, err)
+	if c.caller, c.secret, err = s.Service.Authenticate(ctx, signed.AccessKeyID); err != nil {
+		return c, unknownKey(signed.AccessKeyID, err)
 	}
-	if q.body, err = readBody(w, q.http); err != nil {
-		return err
-	}
-	if err := signed.Verify(q.http, q.body, secret); err != nil {
+	return c, nil
+}
+
+// identify holds a request with its body against the claim, or refuses it: a
+// wrong signature, a caller above its rate, a signature used before.
+func (d *door) identify(ctx context.Context, q *request, c claim) error {
+	signed := q.signed
+	if err := signed.Verify(q.http, q.body, c.secret); err != nil {
 		return err
 	}
 	if signed.SessionToken != "" {
@@ -50,13 +58,48 @@ func (d *door) identify(ctx context.Context, w http.ResponseWriter, q *request) 
 			message: "The security token included in the request is invalid: this signer's access keys have no session token. Unset AWS_SESSION_TOKEN."}
 	}
 	sum := sha256.Sum256(q.body)
-	caller.RequestID, caller.InvocationID, caller.BodySHA256 = q.id, invocationID(q.http), hex.EncodeToString(sum[:])
-	q.caller = caller
-	if !d.rates.allow(caller.Principal, now) {
+	c.caller.RequestID, c.caller.InvocationID, c.caller.BodySHA256 = q.id, invocationID(q.http), hex.EncodeToString(sum[:])
+	q.caller = c.caller
+	now := d.server.Now()
+	if !d.rates.allow(q.caller.Principal, now) {
 		return &failure{status: http.StatusTooManyRequests, code: codeThrottled, reason: "rate", retry: true,
 			message: fmt.Sprintf("Rate exceeded: a principal may make %v requests per second, %d at once.", d.rates.limit, d.rates.burst)}
 	}
-	return d.replays.check(use{signature: signed.Signature, signed: signed.Time, invocation: caller.InvocationID, repeat: q.op.repeat}, now)
+	return d.once(ctx, q, now)
+}
+
+// once lets a signature through once, or as often as its operation bears, also
+// across a restart: what is dated ahead of the clock would else pass again.
+func (d *door) once(ctx context.Context, q *request, now time.Time) (err error) {
+	u := use{principal: q.caller.Principal, signature: q.signed.Signature, signed: q.signed.Time, invocation: q.caller.InvocationID, repeat: q.op.repeat}
+	if u.repeat == repeatRead {
+		return d.replays.check(u, now)
+	}
+	if u.floor, err = d.clocks.floor(ctx, u.principal); err != nil {
+		return err
+	}
+	if err := d.replays.check(u, now); err != nil {
+		if u.signed.Before(d.replays.started) {
+			rest(ctx, d.replays.started.Sub(now))
+		}
+		return err
+	}
+	if u.signed.After(now) {
+		return d.clocks.keep(ctx, u.principal, u.signed)
+	}
+	return nil
+}
+
+// rest holds back a refusal until the second of the start is over, so that
+// the next try, which is signed then, passes.
+func rest(ctx context.Context, left time.Duration) {
+	if left <= 0 {
+		return
+	}
+	select {
+	case <-time.After(min(left, time.Second)):
+	case <-ctx.Done():
+	}
 }
 
 // scope checks what the credential is for, and when it was used.
@@ -66,11 +109,11 @@ func (s *Server) scope(signed *sigv4.Signed, now time.Time) error {
 	}
 	switch {
 	case signed.Service != serviceName:
-		return invalid("service", "Credential should be scoped to correct service: '%s', not %s.", serviceName, echo(signed.Service))
+		return invalid("service", "Credential should be scoped to correct service: '%s'%s.", serviceName, not(signed.Service))
 	case signed.Region == "" && !s.EmptyRegion:
 		return invalid("region", "Credential should be scoped to a valid region, but names none. This signer's region is '%s': set AWS_REGION (or the plugin's aws-region).", s.Region)
 	case signed.Region != "" && signed.Region != s.Region:
-		return invalid("region", "Credential should be scoped to a valid region, not %s. This signer's region is '%s'.", echo(signed.Region), s.Region)
+		return invalid("region", "Credential should be scoped to a valid region%s. This signer's region is '%s'.", not(signed.Region), s.Region)
 	}
 	const skew = limits.APIClockSkew
 	off := now.Sub(signed.Time)
@@ -86,6 +129,15 @@ func (s *Server) scope(signed *sigv4.Signed, now time.Time) error {
 	return nil
 }
 
+// not names what came in the place of a region or service, if it looks like
+// one: else it may be anything, a secret too.
+func not(name string) string {
+	if name == "" || len(name) > 32 || strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
+		return ""
+	}
+	return ", not '" + name + "'"
+}
+
 // unknownKey is the answer when a credential was not found; a store that is
 // away is not the key's fault.
 func unknownKey(id string, err error) error {
@@ -93,8 +145,13 @@ func unknownKey(id string, err error) error {
 	if errors.As(err, &e) {
 		switch e.Fault {
 		case signing.FaultNotFound, signing.FaultAccessDenied, signing.FaultValidation:
-			return &failure{status: http.StatusForbidden, code: codeUnknownClient, reason: "access key", err: err,
-				message: "The security token included in the request is invalid: this signer knows no access key " + echo(id) + ", or it was disabled or has expired."}
+			message := "The security token included in the request is invalid: "
+			if signing.ValidAccessKeyID(id) {
+				message += "this signer knows no access key '" + id + "', or it was disabled or has expired."
+			} else { // the secret perhaps, in the wrong variable
+				message += "what stands in the place of the access key id is none of this signer's (AKIA and 16 letters or digits)."
+			}
+			return &failure{status: http.StatusForbidden, code: codeUnknownClient, reason: "access key", err: err, message: message}
 		}
 	}
 	return err

@@ -2,8 +2,8 @@
 // Signature Version 4, decodes, calls signing.Service, and encodes. AWS's
 // error names live here; nothing is decided here about signing. It keeps in
 // memory the signatures it has seen lately and what each principal has spent
-// of its rate; it stores nothing, opens no port, and never logs an
-// Authorization header, a token or a payload.
+// of its rate; it opens no port, and never logs an Authorization header, a
+// token or a payload.
 package awssigner
 
 import (
@@ -19,6 +19,7 @@ import (
 // Service is what the API is served from; [signing.Service] is it.
 type Service interface {
 	Authenticate(ctx context.Context, accessKeyID string) (c signing.Caller, secret string, err error)
+	RequestClocks
 
 	SignPayload(ctx context.Context, c signing.Caller, in signing.SignPayloadInput) (*signing.SignPayloadOutput, error)
 	PutSigningProfile(ctx context.Context, c signing.Caller, in signing.PutSigningProfileInput) (*signing.PutSigningProfileOutput, error)

@@ -33,8 +33,10 @@ func (s *Server) Handler() http.Handler {
 	}
 	return &door{
 		server: s, log: log,
-		replays: newReplays(s.Now(), limits.APIReplays),
+		replays: newReplays(s.Now(), limits.APIReplays, limits.APIReads),
+		clocks:  newClocks(s.Service),
 		rates:   newRates(rate, burst, limits.APIPrincipals),
+		bodies:  newBodies(limits.APIBodies, limits.APIBodiesShare),
 		slots:   make(chan struct{}, limits.APIInFlight),
 	}
 }
@@ -43,8 +45,10 @@ type door struct {
 	server  *Server
 	log     *slog.Logger
 	replays *replays
+	clocks  *clocks
 	rates   *rates
-	slots   chan struct{} // one for each request in flight
+	bodies  *bodies
+	slots   chan struct{} // one for each request in flight whose body is here
 }
 
 // request is one request on its way.
@@ -62,13 +66,20 @@ type request struct {
 func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	began := time.Now()
 	q := &request{id: newRequestID(), http: r}
-	// A body that comes slowly, read here or drained by net/http, has this long.
-	deadlines := http.NewResponseController(w)
-	_ = deadlines.SetReadDeadline(began.Add(limits.APIBodyTime)) // not every ResponseWriter has one
+	// A body that comes slowly, read here or drained by net/http, has this
+	// long. Without one net/http watches the connection from the start, and a
+	// deadline would end the operation; with one it does so at the body's end,
+	// and takes the deadline away.
+	inTime := func() {
+		if r.ContentLength != 0 {
+			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(limits.APIBodyTime)) // not every ResponseWriter has one
+		}
+	}
+	inTime()
 	out, err := d.guarded(r.Context(), w, q)
 	a := answerOf(q, out, err)
 	if a.status != http.StatusRequestTimeout && a.status != http.StatusRequestEntityTooLarge {
-		_ = deadlines.SetReadDeadline(time.Now().Add(limits.APIBodyTime))
+		inTime()
 	}
 	a.write(w, q.id)
 	took := time.Since(began)
@@ -94,25 +105,46 @@ func (d *door) guarded(ctx context.Context, w http.ResponseWriter, q *request) (
 	return d.serve(ctx, w, q)
 }
 
-// serve takes a request through the door: route, host, signature, body, rate,
-// replay, and then its operation.
+// serve takes a request through the door: route, host, what its signature
+// claims, body, signature, rate, replay, and then its operation.
 func (d *door) serve(ctx context.Context, w http.ResponseWriter, q *request) (any, error) {
-	select {
-	case d.slots <- struct{}{}:
-		defer func() { <-d.slots }()
-	default:
-		return nil, &failure{status: http.StatusServiceUnavailable, code: codeInternal, message: "The signer has too many requests in flight; try again.", reason: "in-flight limit", retry: true}
-	}
 	if err := headerSize(q.http); err != nil {
 		return nil, err
 	}
 	if err := q.route(); err != nil {
 		return nil, err
 	}
-	if err := d.identify(ctx, w, q); err != nil {
+	claim, err := d.claimed(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	if q.body, err = d.receive(w, q.http); err != nil {
+		return nil, err
+	}
+	select {
+	case d.slots <- struct{}{}:
+		defer func() { <-d.slots }()
+	default:
+		return nil, &failure{status: http.StatusServiceUnavailable, code: codeInternal, message: "The signer has too many requests in flight; try again.", reason: "in-flight limit", retry: true}
+	}
+	if err := d.identify(ctx, q, claim); err != nil {
 		return nil, err
 	}
 	return q.op.serve(ctx, d.server.Service, q)
+}
+
+// receive reads the body in one of the places for those that are awaited.
+func (d *door) receive(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	if r.Body == nil || r.ContentLength == 0 {
+		return nil, nil
+	}
+	leave, ok := d.bodies.enter(r.RemoteAddr)
+	if !ok {
+		w.Header().Set("Connection", "close") // the body is not read
+		return nil, &failure{status: http.StatusServiceUnavailable, code: codeInternal, message: "The signer awaits too many request bodies, from this address or altogether; try again.", reason: "body places", retry: true}
+	}
+	defer leave()
+	return readBody(w, r)
 }
 
 // headerSize bounds what net/http's own limit (the server's MaxHeaderBytes)
@@ -135,9 +167,6 @@ func headerSize(r *http.Request) error {
 func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	tooLarge := &failure{status: http.StatusRequestEntityTooLarge, code: "RequestEntityTooLargeException",
 		message: fmt.Sprintf("The request body is longer than %d bytes.", limits.APIBodyBytes), reason: "body limit"}
-	if r.Body == nil {
-		return nil, nil
-	}
 	if r.ContentLength > limits.APIBodyBytes {
 		w.Header().Set("Connection", "close") // the rest is not read
 		return nil, tooLarge
@@ -146,8 +175,6 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	var large *http.MaxBytesError
 	switch {
 	case err == nil:
-		// net/http watches the connection while the operation runs: no deadline then.
-		_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
 		return body, nil
 	case errors.As(err, &large):
 		return nil, tooLarge
@@ -182,7 +209,7 @@ func (d *door) record(ctx context.Context, q *request, a answer, took time.Durat
 	if q.caller.Principal != "" {
 		attrs = append(attrs, slog.String("principal", q.caller.Principal))
 	}
-	if q.signed != nil {
+	if q.signed != nil && signing.ValidAccessKeyID(q.signed.AccessKeyID) { // else it may be a secret
 		attrs = append(attrs, slog.String("accessKeyId", q.signed.AccessKeyID))
 	}
 	level := slog.LevelInfo

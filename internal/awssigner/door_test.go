@@ -57,9 +57,14 @@ func TestRequestsThatAreNotAuthenticAreRefused(t *testing.T) {
 		}, 403, sigv4.CodeInvalid, "does not match"},
 		{"an unknown key", func(b *bench) *http.Request {
 			r := b.unsigned("GET", "/signing-jobs", "")
-			b.signAs(r, "", "AKIAUNKNOWNUNKNOWN00", testSecret, testRegion, serviceName, testNow)
+			b.signAs(r, "", "AKIAUNKNOWNUNKNOWN22", testSecret, testRegion, serviceName, testNow)
 			return r
-		}, 403, codeUnknownClient, "The security token included in the request is invalid: this signer knows no access key 'AKIAUNKNOWNUNKNOWN00'"},
+		}, 403, codeUnknownClient, "The security token included in the request is invalid: this signer knows no access key 'AKIAUNKNOWNUNKNOWN22'"},
+		{"the secret in the place of the key id", func(b *bench) *http.Request {
+			r := b.unsigned("GET", "/signing-jobs", "")
+			b.signAs(r, "", strings.ReplaceAll(testSecret, "/", ""), testKey, testRegion, serviceName, testNow)
+			return r
+		}, 403, codeUnknownClient, "what stands in the place of the access key id is none of this signer's"},
 		{"a stale date", func(b *bench) *http.Request {
 			r := b.unsigned("GET", "/signing-jobs", "")
 			b.signAs(r, "", testKey, testSecret, testRegion, serviceName, testNow.Add(-limits.APIClockSkew-time.Second))
@@ -85,6 +90,16 @@ func TestRequestsThatAreNotAuthenticAreRefused(t *testing.T) {
 			b.signAs(r, "", testKey, testSecret, testRegion, "s3", testNow)
 			return r
 		}, 403, sigv4.CodeInvalid, "Credential should be scoped to correct service: 'signer', not 's3'."},
+		{"something in the place of the service that is none", func(b *bench) *http.Request {
+			r := b.unsigned("GET", "/signing-jobs", "")
+			b.signAs(r, "", testKey, testSecret, testRegion, "wJalrXUtnFEMI", testNow)
+			return r
+		}, 403, sigv4.CodeInvalid, "Credential should be scoped to correct service: 'signer'."},
+		{"something in the place of the region that is none", func(b *bench) *http.Request {
+			r := b.unsigned("GET", "/signing-jobs", "")
+			b.signAs(r, "", testKey, testSecret, "wJalrXUtnFEMI", serviceName, testNow)
+			return r
+		}, 403, sigv4.CodeInvalid, "Credential should be scoped to a valid region. This signer's"},
 		{"a foreign host, signed", func(b *bench) *http.Request {
 			return b.signedRequest("GET", "http://signer.us-west-2.amazonaws.com/signing-jobs", "")
 		}, 403, sigv4.CodeInvalid, "signer.example:18080, verification.signer.example:18080, data-signer.example:18080"},
@@ -142,6 +157,12 @@ func TestTheThreeNamesAreServed(t *testing.T) {
 		if w := b.send(r); w.Code != 200 {
 			t.Errorf("%s: %d %s", h, w.Code, w.Body)
 		}
+	}
+	for _, h := range []string{"signer.example:9", "signer.example:4430", "signer.example:"} {
+		r := b.unsigned("GET", "http://signer.example/signing-jobs", "")
+		r.URL.Host, r.Host = "", h
+		b.sign(r, "")
+		wantRefusal(t, b.send(r), 403, sigv4.CodeInvalid, "The request is for the host")
 	}
 }
 
@@ -249,13 +270,13 @@ func TestAReplayIsRefused(t *testing.T) {
 	})
 	t.Run("a full memory refuses what it cannot remember, and empties", func(t *testing.T) {
 		b := newBench(t)
-		b.handler.(*door).replays.most = 2
+		b.handler.(*door).replays.most = 4
 		for range 2 {
 			if w := b.call("PUT", put, body); w.Code != 200 {
 				t.Fatal(w.Body)
 			}
 		}
-		wantRefusal(t, b.call("PUT", put, body), 503, codeInternal, "too many recent requests")
+		wantRefusal(t, b.call("PUT", put, body), 429, codeThrottled, "than this signer can tell from repeated ones")
 		b.pass(limits.APIClockSkew + 2*time.Minute)
 		if w := b.call("PUT", put, body); w.Code != 200 {
 			t.Error(w.Body)
@@ -387,6 +408,133 @@ func TestLogsHaveWhoAndWhatAndNoSecrets(t *testing.T) {
 	}
 }
 
+// What a client has put in the wrong place may be its secret.
+func TestASecretInTheWrongPlaceIsNeitherEchoedNorLogged(t *testing.T) {
+	b := newBench(t)
+	const plain = "wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEYab" // a secret without a slash
+	scope := "/" + testNow.Format("20060102") + "/" + testRegion + "/signer/aws4_request"
+	rest := ", SignedHeaders=host;x-amz-date, Signature=" + strings.Repeat("a", 64)
+	said := ""
+	for _, auth := range []string{
+		"AWS4-HMAC-SHA256 Credential=" + plain + scope + rest,
+		"AWS4-HMAC-SHA256 Credential=" + testSecret + scope + rest,
+		"AWS4-HMAC-SHA256 Credential=" + plain + rest,
+		"AWS4-HMAC-SHA256 " + plain + "=" + plain,
+		"AWS4-HMAC-SHA256 " + plain,
+		"AWS4-HMAC-SHA256 Credential=" + testKey + strings.Replace(scope, "signer", plain, 1) + rest,
+		"AWS4-HMAC-SHA256 Credential=" + testKey + strings.Replace(scope, testRegion, plain, 1) + rest,
+		"Bearer " + plain, plain,
+	} {
+		r := b.unsigned("GET", "/signing-profiles", "")
+		r.Header.Set("X-Amz-Date", sigv4.TimeString(testNow))
+		r.Header.Set("Authorization", auth)
+		w := b.send(r)
+		if w.Code != 403 {
+			t.Errorf("%s: %d", auth, w.Code)
+		}
+		said += w.Body.String()
+	}
+	if all := said + b.log.String(); strings.Contains(all, plain[:8]) {
+		t.Errorf("it shows in %s", all)
+	}
+}
+
+func TestAnInvocationIDIsBounded(t *testing.T) {
+	for _, c := range []struct{ name, id, want string }{
+		{"as long as it may be", strings.Repeat("i", limits.APIInvocationID), strings.Repeat("i", limits.APIInvocationID)},
+		{"a byte longer", strings.Repeat("i", limits.APIInvocationID+1), ""},
+		{"with a space", "a b", ""},
+	} {
+		b := newBench(t)
+		if w := b.call("POST", signAt, goodSign, "Amz-Sdk-Invocation-Id", c.id); w.Code != 200 {
+			t.Fatal(w.Body)
+		}
+		if got := b.fake.caller.InvocationID; got != c.want {
+			t.Errorf("%s: the service was told %q", c.name, got)
+		}
+	}
+}
+
+// Who knows an access key id, which is no secret, can make the server wait for
+// bodies; those whose body is here do not wait for them.
+func TestForgedRequestsWithoutTheirBodiesKeepNobodyOut(t *testing.T) {
+	b := newBench(t)
+	d := b.handler.(*door)
+	d.slots, d.bodies = make(chan struct{}, 1), newBodies(3, 2)
+	arrived := make(chan struct{})
+	send := func(from string) (code func() int, finish func()) {
+		body, far := net.Pipe()
+		r := b.unsigned("POST", signAt, goodSign)
+		b.signAs(r, goodSign, testKey, "forged", testRegion, serviceName, testNow)
+		r.Body, r.RemoteAddr = announced{body, arrived}, from
+		result := make(chan int, 1)
+		go func() { result <- b.send(r).Code }()
+		return func() int { return <-result }, func() { far.Close() }
+	}
+	var codes []func() int
+	var ends []func()
+	for _, from := range []string{"192.0.2.1:1", "192.0.2.1:2", "[2001:db8::1]:1"} {
+		code, finish := send(from)
+		<-arrived // its body is awaited
+		codes, ends = append(codes, code), append(ends, finish)
+	}
+	for _, from := range []string{"192.0.2.1:3", "198.51.100.1:1"} { // its share, and all places, are taken
+		code, finish := send(from)
+		if got := code(); got != 503 {
+			t.Errorf("%s: %d", from, got)
+		}
+		finish()
+	}
+	if w := b.call("GET", "/signing-profiles", ""); w.Code != 200 {
+		t.Errorf("a request without a body: %d %s", w.Code, w.Body)
+	}
+	ends[0]()
+	codes[0]()
+	if w := b.call("POST", signAt, goodSign); w.Code != 200 {
+		t.Errorf("a request with its body: %d %s", w.Code, w.Body)
+	}
+	for i := 1; i < len(ends); i++ {
+		ends[i]()
+		codes[i]()
+	}
+	if d.bodies.count != 0 || len(d.bodies.by) != 0 {
+		t.Errorf("places left taken: %+v", d.bodies.by)
+	}
+}
+
+// announced says when it is read first.
+type announced struct {
+	io.ReadCloser
+	arrived chan<- struct{}
+}
+
+func (a announced) Read(p []byte) (int, error) {
+	select {
+	case a.arrived <- struct{}{}:
+	case <-time.After(5 * time.Second):
+	}
+	return a.ReadCloser.Read(p)
+}
+
+func TestAddressesOfOneSenderShareItsPlaces(t *testing.T) {
+	for _, c := range []struct {
+		a, b string
+		same bool
+	}{
+		{"192.0.2.1:1", "192.0.2.1:2", true},
+		{"192.0.2.1:1", "192.0.2.2:1", false},
+		{"192.0.2.1:1", "[::ffff:192.0.2.1]:2", true},
+		{"[2001:db8::1]:1", "[2001:db8::ffff:1:2:3]:1", true},
+		{"[2001:db8::1]:1", "[2001:db8:0:1::1]:1", false},
+		{"[fe80::1%eth0]:1", "[fe80::2%eth1]:1", true},
+		{"@", "@", true},
+	} {
+		if got := Neighbourhood(c.a) == Neighbourhood(c.b); got != c.same {
+			t.Errorf("%s and %s: %v", c.a, c.b, got)
+		}
+	}
+}
+
 // A real connection: the body's time is the connection's.
 func TestASlowBodyIsEnded(t *testing.T) {
 	b := newBench(t)
@@ -432,29 +580,37 @@ func (h hurried) SetReadDeadline(t time.Time) error {
 
 // While an operation takes longer than a body may, its caller is not cut off.
 func TestTheBodysDeadlineDoesNotEndTheOperation(t *testing.T) {
-	b := newBench(t)
-	b.fake.wait = make(chan struct{})
-	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		go func() {
-			defer close(b.fake.wait)
-			select {
-			case <-r.Context().Done():
-				t.Error("the request was cancelled")
-			case <-time.After(200 * time.Millisecond):
+	for _, c := range []struct{ name, method, target, body string }{
+		{"with a body", "POST", signAt, goodSign},
+		{"without one", "GET", "/signing-jobs", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			b := newBench(t)
+			b.fake.wait = make(chan struct{})
+			srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				go func() {
+					defer close(b.fake.wait)
+					select {
+					case <-r.Context().Done():
+						t.Error("the request was cancelled")
+					case <-time.After(200 * time.Millisecond):
+					}
+				}()
+				b.handler.ServeHTTP(hurried{w}, r)
+				<-b.fake.wait
+			}))
+			defer srv.Close()
+			r := b.signedRequest(c.method, c.target, c.body)
+			r.RequestURI, r.URL.Host = "", srv.Listener.Addr().String()
+			r.Host = testHost
+			res, err := srv.Client().Do(r)
+			if err != nil {
+				t.Fatal(err)
 			}
-		}()
-		b.handler.ServeHTTP(hurried{w}, r)
-	}))
-	defer srv.Close()
-	r := b.signedRequest("POST", signAt, goodSign)
-	r.RequestURI, r.URL.Host = "", srv.Listener.Addr().String()
-	r.Host = testHost
-	res, err := srv.Client().Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	res.Body.Close()
-	if res.StatusCode != 200 {
-		t.Errorf("status %d", res.StatusCode)
+			res.Body.Close()
+			if res.StatusCode != 200 {
+				t.Errorf("status %d", res.StatusCode)
+			}
+		})
 	}
 }

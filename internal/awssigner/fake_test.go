@@ -43,6 +43,9 @@ type fakeService struct {
 	err    error         // answered to every operation
 	auth   error         // answered to Authenticate
 	wait   chan struct{} // operations wait for it, if set
+	clocks map[string]time.Time
+	kept   []time.Time // what SetRequestClock was told
+	away   error       // answered to RequestClock and SetRequestClock
 	panics bool
 }
 
@@ -98,6 +101,26 @@ func (f *fakeService) Authenticate(_ context.Context, id string) (signing.Caller
 		return signing.Caller{}, "", &signing.Error{Fault: signing.FaultAccessDenied, Message: "unknown"}
 	}
 	return signing.Caller{Account: testAccount, Principal: "arn:aws:iam::111122223333:user/ci"}, testSecret, nil
+}
+
+func (f *fakeService) RequestClock(_ context.Context, principal string) (time.Time, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.clocks[principal], f.away
+}
+
+func (f *fakeService) SetRequestClock(_ context.Context, principal string, at time.Time) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.away != nil {
+		return f.away
+	}
+	if f.clocks == nil {
+		f.clocks = map[string]time.Time{}
+	}
+	f.clocks[principal] = at
+	f.kept = append(f.kept, at)
+	return nil
 }
 
 func (f *fakeService) SignPayload(_ context.Context, c signing.Caller, in signing.SignPayloadInput) (*signing.SignPayloadOutput, error) {

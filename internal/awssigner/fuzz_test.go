@@ -165,4 +165,4 @@ func FuzzRequestPath(f *testing.F) {
 }
 
 // forgetAll empties the memory of signatures, which then takes most.
-func (b *bench) forgetAll(most int) { b.handler.(*door).replays = newReplays(b.clock(), most) }
+func (b *bench) forgetAll(most int) { b.handler.(*door).replays = newReplays(b.clock(), most, most) }

@@ -32,66 +32,127 @@ const sameSecond = 2 * time.Second
 
 // use is one use of a signature that has been verified.
 type use struct {
+	principal  string
 	signature  string // hexadecimal
 	signed     time.Time
 	invocation string
 	repeat     repeat
+	floor      time.Time // what was signed then or before may have been used before the start
 }
 
-// replays remembers the signatures used within the clock skew, in memory, by
-// the minute they were signed in. A restart forgets them, so what was signed
-// before it is refused where it would change something.
+// replays remembers in memory the signatures used within the clock skew. A
+// restart forgets them, so what was signed before it is refused where it would
+// change something. Reads are kept apart: they push out one another, and
+// nothing else.
 type replays struct {
-	most int
+	most, mostReads int
 
 	mu      sync.Mutex
-	minutes map[int64]map[[16]byte]seen
-	count   int
-	started time.Time // whole second
-	gone    time.Time // everything signed before this has been forgotten
+	changes generations
+	reads   generations
+	by      map[string]int
+	now     int64     // second that was tidied last
+	started time.Time // whole second, rounded up
+	gone    time.Time // every change signed before this has been forgotten
 }
+
+// generations are signatures by the second they were signed in.
+type generations struct {
+	seconds map[int64]map[sigKey]seen
+	count   int
+}
+
+type sigKey [16]byte
 
 // seen is the first use of a signature.
 type seen struct {
+	principal  string
 	invocation [8]byte // of the hash; zero: none
 	at         int64   // Unix milliseconds
 }
 
-func newReplays(now time.Time, most int) *replays {
-	return &replays{most: most, minutes: map[int64]map[[16]byte]seen{}, started: now.Truncate(time.Second)}
+func newReplays(now time.Time, most, reads int) *replays {
+	started := now.Truncate(time.Second)
+	if started.Before(now) {
+		started = started.Add(time.Second)
+	}
+	empty := func() generations { return generations{seconds: map[int64]map[sigKey]seen{}} }
+	return &replays{most: most, mostReads: reads, changes: empty(), reads: empty(), by: map[string]int{}, started: started}
 }
 
-// check remembers a use, or refuses it. It fails closed: a signature that can
-// not be remembered is not let through.
+// check remembers a use, or refuses it. A change fails closed: a signature
+// that cannot be remembered is not let through.
 func (r *replays) check(u use, now time.Time) error {
-	var key [16]byte
+	var key sigKey
 	if raw, err := hex.DecodeString(u.signature); err != nil || copy(key[:], raw) < len(key) {
 		return replayed("malformed", "The signature is malformed.")
 	}
-	minute := u.signed.Unix() / 60
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.forget(now)
+	first := seen{principal: u.principal, invocation: hashID(u.invocation), at: now.UnixMilli()}
+	if u.repeat == repeatRead {
+		return r.read(key, u, first, now)
+	}
+	return r.change(key, u, first, now)
+}
+
+// change: a principal may fill as much of the memory as it leaves free, so
+// there is room for others whatever one of them does.
+func (r *replays) change(key sigKey, u use, first seen, now time.Time) error {
 	switch {
 	case u.signed.Before(r.gone):
 		return replayed("replay: forgotten", "The request was signed at a time whose signatures this signer no longer remembers. Sign it anew.")
-	case u.repeat != repeatRead && u.signed.Before(r.started):
+	case u.signed.Before(r.started) || !u.signed.After(u.floor):
 		return replayed("replay: before the start", "The request was signed before this signer started, so whether it was made already cannot be told. Sign it anew.")
 	}
-	first, again := r.minutes[minute][key]
-	if again {
-		return first.bear(u, now)
+	second := u.signed.Unix()
+	if was, again := r.changes.seconds[second][key]; again {
+		return was.bear(u, now)
 	}
-	if r.count >= r.most {
-		return &failure{status: http.StatusServiceUnavailable, code: codeInternal, reason: "replay: memory full", retry: true,
-			message: "The signer has too many recent requests to tell a new one from a repeated one; try again in some minutes."}
+	if r.by[u.principal] >= r.most-r.changes.count {
+		return replayed("replay: memory full", "This principal has made more requests in the last minutes than this signer can tell from repeated ones. Try again in some minutes, or more slowly.")
 	}
-	if r.minutes[minute] == nil {
-		r.minutes[minute] = map[[16]byte]seen{}
-	}
-	r.minutes[minute][key] = seen{invocation: hashID(u.invocation), at: now.UnixMilli()}
-	r.count++
+	r.changes.add(second, key, first)
+	r.by[u.principal]++
 	return nil
+}
+
+// read: when there are too many the oldest are forgotten; a copy of one of
+// those then passes while its date does.
+func (r *replays) read(key sigKey, u use, first seen, now time.Time) error {
+	second := u.signed.Unix()
+	if was, again := r.reads.seconds[second][key]; again {
+		return was.bear(u, now)
+	}
+	for r.reads.count >= r.mostReads && r.reads.count > 0 {
+		r.reads.drop(r.reads.oldest())
+	}
+	r.reads.add(second, key, first)
+	return nil
+}
+
+func (g *generations) add(second int64, key sigKey, s seen) {
+	if g.seconds[second] == nil {
+		g.seconds[second] = map[sigKey]seen{}
+	}
+	g.seconds[second][key] = s
+	g.count++
+}
+
+func (g *generations) drop(second int64) {
+	g.count -= len(g.seconds[second])
+	delete(g.seconds, second)
+}
+
+func (g *generations) oldest() int64 {
+	first, least := true, int64(0)
+	for second := range g.seconds {
+		if first || second < least {
+			first, least = false, second
+		}
+	}
+	return least
 }
 
 // bear says whether the use after the first one is let through.
@@ -116,16 +177,31 @@ func replayed(reason, text string) error {
 	return &failure{status: http.StatusTooManyRequests, code: codeThrottled, message: text, reason: reason, retry: true}
 }
 
-// forget drops the minutes that lie beyond the skew. A clock that goes back
-// does not bring them back.
+// forget drops, once a second, what lies beyond the skew. A clock that goes
+// back does not bring it back.
 func (r *replays) forget(now time.Time) {
-	for minute, keys := range r.minutes {
-		if end := time.Unix((minute+1)*60, 0); end.Add(limits.APIClockSkew).Before(now) {
-			r.count -= len(keys)
-			delete(r.minutes, minute)
-			if end.After(r.gone) {
-				r.gone = end
+	if now.Unix() == r.now {
+		return
+	}
+	r.now = now.Unix()
+	past := func(second int64) bool { return time.Unix(second, 0).Add(limits.APIClockSkew).Before(now) }
+	for second := range r.reads.seconds {
+		if past(second) {
+			r.reads.drop(second)
+		}
+	}
+	for second, keys := range r.changes.seconds {
+		if !past(second) {
+			continue
+		}
+		for _, s := range keys {
+			if r.by[s.principal]--; r.by[s.principal] == 0 {
+				delete(r.by, s.principal)
 			}
+		}
+		r.changes.drop(second)
+		if end := time.Unix(second+1, 0); end.After(r.gone) {
+			r.gone = end
 		}
 	}
 }

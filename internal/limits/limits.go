@@ -111,7 +111,6 @@ const (
 	AWSCallTime      = 60 * time.Second // one call with its repetitions
 	AWSTries         = 3                // of a call to ECR; AWS Signer's follow the user's AWS settings
 	AWSListed        = 100_000          // profiles, jobs or permissions listed by one command
-	AWSSignerPayload = 4096             // bytes that SignPayload takes
 	AWSErrorRunes    = 2000             // of an error text passed through
 	SignerStatuses   = 4096             // revocation statuses remembered in one process
 	SignerStatusHeld = time.Minute      // how long
@@ -175,7 +174,10 @@ const (
 	APIBodyTime     = 10 * time.Second // until a body has arrived
 	APIInFlight     = 1024             // requests at once
 	APIClockSkew    = 5 * time.Minute  // that a request's date may differ from ours
-	APIReplays      = 1 << 20          // signatures remembered within that skew
+	APIReplays      = 1 << 20          // signatures of changes remembered within that skew
+	APIReads        = 1 << 18          // signatures of reads remembered; the oldest go first
+	APIBodies       = 1024             // request bodies awaited at once
+	APIBodiesShare  = 256              // of them from one address
 	APIPrincipals   = 10_000           // whose rates are remembered
 	APIRate         = 100              // requests per second of one principal, unless asked otherwise
 	APIBurst        = 200              // of them at once

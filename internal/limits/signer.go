@@ -11,6 +11,7 @@ const (
 	ClockStep          = 5 * time.Minute  // that it may jump ahead between two signatures
 	SignTime           = time.Minute      // from the log's entry of an attempt to that of its result
 	ReplyLife          = 15 * time.Minute // that the answer to a request is kept for its retry
+	ReplyPurge         = 500              // old answers dropped in one transaction
 	RevocationHashes   = 32               // certificate ids asked for at once
 	ProfileTags        = 50
 	ProfilePermissions = 100             // statements of one profile's policy

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/shuin/shuin/envelope"
+	"github.com/shuin/shuin/internal/limits"
 	"github.com/shuin/shuin/internal/revocation"
 	"github.com/shuin/shuin/internal/shuintest"
 	"github.com/shuin/shuin/issue"
@@ -165,7 +166,17 @@ func TestAGoodListIsUsedWithTheNetworkCut(t *testing.T) {
 	if all := strings.Join(steps, "\n"); !strings.Contains(all, "could not be renewed") || warned() != "" {
 		t.Errorf("a list that is good for a day yet: steps %q, warnings %q", all, warned())
 	}
-	s.clock.Advance(20 * time.Hour)
+	s.clock.Advance(15 * time.Hour)
+	s.want("cut off for 17 hours, before the last quarter", c, verify.StatusGood, 0)
+	if warned() != "" {
+		t.Errorf("seven hours before its end: warnings %q", warned())
+	}
+	s.clock.Advance(90 * time.Minute)
+	s.want("cut off for more than 18 hours, in the last quarter", c, verify.StatusGood, 0)
+	if !strings.Contains(warned(), "could not be renewed") {
+		t.Errorf("in the last quarter: warnings %q", warned())
+	}
+	s.clock.Advance(210 * time.Minute)
 	s.want("cut off for 22 hours", c, verify.StatusGood, 0)
 	if !strings.Contains(warned(), "could not be renewed") {
 		t.Errorf("two hours before its end: warnings %q", warned())
@@ -185,6 +196,34 @@ func TestALateAuthorityIsNotAskedEachTime(t *testing.T) {
 	s.clock.Advance(2 * time.Minute)
 	s.want("two minutes later", c, verify.StatusGood, 1)
 }
+
+// The first fetch has nothing to fall back to; a soft refresh has, and must
+// not keep anybody waiting. Read from the request's deadline, not waited for.
+func TestASoftRefreshIsGivenLessTimeThanAFirstFetch(t *testing.T) {
+	s := newSigner(t)
+	var left []time.Duration
+	c := newChecker()
+	c.HTTP.Wrap = func(next http.RoundTripper) http.RoundTripper {
+		return roundTripper(func(r *http.Request) (*http.Response, error) {
+			end, ok := r.Context().Deadline()
+			if !ok {
+				t.Error("a request without a deadline")
+			}
+			left = append(left, time.Until(end))
+			return next.RoundTrip(r)
+		})
+	}
+	s.want("first", c, verify.StatusGood, 1)
+	s.clock.Advance(2 * time.Hour)
+	s.want("soft", c, verify.StatusGood, 1)
+	if len(left) != 2 || left[0] <= limits.CRLSoftRefresh || left[0] > limits.CRLTimeout || left[1] > limits.CRLSoftRefresh {
+		t.Errorf("left: %v", left)
+	}
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 func TestASoftRefreshGoesToNoPrivateAddressByItself(t *testing.T) {
 	s := newSigner(t)

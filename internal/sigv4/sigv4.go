@@ -48,7 +48,8 @@ type Signed struct {
 
 // Error is a refusal: Code is one of AWS's (IncompleteSignatureException,
 // InvalidSignatureException, MissingAuthenticationTokenException). Message
-// holds nothing secret.
+// quotes nothing of the Authorization header's values: what a client puts
+// there by mistake may be its secret.
 type Error struct{ Code, Message string }
 
 func (e *Error) Error() string { return e.Message }
@@ -97,7 +98,7 @@ func Parse(r *http.Request) (*Signed, error) {
 func (s *Signed) authorization(value string) (day string, err error) {
 	alg, rest, _ := strings.Cut(strings.TrimSpace(value), " ")
 	if alg != algorithm {
-		return "", incomplete("The Authorization header must use the algorithm " + algorithm + ", not " + quote(alg) + ".")
+		return "", incomplete("The Authorization header must use the algorithm " + algorithm + ".")
 	}
 	var credential, signed string
 	fields := map[string]*string{"Credential": &credential, "SignedHeaders": &signed, "Signature": &s.Signature}
@@ -106,9 +107,9 @@ func (s *Signed) authorization(value string) (day string, err error) {
 		field := fields[name]
 		switch {
 		case !ok || field == nil:
-			return "", incomplete("The Authorization header has a part that is not 'Credential=', 'SignedHeaders=' or 'Signature=': " + quote(name) + ".")
+			return "", incomplete("The Authorization header has a part that is not 'Credential=', 'SignedHeaders=' or 'Signature='.")
 		case *field != "":
-			return "", incomplete("The Authorization header has " + quote(name) + " more than once.")
+			return "", incomplete("The Authorization header has '" + name + "' more than once.") // one of the three
 		}
 		*field = v
 	}
@@ -128,13 +129,13 @@ func (s *Signed) authorization(value string) (day string, err error) {
 func (s *Signed) credential(c string) (day string, err error) {
 	parts := strings.Split(c, "/")
 	if len(parts) != 5 {
-		return "", incomplete("Credential must have exactly 5 slash-delimited elements, e.g. keyid/date/region/service/term, got " + quote(c) + ".")
+		return "", incomplete("Credential must have exactly 5 slash-delimited elements, e.g. keyid/date/region/service/term, got " + strconv.Itoa(len(parts)) + ".")
 	}
 	if !isKeyID(parts[0]) {
 		return "", incomplete("The access key id in the Credential is not 1 to 128 letters, digits or underscores.")
 	}
 	if parts[4] != terminator {
-		return "", invalid("Credential should be scoped with a valid terminator: '" + terminator + "', not " + quote(parts[4]) + ".")
+		return "", invalid("Credential should be scoped with a valid terminator: '" + terminator + "'.")
 	}
 	s.AccessKeyID, s.Region, s.Service = parts[0], parts[2], parts[3]
 	return parts[1], nil
@@ -152,7 +153,7 @@ func (s *Signed) date(r *http.Request, day string) error {
 	}
 	s.Time = t
 	if want := values[0][:8]; day != want {
-		return invalid("Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: " + quote(day) + " != " + quote(want) + ", from " + quote(values[0]) + ".")
+		return invalid("Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: it is not " + quote(want) + ", from " + quote(values[0]) + ".")
 	}
 	return nil
 }
@@ -165,7 +166,7 @@ func (s *Signed) headers(r *http.Request) error {
 	}
 	for i, name := range names {
 		if !isHeaderName(name) || name == "authorization" || i > 0 && names[i-1] >= name {
-			return incomplete("SignedHeaders must be lower-case header names, sorted, each once, without 'authorization'. Got " + quote(strings.Join(names, ";")) + ".")
+			return incomplete("SignedHeaders must be lower-case header names, sorted, each once, without 'authorization'.")
 		}
 	}
 	signs := func(name string) bool { _, ok := slices.BinarySearch(names, name); return ok }

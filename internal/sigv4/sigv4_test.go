@@ -244,8 +244,8 @@ func TestParseRefuses(t *testing.T) {
 		{name: "no signed headers", auth: "AWS4-HMAC-SHA256 " + cred + ", " + sig, code: sigv4.CodeIncomplete, says: "'SignedHeaders'"},
 		{name: "no signature", auth: "AWS4-HMAC-SHA256 " + cred + ", SignedHeaders=host;x-amz-date", code: sigv4.CodeIncomplete, says: "'Signature'"},
 		{name: "a part twice", auth: good + ", " + sig, code: sigv4.CodeIncomplete, says: "more than once"},
-		{name: "an unknown part", auth: good + ", Foo=1", code: sigv4.CodeIncomplete, says: "Foo"},
-		{name: "a part with no value", auth: good + ", Foo", code: sigv4.CodeIncomplete, says: "Foo"},
+		{name: "an unknown part", auth: good + ", Foo=1", code: sigv4.CodeIncomplete, says: "a part that is not"},
+		{name: "a part with no value", auth: good + ", Foo", code: sigv4.CodeIncomplete, says: "a part that is not"},
 		{name: "a credential of four parts", auth: strings.Replace(good, "/signer/", "/", 1), code: sigv4.CodeIncomplete, says: "exactly 5"},
 		{name: "a credential of six parts", auth: strings.Replace(good, "/signer/", "/signer/x/", 1), code: sigv4.CodeIncomplete, says: "exactly 5"},
 		{name: "another terminator", auth: strings.Replace(good, "aws4_request", "aws5_request", 1), code: sigv4.CodeInvalid, says: "terminator"},
@@ -267,6 +267,8 @@ func TestParseRefuses(t *testing.T) {
 		{name: "another form of date", header: http.Header{"X-Amz-Date": {"2026-11-21T23:31:32Z"}}, code: sigv4.CodeIncomplete, says: "ISO-8601"},
 		{name: "no body hash", auth: strings.Replace(good, "host;", "host;x-amz-content-sha256;", 1), header: http.Header{"X-Amz-Content-Sha256": {"UNSIGNED-PAYLOAD"}}, code: sigv4.CodeInvalid, says: "UNSIGNED-PAYLOAD"},
 		{name: "a streaming hash", auth: strings.Replace(good, "host;", "host;x-amz-content-sha256;", 1), header: http.Header{"X-Amz-Content-Sha256": {"STREAMING-AWS4-HMAC-SHA256-PAYLOAD"}}, code: sigv4.CodeInvalid, says: "STREAMING"},
+		{name: "two hashes of the body", auth: strings.Replace(good, "host;", "host;x-amz-content-sha256;", 1), header: http.Header{"X-Amz-Content-Sha256": {sum(nil), sum(nil)}}, code: sigv4.CodeIncomplete, says: "more than one X-Amz-Content-Sha256"},
+		{name: "two tokens", auth: strings.Replace(good, "x-amz-date", "x-amz-date;x-amz-security-token", 1), header: http.Header{"X-Amz-Security-Token": {"t", "t"}}, code: sigv4.CodeIncomplete, says: "more than one X-Amz-Security-Token"},
 		{name: "an empty hash", auth: strings.Replace(good, "host;", "host;x-amz-content-sha256;", 1), header: http.Header{"X-Amz-Content-Sha256": {""}}, code: sigv4.CodeInvalid},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -292,6 +294,36 @@ func TestParseRefuses(t *testing.T) {
 				t.Errorf("got %v (%+v)", err, e)
 			}
 		})
+	}
+}
+
+// What stands in the wrong place of a header may be a secret.
+func TestNoRefusalQuotesTheAuthorizationHeader(t *testing.T) {
+	const hidden = "wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEYab"
+	scope := "/20261121/us-west-2/signer/aws4_request"
+	rest := ", SignedHeaders=host;x-amz-date, Signature=" + strings.Repeat("a", 64)
+	for _, auth := range []string{
+		hidden,
+		"Bearer " + hidden,
+		"AWS4-HMAC-SHA256 " + hidden,
+		"AWS4-HMAC-SHA256 " + hidden + "=" + hidden + rest,
+		"AWS4-HMAC-SHA256 Credential=" + secret + scope + rest,
+		"AWS4-HMAC-SHA256 Credential=" + hidden + rest,
+		"AWS4-HMAC-SHA256 Credential=" + hidden + "!" + scope + rest,
+		"AWS4-HMAC-SHA256 Credential=" + hidden + scope + hidden + rest,
+		"AWS4-HMAC-SHA256 Credential=" + keyID + "/" + hidden + "/us-west-2/signer/aws4_request" + rest,
+		"AWS4-HMAC-SHA256 Credential=" + keyID + scope + strings.Replace(rest, "host;", hidden+";host;", 1),
+		"AWS4-HMAC-SHA256 Credential=" + keyID + scope + ", SignedHeaders=host;x-amz-date, Signature=" + hidden,
+	} {
+		r := httptest.NewRequest("GET", "/", nil)
+		r.Header.Set("X-Amz-Date", "20261121T233132Z")
+		r.Header.Set("Authorization", auth)
+		_, err := sigv4.Parse(r)
+		if err == nil {
+			t.Errorf("%q was read", auth)
+		} else if strings.Contains(err.Error(), hidden[:8]) {
+			t.Errorf("%q: %v", auth, err)
+		}
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/shuin/shuin/audit"
 	"github.com/shuin/shuin/awsprofile"
+	"github.com/shuin/shuin/internal/limits"
 	"github.com/shuin/shuin/signing"
 )
 
@@ -39,6 +40,9 @@ func testStore(t *testing.T, open func(*testing.T) signing.Store) {
 		"jobs are listed by what is asked":                                      jobFilters,
 		"a reply is found for a while, by all of its names":                     replies,
 		"old replies are purged":                                                repliesPurged,
+		"few replies are purged at a time, the oldest first":                    repliesPurgedInParts,
+		"a reply is dropped":                                                    replyDropped,
+		"a principal's request clock is kept and does not go back":              requestClockKept,
 		"an authority reads back as it was added":                               authorityKept,
 		"an authority's CRL and revocation change and nothing else":             authorityChanged,
 		"the newest authority of a profile version is found":                    authorityNewest,
@@ -466,6 +470,81 @@ func repliesPurged(t *testing.T, s signing.Store) {
 		return errors.Join(tx.PurgeReplies(t0.AddDate(1, 0, 0)), tx.AddReply(aReply(4)))
 	})
 	same(t, "left after all went", left(5), "4")
+}
+
+func repliesPurgedInParts(t *testing.T, s signing.Store) {
+	const most, parts = limits.ReplyPurge, 3
+	keep(t, s, func(tx signing.Tx) error {
+		for n := range parts*most + 10 {
+			if err := tx.AddReply(aReply(n)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	there := func(n int) bool {
+		err := s.View(context.Background(), func(tx signing.Tx) error {
+			_, err := tx.Reply("p", fmt.Sprint("i", n), "b", time.Time{})
+			return err
+		})
+		if err != nil && !errors.Is(err, signing.ErrNotFound) {
+			t.Fatal(err)
+		}
+		return err == nil
+	}
+	old := aReply(parts * most).Created
+	for part := range parts {
+		keep(t, s, func(tx signing.Tx) error { return tx.PurgeReplies(old) })
+		if there((part+1)*most-1) || !there((part+1)*most) {
+			t.Errorf("purge %d did not drop the oldest %d", part+1, most)
+		}
+	}
+	keep(t, s, func(tx signing.Tx) error { return tx.PurgeReplies(old) })
+	if !there(parts * most) {
+		t.Error("one that is not old was purged")
+	}
+}
+
+func replyDropped(t *testing.T, s signing.Store) {
+	keep(t, s, func(tx signing.Tx) error {
+		return errors.Join(tx.AddReply(aReply(1)), tx.AddReply(aReply(2)), tx.DropReply("p", "i1", "b"), tx.DropReply("p", "i1", "b"))
+	})
+	err := s.View(context.Background(), func(tx signing.Tx) error { _, err := tx.Reply("p", "i1", "b", time.Time{}); return err })
+	if !errors.Is(err, signing.ErrNotFound) {
+		t.Errorf("the one dropped: %v", err)
+	}
+	keep(t, s, func(tx signing.Tx) error {
+		_, err := tx.Reply("p", "i2", "b", time.Time{})
+		return errors.Join(err, tx.AddReply(aReply(1)))
+	})
+}
+
+func requestClockKept(t *testing.T, s signing.Store) {
+	clock := func(principal string) time.Time {
+		return read(t, s, func(tx signing.Tx) (time.Time, error) { return tx.RequestClock(principal) })
+	}
+	set := func(principal string, at time.Time) {
+		t.Helper()
+		keep(t, s, func(tx signing.Tx) error { return tx.SetRequestClock(principal, at) })
+	}
+	if at := clock("a"); !at.IsZero() {
+		t.Errorf("a new clock says %s", at)
+	}
+	set("a", t0)
+	set("b", t0.Add(time.Hour))
+	same(t, "once set", clock("a"), t0)
+	set("a", t0.Add(time.Second))
+	same(t, "moved", clock("a"), t0.Add(time.Second))
+	set("a", t0)
+	same(t, "moved back", clock("a"), t0.Add(time.Second))
+	same(t, "another's", clock("b"), t0.Add(time.Hour))
+	no := errors.New("no")
+	if err := s.Update(context.Background(), func(tx signing.Tx) error {
+		return errors.Join(tx.SetRequestClock("a", t0.Add(time.Hour)), no)
+	}); !errors.Is(err, no) {
+		t.Errorf("error %v", err)
+	}
+	same(t, "after an update that failed", clock("a"), t0.Add(time.Second))
 }
 
 func anAuthority(id string) signing.Authority {

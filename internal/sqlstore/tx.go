@@ -13,6 +13,7 @@ import (
 
 	"github.com/shuin/shuin/audit"
 	"github.com/shuin/shuin/awsprofile"
+	"github.com/shuin/shuin/internal/limits"
 	"github.com/shuin/shuin/signing"
 )
 
@@ -159,6 +160,21 @@ func (t *tx) SetClock(at time.Time) error {
 	return nil
 }
 
+// RequestClock is the latest date of principal's requests that was ahead of
+// the service's clock, to the microsecond.
+func (t *tx) RequestClock(principal string) (at time.Time, err error) {
+	err = t.query("read a request clock", "SELECT us FROM request_clocks WHERE principal = ?",
+		func(r row) error { at = r.time(0); return nil }, principal)
+	return at, err
+}
+
+// SetRequestClock moves it to at, and never back.
+func (t *tx) SetRequestClock(principal string, at time.Time) error {
+	_, err := t.change("request clock", `INSERT INTO request_clocks (principal, us) VALUES (?, ?)
+		ON CONFLICT (principal) DO UPDATE SET us = max(us, excluded.us)`, principal, at)
+	return err
+}
+
 // replyKey is the unique name of a request that may be repeated.
 func replyKey(principal, invocationID, bodySHA256 string) []byte {
 	h := sha256.New()
@@ -190,11 +206,19 @@ func (t *tx) AddReply(r signing.Reply) error {
 	return err
 }
 
-// PurgeReplies drops the oldest replies up to the first one that is kept: a
-// few written out of the order of their times stay a little longer.
+// PurgeReplies drops the oldest replies up to the first one that is kept, at
+// most limits.ReplyPurge of them: a few written out of the order of their times
+// stay a little longer.
 func (t *tx) PurgeReplies(before time.Time) error {
-	_, err := t.change("purge replies", `DELETE FROM replies WHERE seq <
-		ifnull((SELECT seq FROM replies WHERE created >= ? ORDER BY seq LIMIT 1), 9223372036854775807)`, before)
+	_, err := t.change("purge replies", `DELETE FROM replies WHERE seq < ifnull(
+		(SELECT seq FROM (SELECT seq, created FROM replies ORDER BY seq LIMIT ?) WHERE created >= ? ORDER BY seq LIMIT 1),
+		ifnull((SELECT seq FROM replies ORDER BY seq LIMIT 1 OFFSET ?), 9223372036854775807))`, limits.ReplyPurge, before, limits.ReplyPurge)
+	return err
+}
+
+// DropReply drops one; that there is none is no error.
+func (t *tx) DropReply(principal, invocationID, bodySHA256 string) error {
+	_, err := t.change("drop a reply", "DELETE FROM replies WHERE key = ?", replyKey(principal, invocationID, bodySHA256))
 	return err
 }
 

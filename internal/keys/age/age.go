@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strconv"
 	"strings"
 
 	"filippo.io/age"
@@ -22,6 +23,9 @@ var ErrWrongKey = errors.New("encrypted to another identity or passphrase")
 
 // ErrDamaged: encrypted, but changed or cut since.
 var ErrDamaged = errors.New("encrypted file is damaged")
+
+// ErrTooMuchWork: opening it would cost more than is allowed.
+var ErrTooMuchWork = errors.New("encrypted with too large a work factor")
 
 // Identity is an age identity (X25519) read from a file. Its first key seals;
 // all of them open, so that one can be replaced by another. Immutable; safe
@@ -116,7 +120,26 @@ func passphrase(secret []byte, work int) (*Lock, error) {
 	}
 	recipient.SetWorkFactor(work)
 	identity.SetMaxWorkFactor(max(work, maxWorkFactor))
-	return &Lock{recipient: recipient, identities: []age.Identity{identity}, passphrase: true}, nil
+	return &Lock{recipient: recipient, identities: []age.Identity{bounded{identity, max(work, maxWorkFactor)}}, passphrase: true}, nil
+}
+
+// bounded is an identity that tells a work factor it does not take from
+// damage.
+type bounded struct {
+	*age.ScryptIdentity
+	most int
+}
+
+func (b bounded) Unwrap(stanzas []*age.Stanza) ([]byte, error) {
+	for _, s := range stanzas {
+		if s.Type != "scrypt" || len(s.Args) != 2 {
+			continue
+		}
+		if factor, err := strconv.Atoi(s.Args[1]); err == nil && factor > b.most {
+			return nil, fmt.Errorf("%w: %d, at most %d is taken; encrypt it again with less", ErrTooMuchWork, factor, b.most)
+		}
+	}
+	return b.ScryptIdentity.Unwrap(stanzas)
 }
 
 // Seal encrypts a secret of at most limits.SecretBytes for a store.
@@ -180,6 +203,8 @@ func (l *Lock) decrypt(sealed []byte, limit int) ([]byte, error) {
 	switch {
 	case errors.As(err, &none):
 		return nil, l.mismatch(none)
+	case errors.Is(err, ErrTooMuchWork):
+		return nil, err
 	case err != nil:
 		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
 	}

@@ -37,9 +37,10 @@ func NewIdentity(path string) (*Identity, error) {
 	return &Identity{keys: []*age.X25519Identity{key}}, nil
 }
 
-// LoadIdentity reads an identity file. One that others may read is refused: a
-// file of root's that this process's group may read, as secrets are mounted
-// in containers, is not.
+// LoadIdentity reads an identity file. One that others may read, that belongs
+// to another user than root and this process's, or that everybody could
+// replace is refused: a file of root's that this process's group may read, as
+// secrets are mounted in containers, is not.
 func LoadIdentity(path string) (*Identity, error) {
 	text, err := read(path, limits.SecretBytes, true)
 	if err != nil {
@@ -74,8 +75,8 @@ func WriteKey(path string, key crypto.Signer, lock *Lock) error {
 }
 
 // LoadKey reads a file that WriteKey, or age with the same content, made. The
-// key signs and does not print. Errors are or wrap [ErrWrongKey], [ErrDamaged]
-// or the file system's.
+// key signs and does not print. Errors are or wrap [ErrWrongKey], [ErrDamaged],
+// [ErrTooMuchWork] or the file system's.
 func LoadKey(path string, lock *Lock) (crypto.Signer, error) {
 	sealed, err := read(path, limits.KeyFileBytes, false)
 	if err != nil {
@@ -167,7 +168,7 @@ func read(path string, limit int, private bool) ([]byte, error) {
 		return nil, fmt.Errorf("%s is not a regular file", path)
 	}
 	if private {
-		if err := checkPrivate(info); err != nil {
+		if err := checkPrivate(path, info); err != nil {
 			return nil, fmt.Errorf("%s: %w", path, err)
 		}
 	}

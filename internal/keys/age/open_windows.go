@@ -8,4 +8,4 @@ import (
 func openFile(path string) (*os.File, error) { return os.Open(path) }
 
 // checkPrivate: the mode says nothing here about who may read.
-func checkPrivate(fs.FileInfo) error { return nil }
+func checkPrivate(string, fs.FileInfo) error { return nil }

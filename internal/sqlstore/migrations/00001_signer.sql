@@ -31,6 +31,12 @@ CREATE TABLE clock (
 ) STRICT;
 INSERT INTO clock (id, us) VALUES (1, NULL);
 
+-- The latest date of a principal's requests that was ahead of the clock.
+CREATE TABLE request_clocks (
+	principal TEXT PRIMARY KEY,
+	us        INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
 -- name_key is the name in lower case: names are unique ignoring case.
 CREATE TABLE profiles (
 	seq              INTEGER PRIMARY KEY,
