@@ -529,14 +529,18 @@ func TestTags(t *testing.T) {
 		{"a reserved key", p.ARN, map[string]string{"aws:x": ""}, FaultValidation, "reserved"},
 		{"a reserved key in capitals", p.ARN, map[string]string{"AWS:x": ""}, FaultValidation, "reserved"},
 		{"a long value", p.ARN, map[string]string{"k": strings.Repeat("v", 257)}, FaultValidation, "value of tag"},
-		{"no ARN", "build", map[string]string{"k": "v"}, FaultValidation, "not the ARN"},
+		{"no ARN", "build", map[string]string{"k": "v"}, FaultValidation, `The resource "build" is not the ARN of a signing profile: `},
 		{"a version", p.ProfileVersionARN, map[string]string{"k": "v"}, FaultValidation, "version"},
 		{"another region", strings.Replace(p.ARN, "ap-northeast-1", "us-east-1", 1), map[string]string{"k": "v"}, FaultValidation, "region"},
 		{"another account", strings.Replace(p.ARN, ours, theirs, 1), map[string]string{"k": "v"}, FaultAccessDenied, "signer:TagResource"},
 		{"a profile there is not", p.ARN + "ing", map[string]string{"k": "v"}, FaultNotFound, "building"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			wantFault(t, w.TagResource(ctx, admin(ours), c.arn, c.tags), c.fault, c.text)
+			err := w.TagResource(ctx, admin(ours), c.arn, c.tags)
+			wantFault(t, err, c.fault, c.text)
+			if n := strings.Count(err.Error(), "is not the ARN"); n > 1 {
+				t.Errorf("it is said %d times: %v", n, err)
+			}
 		})
 	}
 	wantFault(t, w.UntagResource(ctx, admin(ours), p.ARN, nil), FaultValidation, "tagKeys")

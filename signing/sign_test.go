@@ -243,6 +243,23 @@ func TestARetryGetsTheSameJob(t *testing.T) {
 	}
 }
 
+func TestOldAnswersAreDroppedAsNewOnesCome(t *testing.T) {
+	w := newWorld(t)
+	w.put("build", KindAWS)
+	old := Reply{Principal: "p", InvocationID: "old", Created: w.now().Add(-limits.ReplyLife - time.Second)}
+	if err := w.store.Update(context.Background(), func(tx Tx) error { return tx.AddReply(old) }); err != nil {
+		t.Fatal(err)
+	}
+	for n := range limits.ReplyPurge / 2 {
+		if _, err := w.SignPayload(context.Background(), retrying(fmt.Sprint("i-", n)), signInput("build")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := len(w.store.state.replies); n != limits.ReplyPurge/2 {
+		t.Errorf("%d answers are kept", n)
+	}
+}
+
 func TestARetryIsJudgedAgain(t *testing.T) {
 	ctx := context.Background()
 	for _, c := range []struct {

@@ -64,7 +64,7 @@ func (s *Service) tagged(tx Tx, c *Caller, action, resource string) (Profile, er
 	arn, err := awsprofile.ParseProfile(resource)
 	switch {
 	case err != nil:
-		return Profile{}, invalid("Resource %.200q is not the ARN of a signing profile: %s.", resource, err)
+		return Profile{}, invalid("The resource %v.", err) // it names the resource
 	case arn.Version != "":
 		return Profile{}, invalid("Tags belong to a signing profile, not to its version: %s.", arn)
 	case arn.Partition != s.Partition || arn.Region != s.Region:
