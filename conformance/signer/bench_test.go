@@ -33,17 +33,18 @@ func BenchmarkBesideGenericSigner(b *testing.B) {
 	desc := ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest, Digest: digest.FromString("image"), Size: 16724}
 	opts := notation.SignerSignOptions{SignatureMediaType: shuin.MediaTypeJWS, ExpiryDuration: time.Hour}
 	w := measured.New(b, measured.Options{Kind: signing.KindAWS, Issuing: issue.P256})
-	w.SignMany(measured.AtOnce)
+	w.SignMany(w.Requests(measured.AtOnce))
 	var took [2][]time.Duration
 	var used [2]measured.CPU
 	const turn = 200
 	b.ResetTimer()
 	for left := b.N; left > 0; left -= turn {
 		n := min(left, turn)
+		requests := w.Requests(n)
 		for i, sign := range []func() []time.Duration{
-			func() []time.Duration { return w.SignMany(n) },
+			func() []time.Duration { return w.SignMany(requests) },
 			func() []time.Duration {
-				return measured.AtOnceDo(measured.AtOnce, n, func(int) {
+				return measured.AtOnceDo(measured.AtOnce, n, func(_, _ int) {
 					if _, _, err := theirs.Sign(context.Background(), desc, opts); err != nil {
 						b.Error(err)
 					}

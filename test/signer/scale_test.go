@@ -72,10 +72,11 @@ func BenchmarkJobs(b *testing.B) {
 		w := New(b, Options{Kind: signing.KindAWS, Issuing: issue.P256})
 		w.fill(n)
 		b.Run(fmt.Sprintf("sign/jobs=%d", n), func(b *testing.B) {
-			w.SignMany(AtOnce)
+			w.SignMany(w.Requests(AtOnce))
+			requests := w.Requests(b.N)
 			before := ReadCPU(b)
 			b.ResetTimer()
-			w.SignMany(b.N)
+			w.SignMany(requests)
 			b.StopTimer()
 			var m CPU
 			m.Add(before, ReadCPU(b))
@@ -131,7 +132,7 @@ func BenchmarkCRL(b *testing.B) {
 			ctx := context.Background()
 			w := New(b, Options{Kind: signing.KindStandard, Issuing: key})
 			sign := func() signing.Job {
-				data, err := w.Clients[0].SignPayload()
+				data, err := w.Clients[0].Send(w.Request())
 				if err != nil {
 					b.Fatal(err)
 				}

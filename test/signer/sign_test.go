@@ -36,7 +36,7 @@ func TestWhatIsMeasuredSigns(t *testing.T) {
 		w := New(t, Options{Kind: kind, Issuing: issue.P256})
 		ids := map[string]bool{}
 		for range 3 {
-			data, err := w.Clients[0].SignPayload()
+			data, err := w.Clients[0].Send(w.Request())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -64,7 +64,7 @@ func TestTriesOfOneRequestMakeOneJobOnSQLite(t *testing.T) {
 		c := w.Caller()
 		c.InvocationID, c.BodySHA256 = "00000000-0000-4000-8000-000000000001", "b0d1"
 		answers := make([]*signing.SignPayloadOutput, AtOnce)
-		AtOnceDo(AtOnce, AtOnce, func(i int) {
+		AtOnceDo(AtOnce, AtOnce, func(_, i int) {
 			out, err := w.Service.SignPayload(t.Context(), c, signing.SignPayloadInput{ProfileName: "build", PayloadFormat: shuin.MediaTypePayload, Payload: Payload})
 			if err != nil {
 				t.Error(err)
@@ -111,7 +111,7 @@ func BenchmarkSignPayload(b *testing.B) {
 		b.Run(c.name, func(b *testing.B) {
 			w := New(b, c.Options)
 			r := NewRaw(b)
-			w.SignMany(AtOnce) // keys, certificates, connections
+			w.SignMany(w.Requests(AtOnce)) // keys, certificates, connections
 			r.SignMany(50)
 			m := &measure{}
 			was := w.Store.Stats()
@@ -119,8 +119,11 @@ func BenchmarkSignPayload(b *testing.B) {
 			b.ResetTimer()
 			for left := b.N; left > 0; left -= turn {
 				n := min(left, turn)
+				b.StopTimer()
+				requests := w.Requests(n)
+				b.StartTimer()
 				before, began := ReadCPU(b), time.Now()
-				m.latencies = append(m.latencies, w.SignMany(n)...)
+				m.latencies = append(m.latencies, w.SignMany(requests)...)
 				m.cpu.Add(before, ReadCPU(b))
 				m.wall, m.n = m.wall+time.Since(began), m.n+n
 				b.StopTimer()

@@ -15,6 +15,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -26,6 +27,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -173,6 +175,8 @@ func (w *World) serve() {
 		"profileName": "build", "payloadFormat": shuin.MediaTypePayload, "payload": base64.StdEncoding.EncodeToString(Payload),
 	}))
 	w.bodySum = hexSum(w.body)
+	// Requests dated in the second of the start would have to be tried again.
+	time.Sleep(time.Until(time.Now().Truncate(time.Second).Add(time.Second)))
 }
 
 func hexSum(b []byte) string {
@@ -186,58 +190,83 @@ func mac(key []byte, text string) []byte {
 	return h.Sum(nil)
 }
 
-// Client is one connection to the server, and no more than it takes to speak
-// HTTP/1.1 over it: what is measured is the server.
+// Client is one connection to the server, and no more than it takes to send
+// a request over it and to read the answer: what is measured is the server.
 type Client struct {
-	w    *World
 	conn net.Conn
 	in   *bufio.Reader
-	out  []byte
-	body bytes.Buffer
-	day  string
-	key  []byte // Signature Version 4's, of the day
+	body []byte
 }
 
 func (w *World) dial() *Client {
 	conn := must[net.Conn](w.tb)(net.Dial("tcp", w.address))
 	w.tb.Cleanup(func() { conn.Close() })
-	return &Client{w: w, conn: conn, in: bufio.NewReaderSize(conn, 16<<10)}
+	return &Client{conn: conn, in: bufio.NewReaderSize(conn, 16<<10)}
 }
 
-// SignPayload is one call of SignPayload as an SDK makes it: signed by
-// Signature Version 4, with an invocation id of its own. It gives the
-// answer, which is good until the next call.
-func (c *Client) SignPayload() ([]byte, error) {
+// Request is a call of SignPayload as it goes over the wire: as an SDK makes
+// it, signed by Signature Version 4 for now, with an invocation id of its own.
+func (w *World) Request() []byte {
 	const path = "/signing-jobs/with-payload"
 	date := time.Now().UTC().Format("20060102T150405Z")
-	invocation := "00000000-0000-4000-8000-" + fmt.Sprintf("%012x", c.w.made.Add(1))
+	invocation := "00000000-0000-4000-8000-" + fmt.Sprintf("%012x", w.made.Add(1))
 	scope := date[:8] + "/" + region + "/signer/aws4_request"
-	if c.day != date[:8] {
-		c.day, c.key = date[:8], mac(mac(mac(mac([]byte("AWS4"+c.w.key), date[:8]), region), "signer"), "aws4_request")
-	}
+	key := mac(mac(mac(mac([]byte("AWS4"+w.key), date[:8]), region), "signer"), "aws4_request")
 	const names = "amz-sdk-invocation-id;content-type;host;x-amz-date"
-	canonical := "POST\n" + path + "\n\namz-sdk-invocation-id:" + invocation + "\ncontent-type:application/json\nhost:" + c.w.address +
-		"\nx-amz-date:" + date + "\n\n" + names + "\n" + c.w.bodySum
-	signature := hex.EncodeToString(mac(c.key, "AWS4-HMAC-SHA256\n"+date+"\n"+scope+"\n"+hexSum([]byte(canonical))))
-	c.out = append(append(c.out[:0], "POST "+path+" HTTP/1.1\r\nHost: "+c.w.address+"\r\nAmz-Sdk-Invocation-Id: "+invocation+
-		"\r\nContent-Type: application/json\r\nContent-Length: "+strconv.Itoa(len(c.w.body))+"\r\nX-Amz-Date: "+date+
-		"\r\nAuthorization: AWS4-HMAC-SHA256 Credential="+c.w.id+"/"+scope+", SignedHeaders="+names+", Signature="+signature+"\r\n\r\n"...), c.w.body...)
-	if _, err := c.conn.Write(c.out); err != nil {
+	canonical := "POST\n" + path + "\n\namz-sdk-invocation-id:" + invocation + "\ncontent-type:application/json\nhost:" + w.address +
+		"\nx-amz-date:" + date + "\n\n" + names + "\n" + w.bodySum
+	signature := hex.EncodeToString(mac(key, "AWS4-HMAC-SHA256\n"+date+"\n"+scope+"\n"+hexSum([]byte(canonical))))
+	return append([]byte("POST "+path+" HTTP/1.1\r\nHost: "+w.address+"\r\nAmz-Sdk-Invocation-Id: "+invocation+
+		"\r\nContent-Type: application/json\r\nContent-Length: "+strconv.Itoa(len(w.body))+"\r\nX-Amz-Date: "+date+
+		"\r\nAuthorization: AWS4-HMAC-SHA256 Credential="+w.id+"/"+scope+", SignedHeaders="+names+", Signature="+signature+"\r\n\r\n"), w.body...)
+}
+
+// Requests are n of them.
+func (w *World) Requests(n int) [][]byte {
+	list := make([][]byte, n)
+	for i := range list {
+		list[i] = w.Request()
+	}
+	return list
+}
+
+// Send sends a request and gives the body of its answer, which is good until
+// the next call; other answers than 200 are errors.
+func (c *Client) Send(request []byte) ([]byte, error) {
+	if _, err := c.conn.Write(request); err != nil {
 		return nil, err
 	}
-	resp, err := http.ReadResponse(c.in, nil)
+	status, err := c.in.ReadString('\n')
 	if err != nil {
 		return nil, err
 	}
-	defer resp.Body.Close()
-	c.body.Reset()
-	if _, err := c.body.ReadFrom(resp.Body); err != nil {
+	length := -1
+	for {
+		line, err := c.in.ReadSlice('\n')
+		if err != nil {
+			return nil, err
+		}
+		line = bytes.TrimRight(line, "\r\n")
+		if len(line) == 0 {
+			break
+		}
+		if value, ok := bytes.CutPrefix(line, []byte("Content-Length: ")); ok {
+			if length, err = strconv.Atoi(string(value)); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if length < 0 {
+		return nil, errors.New("an answer without Content-Length")
+	}
+	c.body = slices.Grow(c.body[:0], length)[:length]
+	if _, err := io.ReadFull(c.in, c.body); err != nil {
 		return nil, err
 	}
-	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("status %d: %s", resp.StatusCode, &c.body)
+	if !strings.HasPrefix(status, "HTTP/1.1 200 ") {
+		return nil, fmt.Errorf("status %q: %s", status, c.body)
 	}
-	return c.body.Bytes(), nil
+	return c.body, nil
 }
 
 // CPU is CPU time of this process.
@@ -262,18 +291,18 @@ func ReadCPU(tb testing.TB) CPU {
 	return CPU{time.Duration(u.Utime.Nano()), time.Duration(u.Stime.Nano())}
 }
 
-// SignMany makes n requests from all clients and gives how long each took.
-func (w *World) SignMany(n int) []time.Duration {
+// SignMany sends requests from all clients and gives how long each took.
+func (w *World) SignMany(requests [][]byte) []time.Duration {
 	w.tb.Helper()
-	return AtOnceDo(min(AtOnce, n), n, func(client int) {
-		if _, err := w.Clients[client].SignPayload(); err != nil {
+	return AtOnceDo(min(AtOnce, len(requests)), len(requests), func(client, i int) {
+		if _, err := w.Clients[client].Send(requests[i]); err != nil {
 			w.tb.Error(err)
 		}
 	})
 }
 
-// AtOnceDo does f n times from that many workers and gives how long each took.
-func AtOnceDo(workers, n int, f func(worker int)) []time.Duration {
+// AtOnceDo does f n times, counted by i, from that many workers and gives how long each took.
+func AtOnceDo(workers, n int, f func(worker, i int)) []time.Duration {
 	took := make([]time.Duration, n)
 	var next atomic.Int64
 	var wg sync.WaitGroup
@@ -281,7 +310,7 @@ func AtOnceDo(workers, n int, f func(worker int)) []time.Duration {
 		wg.Go(func() {
 			for i := next.Add(1) - 1; i < int64(n); i = next.Add(1) - 1 {
 				began := time.Now()
-				f(worker)
+				f(worker, int(i))
 				took[i] = time.Since(began)
 			}
 		})
@@ -316,7 +345,7 @@ func NewRaw(tb testing.TB) *Raw {
 
 // SignMany makes n signatures, two at a time.
 func (r *Raw) SignMany(n int) {
-	AtOnceDo(2, n, func(int) {
+	AtOnceDo(2, n, func(_, _ int) {
 		sum := sha512.Sum384(r.data)
 		if _, err := ecdsa.SignASN1(rand.Reader, r.key, sum[:]); err != nil {
 			r.tb.Error(err)
