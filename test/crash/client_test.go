@@ -116,6 +116,7 @@ func (c *client) call(method, path, invocation string, body []byte) (out []byte,
 		switch {
 		case err == nil && status == http.StatusOK:
 			return out, crossed, nil
+		case err == nil && status == http.StatusTooManyRequests: // in the second of a start: signed anew, as SDKs do
 		case err == nil && status < 500:
 			return nil, crossed, fmt.Errorf("%s %s: status %d: %s", method, path, status, out)
 		case try > 5000:
