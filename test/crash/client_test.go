@@ -78,7 +78,11 @@ func (c *client) run() error {
 		default:
 		}
 		var err error
-		switch p := c.rng.IntN(100); {
+		p := c.rng.IntN(84)
+		if c.n%5 == 0 { // changes wait after each start for its second to end
+			p = 84 + c.rng.IntN(16)
+		}
+		switch {
 		case p < 75:
 			err = c.sign()
 		case p < 84:
