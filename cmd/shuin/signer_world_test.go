@@ -13,7 +13,9 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -93,7 +95,7 @@ type scriptSigner struct {
 	service *signing.Service
 	server  *http.Server
 	addr    string
-	fail    int // status to answer everything with; 0: serve
+	fail    atomic.Int64 // status to answer everything with; 0: serve
 }
 
 // cmdSigner starts the script's signer, with credentials in the environment
@@ -116,8 +118,9 @@ func cmdSigner(ts *testscript.TestScript, _ bool, args []string) {
 		check(ts, err)
 		w.signer.serve(ln)
 	case "fail":
-		_, err := fmt.Sscan(args[1], &w.signer.fail)
+		status, err := strconv.Atoi(args[1])
 		check(ts, err)
+		w.signer.fail.Store(int64(status))
 	case "credential":
 		made, secret, err := w.signer.service.NewCredential(context.Background(), "script", signing.Credential{
 			Account: signerAccount, Principal: "arn:aws:iam::" + signerAccount + ":user/" + strings.ToLower(args[1]),
@@ -178,9 +181,9 @@ func startSigner(ts *testscript.TestScript, w *scriptWorld) {
 func (s *scriptSigner) serve(ln net.Listener) {
 	api := (&awssigner.Server{Service: s.service, Region: signerRegion, Host: s.addr, Now: time.Now, Log: slog.New(slog.DiscardHandler)}).Handler()
 	s.server = &http.Server{Handler: http.HandlerFunc(func(out http.ResponseWriter, r *http.Request) {
-		if s.fail != 0 {
+		if status := s.fail.Load(); status != 0 {
 			out.Header().Set("x-amzn-RequestId", "failing-on-purpose")
-			out.WriteHeader(s.fail)
+			out.WriteHeader(int(status))
 			return
 		}
 		name, ok := strings.CutPrefix(r.URL.Path, "/crl/")

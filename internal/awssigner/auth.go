@@ -72,8 +72,11 @@ func (d *door) identify(ctx context.Context, q *request, c claim) error {
 // across a restart: what is dated ahead of the clock would else pass again.
 func (d *door) once(ctx context.Context, q *request, now time.Time) (err error) {
 	u := use{principal: q.caller.Principal, signature: q.signed.Signature, signed: q.signed.Time, invocation: q.caller.InvocationID, repeat: q.op.repeat}
-	if u.repeat == repeatRead {
+	switch {
+	case u.repeat == repeatRead:
 		return d.replays.check(u, now)
+	case u.repeat == repeatSame && u.invocation != "" && q.signed.Signs(invocationHeader):
+		return nil // a copy has the same invocation: the service has its answer, for longer than its date is good
 	}
 	if u.floor, err = d.clocks.floor(ctx, u.principal); err != nil {
 		return err
@@ -157,9 +160,11 @@ func unknownKey(id string, err error) error {
 	return err
 }
 
+const invocationHeader = "Amz-Sdk-Invocation-Id"
+
 // invocationID is the SDK's, when it is one; it need not be signed.
 func invocationID(r *http.Request) string {
-	values := r.Header.Values("Amz-Sdk-Invocation-Id")
+	values := r.Header.Values(invocationHeader)
 	if len(values) != 1 || len(values[0]) > limits.APIInvocationID {
 		return ""
 	}

@@ -58,6 +58,30 @@ func TestAChangeDoesNotPassAgainAfterARestart(t *testing.T) {
 	}
 }
 
+// Whose invocation is signed has its answer in the store: nothing is waited
+// for after a restart, and nothing remembered.
+func TestSigningWithASignedInvocationNeedsNoMemory(t *testing.T) {
+	b := newBench(t)
+	b.pass(100 * time.Millisecond)
+	b.handler = b.server.Handler()
+	b.handler.(*door).replays.most = 0
+	r := b.signedRequest("POST", signAt, goodSign)
+	for range 2 {
+		if w := b.send(again(r, goodSign)); w.Code != 200 {
+			t.Error(w.Body)
+		}
+	}
+	bare := b.unsigned("POST", signAt, goodSign, "Amz-Sdk-Invocation-Id", "")
+	b.sign(bare, goodSign)
+	bare.Header.Set("Amz-Sdk-Invocation-Id", "not-signed")
+	if w := b.send(bare); w.Code != 429 {
+		t.Errorf("one whose invocation is not signed: %d", w.Code)
+	}
+	if limits.ReplyLife < 2*limits.APIClockSkew {
+		t.Error("an answer is kept for less long than a date is good")
+	}
+}
+
 func TestTheDateOfAChangeAheadOfTheClockIsKeptFirst(t *testing.T) {
 	const put, body = "/signing-profiles/build", `{"platformId":"p"}`
 	b := newBench(t)

@@ -169,8 +169,7 @@ func (s *Signed) headers(r *http.Request) error {
 			return incomplete("SignedHeaders must be lower-case header names, sorted, each once, without 'authorization'.")
 		}
 	}
-	signs := func(name string) bool { _, ok := slices.BinarySearch(names, name); return ok }
-	if !signs("host") {
+	if !s.Signs("host") {
 		return invalid("'Host' must be a 'SignedHeader' in the AWS Authorization.")
 	}
 	for name, values := range r.Header {
@@ -178,7 +177,7 @@ func (s *Signed) headers(r *http.Request) error {
 		if !strings.HasPrefix(lower, "x-amz-") || lower == "x-amz-cf-id" { // a CDN adds that one behind the client's back
 			continue
 		}
-		if !signs(lower) {
+		if !s.Signs(lower) {
 			return invalid("'" + name + "' must be a 'SignedHeader' in the AWS Authorization.")
 		}
 		if (name == headerToken || name == headerContentHash) && len(values) > 1 {
@@ -190,6 +189,12 @@ func (s *Signed) headers(r *http.Request) error {
 	}
 	s.SessionToken = r.Header.Get(headerToken)
 	return nil
+}
+
+// Signs says whether the signature covers a header, whatever the case of name.
+func (s *Signed) Signs(name string) bool {
+	_, ok := slices.BinarySearch(s.SignedHeaders, strings.ToLower(name))
+	return ok
 }
 
 // TimeString is t as signatures write it.

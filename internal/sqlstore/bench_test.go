@@ -221,7 +221,7 @@ func benchmarkOpen(b *testing.B, jobs, since int) {
 	if err := c.query("PRAGMA wal_checkpoint(TRUNCATE)", func(row) error { return nil }); err != nil {
 		b.Fatal(err)
 	}
-	defer c.close() // not the last one: that would take the log away
+	defer c.close()        // not the last one: that would take the log away
 	for n := range since { // as signing leaves it, not a thousand to a commit
 		fillOne(b, s, int64(1_000_000+n))
 	}

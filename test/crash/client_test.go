@@ -78,7 +78,11 @@ func (c *client) run() error {
 		default:
 		}
 		var err error
-		switch p := c.rng.IntN(100); {
+		p := c.rng.IntN(84)
+		if c.n%5 == 0 { // changes wait after each start for its second to end
+			p = 84 + c.rng.IntN(16)
+		}
+		switch {
 		case p < 75:
 			err = c.sign()
 		case p < 84:
@@ -116,6 +120,7 @@ func (c *client) call(method, path, invocation string, body []byte) (out []byte,
 		switch {
 		case err == nil && status == http.StatusOK:
 			return out, crossed, nil
+		case err == nil && status == http.StatusTooManyRequests: // in the second of a start: signed anew, as SDKs do
 		case err == nil && status < 500:
 			return nil, crossed, fmt.Errorf("%s %s: status %d: %s", method, path, status, out)
 		case try > 5000:
