@@ -133,7 +133,7 @@ func TestIdentitiesRefused(t *testing.T) {
 		{"a public key", i.Recipient(), "public key"},
 		{"a PEM key", string(pemOf(t, newKey(t))), "PEM"},
 		{"an ssh key", "ssh-ed25519 AAAA", "not an X25519"},
-		{"a changed letter", strings.Replace(secret, secret[20:21], "!", 1), "malformed"},
+		{"a changed letter", secret[:20] + "!" + secret[21:], "malformed"},
 		{"a cut key", secret[:40], "malformed"},
 		{"seventeen keys", strings.Repeat(secret+"\n", 17), "more than 16"},
 		{"a large file", strings.Repeat("#\n", limits.SecretBytes), "larger"},
