@@ -235,15 +235,33 @@ func (s *Service) makeAuthority(ctx context.Context, p awsprofile.Profile, at ti
 	return a, nil
 }
 
+// CheckIssue says why nothing would be signed now because of the intermediate
+// CA: it ends too soon for new certificates, or has not begun. Nil: it issues.
+// It is for readiness; see CheckClock for the clock.
+func (s *Service) CheckIssue(context.Context) error { return s.mayIssue(s.Now()) }
+
+// mayIssue: the intermediate is valid at a time, and for long enough after it.
+// Issuing CAs are used no longer than that either: see ready.
+func (s *Service) mayIssue(at time.Time) error {
+	from, until := s.Intermediate.Validity()
+	switch {
+	case at.Before(from):
+		return fault(FaultUnavailable, "the signer's intermediate CA is valid from %s only", from.Format(time.RFC3339))
+	case !at.Add(2 * s.leafLife()).Before(until):
+		return fault(FaultUnavailable, "the signer's intermediate CA ends at %s, too soon to issue under it", until.Format(time.RFC3339))
+	}
+	return nil
+}
+
 func (s *Service) issuingRequest(p awsprofile.Profile, at time.Time) (issue.Request, error) {
 	serial, err := issue.NewSerial()
 	if err != nil {
 		return issue.Request{}, internal("make a serial number", err)
 	}
-	from, until := s.Intermediate.Validity()
-	if !at.Add(2 * s.leafLife()).Before(until) {
-		return issue.Request{}, fault(FaultUnavailable, "the signer's intermediate CA ends at %s, too soon to issue under it", until.Format(time.RFC3339))
+	if err := s.mayIssue(at); err != nil {
+		return issue.Request{}, err
 	}
+	from, until := s.Intermediate.Validity()
 	subject := s.Subject
 	subject.OrganizationalUnit = p.Account
 	subject.CommonName = "Issuing CA " + p.Version + " " + hex.EncodeToString(serial.Bytes())[:16]

@@ -1,6 +1,7 @@
 package signing
 
 import (
+	"context"
 	"sync"
 	"time"
 
@@ -19,24 +20,62 @@ type clock struct {
 // observe reads the clock. The error stops signing.
 func (s *Service) observe() (time.Time, error) {
 	now := s.Now()
-	most := s.MaxClockStep
-	if most <= 0 {
-		most = limits.ClockStep
-	}
 	k := &s.state.clock
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if !k.last.IsZero() {
-		wall := now.Round(0).Sub(k.last.Round(0))
-		if err := clockFits(wall, now.Sub(k.last), most); err != nil {
-			return now, err
-		}
-		if wall < 0 {
-			return now, nil
-		}
+	if err := k.fits(now, s.clockStep()); err != nil {
+		return now, err
 	}
-	k.last = now
+	if k.last.IsZero() || !now.Round(0).Before(k.last.Round(0)) {
+		k.last = now
+	}
 	return now, nil
+}
+
+func (s *Service) clockStep() time.Duration { return orElse(s.MaxClockStep, limits.ClockStep) }
+
+// fits compares a reading with the last one accepted. k.mu is held.
+func (k *clock) fits(now time.Time, most time.Duration) error {
+	if k.last.IsZero() {
+		return nil
+	}
+	return clockFits(now.Round(0).Sub(k.last.Round(0)), now.Sub(k.last), most)
+}
+
+// CheckClock says why nothing would be signed now because of the clock: it was
+// set since it was read last, or lies behind the newest signing time given
+// out. Nil: it is right, as far as can be known. It is for readiness: the
+// reading does not count as one that a signature was made by, but it does
+// begin the watch where nothing was signed yet.
+func (s *Service) CheckClock(ctx context.Context) error {
+	now := s.Now()
+	if err := s.state.clock.check(now, s.clockStep()); err != nil {
+		return err
+	}
+	return s.view(ctx, func(tx Tx) error {
+		last, err := tx.Clock()
+		if err != nil {
+			return err
+		}
+		return behind(last, now)
+	})
+}
+
+func (k *clock) check(now time.Time, most time.Duration) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.last.IsZero() {
+		k.last = now
+	}
+	return k.fits(now, most)
+}
+
+// behind: the clock may lie a little behind the last signing time, not more.
+func behind(last, now time.Time) error {
+	if by := last.Sub(now); by > limits.ClockBack {
+		return clockError("is %s behind the last signing time", by)
+	}
+	return nil
 }
 
 // clockFits compares how far the clock has moved with how long it really was.
@@ -69,8 +108,7 @@ func signingTime(tx Tx, now time.Time) (time.Time, error) {
 			err = tx.SetClock(at)
 		}
 		return at, err
-	case last.Sub(now) > limits.ClockBack:
-		return time.Time{}, clockError("is %s behind the last signing time", last.Sub(now))
+	default:
+		return last.UTC(), behind(last, now)
 	}
-	return last.UTC(), nil
 }
