@@ -94,21 +94,42 @@ func clockError(what string, by time.Duration) *Error {
 }
 
 // signingTime is the authentic signing time at now: whole seconds, never
-// before one that was given out, across restarts too. It is kept in the
-// attempt's transaction.
+// before one that was given out, across restarts too. The stored clock moves
+// with a signature only (moveClock), so that a clock which was wrong while
+// nothing was signed leaves nothing behind.
 func signingTime(tx Tx, now time.Time) (time.Time, error) {
 	last, err := tx.Clock()
 	if err != nil {
 		return time.Time{}, err
 	}
-	at := now.UTC().Truncate(time.Second)
-	switch {
-	case !at.Before(last):
-		if at.After(last) {
-			err = tx.SetClock(at)
-		}
-		return at, err
-	default:
-		return last.UTC(), behind(last, now)
+	if at := now.UTC().Truncate(time.Second); !at.Before(last) {
+		return at, nil
 	}
+	return last.UTC(), behind(last, now)
+}
+
+// overtaken: a signature was given out meanwhile whose signing time is later.
+type overtaken struct{ last time.Time }
+
+func (o overtaken) Error() string {
+	return "a signature of " + o.last.Format(time.RFC3339) + " was given out meanwhile"
+}
+
+// moveClock stores the signing time of a signature, in the transaction that
+// gives it out. Where another one has moved the clock on since the request was
+// admitted, the error is overtaken, or that the clock is behind.
+func moveClock(tx Tx, at, now time.Time) error {
+	last, err := tx.Clock()
+	switch {
+	case err != nil:
+		return err
+	case at.After(last):
+		return tx.SetClock(at)
+	case at.Equal(last):
+		return nil
+	}
+	if err := behind(last, now); err != nil {
+		return err
+	}
+	return overtaken{last.UTC()}
 }

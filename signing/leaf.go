@@ -157,6 +157,14 @@ func (s *Service) leafKey() (crypto.Signer, *big.Int, error) {
 	return key, serial, nil
 }
 
+// check is validAt as a refusal.
+func (l *signer) check(at time.Time) error {
+	if l.validAt(at) {
+		return nil
+	}
+	return fault(FaultUnavailable, "the signing certificate is not valid at the signing time %s", at.Format(time.RFC3339))
+}
+
 // validAt says whether the whole chain is valid at a signing time.
 func (l *signer) validAt(at time.Time) bool {
 	from, until := l.authority.issuer.Validity()
