@@ -106,7 +106,7 @@ func (s *Service) knownLeaf(p awsprofile.Profile) *signer {
 }
 
 func (s *Service) makeSharedLeaf(ctx context.Context, p awsprofile.Profile, at time.Time) (*signer, error) {
-	a, err := s.authorityOf(ctx, p, at)
+	a, err := s.authorityOf(ctx, p, KindAWS, at)
 	if err != nil {
 		return nil, err
 	}

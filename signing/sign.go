@@ -252,9 +252,15 @@ func (s *Service) make(ctx context.Context, r *request) (*made, error) {
 	return m, nil
 }
 
-// expiry is the end of a signature.
+// expiry is the end of a signature made at at. One of KindStandard ends with
+// its issuing CA's chain, after which no CRL could take it back.
 func expiry(p Profile, leaf *signer, at time.Time) time.Time {
-	return p.Validity.From(at)
+	end := p.Validity.From(at)
+	if p.Kind == KindStandard {
+		_, until := leaf.authority.issuer.Validity()
+		end = earliest(end, until.UTC())
+	}
+	return end
 }
 
 func (s *Service) leafFor(ctx context.Context, r *request) (*signer, error) {
@@ -263,7 +269,7 @@ func (s *Service) leafFor(ctx context.Context, r *request) (*signer, error) {
 	var err error
 	if r.profile.Kind == KindStandard {
 		var a *authority
-		if a, err = s.authorityOf(ctx, p, r.at); err != nil {
+		if a, err = s.authorityOf(ctx, p, KindStandard, r.at); err != nil {
 			return nil, err
 		}
 		leaf, err = s.certify(ctx, a, p, r.key, r.serial, r.at, a.crl)
