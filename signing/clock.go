@@ -96,8 +96,9 @@ func clockError(what string, by time.Duration) *Error {
 // signingTime is the authentic signing time at now: whole seconds, never
 // before one that was given out, across restarts too. The stored clock moves
 // with a signature only (moveClock), so that a clock which was wrong while
-// nothing was signed leaves nothing behind.
-func signingTime(tx Tx, now time.Time) (time.Time, error) {
+// nothing was signed leaves nothing behind. The clock is read again to tell one
+// that is behind from a transaction that waited.
+func signingTime(tx Tx, now time.Time, clock func() time.Time) (time.Time, error) {
 	last, err := tx.Clock()
 	if err != nil {
 		return time.Time{}, err
@@ -105,7 +106,7 @@ func signingTime(tx Tx, now time.Time) (time.Time, error) {
 	if at := now.UTC().Truncate(time.Second); !at.Before(last) {
 		return at, nil
 	}
-	return last.UTC(), behind(last, now)
+	return last.UTC(), behind(last, clock())
 }
 
 // overtaken: a signature was given out meanwhile whose signing time is later.

@@ -181,3 +181,37 @@ func TestEachAttemptHasAResult(t *testing.T) {
 		})
 	}
 }
+
+func TestSigningTimesFollowTheOrderOfTheJobs(t *testing.T) {
+	w := newWorld(t)
+	w.put("build", KindAWS)
+	w.put("rel", KindStandard)
+	done := make(chan error)
+	for i := range 8 {
+		go func() {
+			var err error
+			for range 10 {
+				w.sleep(300 * time.Millisecond)
+				_, e := w.SignPayload(context.Background(), admin(ours), signInput([]string{"build", "rel"}[i%2]))
+				err = errors.Join(err, e)
+			}
+			done <- err
+		}()
+	}
+	for range 8 {
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+	var last time.Time
+	for _, k := range w.store.state.jobOrder {
+		j := w.store.state.jobs[k]
+		if j.SignedAt.Before(last) {
+			t.Errorf("a job of %s after one of %s", j.SignedAt, last)
+		}
+		last = j.SignedAt
+	}
+	if !w.clock().Equal(last) {
+		t.Errorf("clock %s, last %s", w.clock(), last)
+	}
+}

@@ -129,7 +129,7 @@ func (s *Service) admitIn(tx Tx, r *request, early error) error {
 		err = s.permit(tx, r)
 	}
 	if err == nil {
-		r.at, err = signingTime(tx, r.now)
+		r.at, err = signingTime(tx, r.now, s.Now)
 	}
 	if err != nil {
 		if refusal(err) == nil {
@@ -351,8 +351,8 @@ func (s *Service) finish(ctx context.Context, r *request, m *made) (*SignPayload
 
 func (s *Service) finishOnce(ctx context.Context, r *request, m *made) (*SignPayloadOutput, error) {
 	var refused error
-	completed := s.Now().UTC()
 	err := s.Store.Update(ctx, func(tx Tx) error {
+		completed := s.Now().UTC() // here, as others may have been given out while it waited
 		if refused = s.recheck(tx, r, completed); refused == nil {
 			refused = moveClock(tx, r.at, completed)
 		}
