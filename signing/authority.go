@@ -41,7 +41,7 @@ const (
 
 // authorityOf is the issuing CA for new leaves of a profile version: the one
 // in memory, the newest in the store, or a new one.
-func (s *Service) authorityOf(ctx context.Context, p awsprofile.Profile, at time.Time) (*authority, error) {
+func (s *Service) authorityOf(ctx context.Context, p awsprofile.Profile, kind Kind, at time.Time) (*authority, error) {
 	if a := s.knownAuthority(p, at); a != nil {
 		return a, nil
 	}
@@ -54,7 +54,7 @@ func (s *Service) authorityOf(ctx context.Context, p awsprofile.Profile, at time
 			return nil, err
 		}
 		if a == nil {
-			if a, err = s.makeAuthority(ctx, p, at); err != nil {
+			if a, err = s.makeAuthority(ctx, p, kind, at); err != nil {
 				return nil, err
 			}
 		}
@@ -183,13 +183,13 @@ func latest(a, b time.Time) time.Time {
 }
 
 // makeAuthority issues a new issuing CA: logged before and after; its sealed
-// key, first CRL and entry are stored in one transaction.
-func (s *Service) makeAuthority(ctx context.Context, p awsprofile.Profile, at time.Time) (*authority, error) {
-	kind := s.IssuingKey
-	if kind == "" {
-		kind = issue.P256
+// key, first CRL (of KindStandard) and entry are stored in one transaction.
+func (s *Service) makeAuthority(ctx context.Context, p awsprofile.Profile, kind Kind, at time.Time) (*authority, error) {
+	keyType := s.IssuingKey
+	if keyType == "" {
+		keyType = issue.P256
 	}
-	key, err := s.newKey(kind)
+	key, err := s.newKey(keyType)
 	if err != nil {
 		return nil, internal("make the key of an issuing CA", err)
 	}
@@ -215,7 +215,7 @@ func (s *Service) makeAuthority(ctx context.Context, p awsprofile.Profile, at ti
 		return nil, s.issueFailed(ctx, p, attempt, internal("check an issuing CA", err))
 	}
 	a := s.ready(hex.EncodeToString(r.Serial.Bytes()), issuer)
-	row, err := s.sealAuthority(ctx, a, p, key)
+	row, err := s.sealAuthority(ctx, a, p, kind, key)
 	if err != nil {
 		return nil, s.issueFailed(ctx, p, attempt, internal("seal an issuing CA", err))
 	}
@@ -231,8 +231,28 @@ func (s *Service) makeAuthority(ctx context.Context, p awsprofile.Profile, at ti
 	if err != nil {
 		return nil, err
 	}
-	s.published(row.ID, row.CRL)
+	if len(row.CRL) > 0 {
+		s.published(row.ID, row.CRL)
+	}
 	return a, nil
+}
+
+// CheckIssue says why nothing would be signed now because of the intermediate
+// CA: it ends too soon for new certificates, or has not begun. Nil: it issues.
+// It is for readiness; see CheckClock for the clock.
+func (s *Service) CheckIssue(context.Context) error { return s.mayIssue(s.Now()) }
+
+// mayIssue: the intermediate is valid at a time, and for long enough after it.
+// Issuing CAs are used no longer than that either: see ready.
+func (s *Service) mayIssue(at time.Time) error {
+	from, until := s.Intermediate.Validity()
+	switch {
+	case at.Before(from):
+		return fault(FaultUnavailable, "the signer's intermediate CA is valid from %s only", from.Format(time.RFC3339))
+	case !at.Add(2 * s.leafLife()).Before(until):
+		return fault(FaultUnavailable, "the signer's intermediate CA ends at %s, too soon to issue under it", until.Format(time.RFC3339))
+	}
+	return nil
 }
 
 func (s *Service) issuingRequest(p awsprofile.Profile, at time.Time) (issue.Request, error) {
@@ -240,10 +260,10 @@ func (s *Service) issuingRequest(p awsprofile.Profile, at time.Time) (issue.Requ
 	if err != nil {
 		return issue.Request{}, internal("make a serial number", err)
 	}
-	from, until := s.Intermediate.Validity()
-	if !at.Add(2 * s.leafLife()).Before(until) {
-		return issue.Request{}, fault(FaultUnavailable, "the signer's intermediate CA ends at %s, too soon to issue under it", until.Format(time.RFC3339))
+	if err := s.mayIssue(at); err != nil {
+		return issue.Request{}, err
 	}
+	from, until := s.Intermediate.Validity()
 	subject := s.Subject
 	subject.OrganizationalUnit = p.Account
 	subject.CommonName = "Issuing CA " + p.Version + " " + hex.EncodeToString(serial.Bytes())[:16]
@@ -255,8 +275,9 @@ func (s *Service) issuingRequest(p awsprofile.Profile, at time.Time) (issue.Requ
 	}, nil
 }
 
-// sealAuthority is the row of a new issuing CA, with its first, empty CRL.
-func (s *Service) sealAuthority(ctx context.Context, a *authority, p awsprofile.Profile, key crypto.Signer) (Authority, error) {
+// sealAuthority is the row of a new issuing CA, with its first, empty CRL. Of
+// KindAWS there is none: no certificate would name it.
+func (s *Service) sealAuthority(ctx context.Context, a *authority, p awsprofile.Profile, kind Kind, key crypto.Signer) (Authority, error) {
 	plain, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
 		return Authority{}, err
@@ -266,17 +287,16 @@ func (s *Service) sealAuthority(ctx context.Context, a *authority, p awsprofile.
 	if err != nil {
 		return Authority{}, err
 	}
+	cert := a.issuer.Chain()[0]
+	row := Authority{ID: a.id, Profile: p, Chain: a.der, SealedKey: sealed, NotBefore: cert.NotBefore, NotAfter: cert.NotAfter}
+	if kind == KindAWS {
+		return row, nil
+	}
 	now := s.Now()
 	next := now.Add(s.crlLife())
-	crl, err := a.issuer.CRL(ctx, nil, big.NewInt(1), now, next)
-	if err != nil {
-		return Authority{}, err
-	}
-	cert := a.issuer.Chain()[0]
-	return Authority{
-		ID: a.id, Profile: p, Chain: a.der, SealedKey: sealed, NotBefore: cert.NotBefore, NotAfter: cert.NotAfter,
-		CRLNumber: 1, CRL: crl, CRLNext: next.UTC().Truncate(time.Second),
-	}, nil
+	row.CRLNumber, row.CRLNext = 1, next.UTC().Truncate(time.Second)
+	row.CRL, err = a.issuer.CRL(ctx, nil, big.NewInt(row.CRLNumber), now, next)
+	return row, err
 }
 
 func (s *Service) crlAddress(id string) string {

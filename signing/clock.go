@@ -1,6 +1,7 @@
 package signing
 
 import (
+	"context"
 	"sync"
 	"time"
 
@@ -19,24 +20,62 @@ type clock struct {
 // observe reads the clock. The error stops signing.
 func (s *Service) observe() (time.Time, error) {
 	now := s.Now()
-	most := s.MaxClockStep
-	if most <= 0 {
-		most = limits.ClockStep
-	}
 	k := &s.state.clock
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if !k.last.IsZero() {
-		wall := now.Round(0).Sub(k.last.Round(0))
-		if err := clockFits(wall, now.Sub(k.last), most); err != nil {
-			return now, err
-		}
-		if wall < 0 {
-			return now, nil
-		}
+	if err := k.fits(now, s.clockStep()); err != nil {
+		return now, err
 	}
-	k.last = now
+	if k.last.IsZero() || !now.Round(0).Before(k.last.Round(0)) {
+		k.last = now
+	}
 	return now, nil
+}
+
+func (s *Service) clockStep() time.Duration { return orElse(s.MaxClockStep, limits.ClockStep) }
+
+// fits compares a reading with the last one accepted. k.mu is held.
+func (k *clock) fits(now time.Time, most time.Duration) error {
+	if k.last.IsZero() {
+		return nil
+	}
+	return clockFits(now.Round(0).Sub(k.last.Round(0)), now.Sub(k.last), most)
+}
+
+// CheckClock says why nothing would be signed now because of the clock: it was
+// set since it was read last, or lies behind the newest signing time given
+// out. Nil: it is right, as far as can be known. It is for readiness: the
+// reading does not count as one that a signature was made by, but it does
+// begin the watch where nothing was signed yet.
+func (s *Service) CheckClock(ctx context.Context) error {
+	now := s.Now()
+	if err := s.state.clock.check(now, s.clockStep()); err != nil {
+		return err
+	}
+	return s.view(ctx, func(tx Tx) error {
+		last, err := tx.Clock()
+		if err != nil {
+			return err
+		}
+		return behind(last, now)
+	})
+}
+
+func (k *clock) check(now time.Time, most time.Duration) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.last.IsZero() {
+		k.last = now
+	}
+	return k.fits(now, most)
+}
+
+// behind: the clock may lie a little behind the last signing time, not more.
+func behind(last, now time.Time) error {
+	if by := last.Sub(now); by > limits.ClockBack {
+		return clockError("is %s behind the last signing time", by)
+	}
+	return nil
 }
 
 // clockFits compares how far the clock has moved with how long it really was.
@@ -55,22 +94,43 @@ func clockError(what string, by time.Duration) *Error {
 }
 
 // signingTime is the authentic signing time at now: whole seconds, never
-// before one that was given out, across restarts too. It is kept in the
-// attempt's transaction.
-func signingTime(tx Tx, now time.Time) (time.Time, error) {
+// before one that was given out, across restarts too. The stored clock moves
+// with a signature only (moveClock), so that a clock which was wrong while
+// nothing was signed leaves nothing behind. The clock is read again to tell one
+// that is behind from a transaction that waited.
+func signingTime(tx Tx, now time.Time, clock func() time.Time) (time.Time, error) {
 	last, err := tx.Clock()
 	if err != nil {
 		return time.Time{}, err
 	}
-	at := now.UTC().Truncate(time.Second)
-	switch {
-	case !at.Before(last):
-		if at.After(last) {
-			err = tx.SetClock(at)
-		}
-		return at, err
-	case last.Sub(now) > limits.ClockBack:
-		return time.Time{}, clockError("is %s behind the last signing time", last.Sub(now))
+	if at := now.UTC().Truncate(time.Second); !at.Before(last) {
+		return at, nil
 	}
-	return last.UTC(), nil
+	return last.UTC(), behind(last, clock())
+}
+
+// overtaken: a signature was given out meanwhile whose signing time is later.
+type overtaken struct{ last time.Time }
+
+func (o overtaken) Error() string {
+	return "a signature of " + o.last.Format(time.RFC3339) + " was given out meanwhile"
+}
+
+// moveClock stores the signing time of a signature, in the transaction that
+// gives it out. Where another one has moved the clock on since the request was
+// admitted, the error is overtaken, or that the clock is behind.
+func moveClock(tx Tx, at, now time.Time) error {
+	last, err := tx.Clock()
+	switch {
+	case err != nil:
+		return err
+	case at.After(last):
+		return tx.SetClock(at)
+	case at.Equal(last):
+		return nil
+	}
+	if err := behind(last, now); err != nil {
+		return err
+	}
+	return overtaken{last.UTC()}
 }

@@ -10,6 +10,7 @@ import (
 	"math/big"
 	"time"
 
+	"github.com/shuin/shuin/awsprofile"
 	"github.com/shuin/shuin/issue"
 )
 
@@ -59,7 +60,14 @@ func (s *Service) refresh(ctx context.Context) error {
 		due = nil
 		all, err := tx.Authorities()
 		for _, a := range all {
-			if s.due(a) {
+			if !s.due(a) {
+				continue
+			}
+			kind, err := s.kindOfVersion(tx, a.Profile)
+			if err != nil {
+				return err
+			}
+			if kind != KindAWS {
 				due = append(due, a.ID)
 			}
 		}
@@ -68,22 +76,69 @@ func (s *Service) refresh(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	return s.publish(ctx, due)
+}
+
+// kindOfVersion is the kind of the profile version of an issuing CA; empty for
+// the intermediate's.
+func (s *Service) kindOfVersion(tx Tx, p awsprofile.Profile) (Kind, error) {
+	if p.Name == "" {
+		return "", nil
+	}
+	if kind, ok := s.state.versions.Load(p); ok {
+		return kind.(Kind), nil
+	}
+	v, err := tx.ProfileVersion(p.Account, p.Name, p.Version)
+	if err != nil {
+		return "", fmt.Errorf("profile version of an issuing CA: %w", err)
+	}
+	s.state.versions.Store(p, v.Kind)
+	return v.Kind, nil
+}
+
+// publish makes the CRLs of ids anew. An issuing CA that is revoked and due may
+// have leaves that are not on its list yet, because whoever was listing them
+// did not come to an end: that is done first, and the CA stays due until it is.
+func (s *Service) publish(ctx context.Context, ids []string) error {
+	unlisted := map[awsprofile.Profile][]string{}
 	var failed error
-	for _, id := range due {
-		failed = errors.Join(failed, s.reissue(ctx, id))
+	for _, id := range ids {
+		var row Authority
+		if err := s.view(ctx, func(tx Tx) (err error) { row, err = tx.Authority(id); return err }); err != nil {
+			failed = errors.Join(failed, err)
+		} else if row.Profile.Name != "" && row.Revoked != nil && row.CRLNext.IsZero() {
+			unlisted[row.Profile] = append(unlisted[row.Profile], id)
+		} else {
+			failed = errors.Join(failed, s.reissue(ctx, id))
+		}
+	}
+	for p, ids := range unlisted {
+		if err := s.revokeLeaves(ctx, p); err != nil {
+			failed = errors.Join(failed, err)
+			continue
+		}
+		for _, id := range ids {
+			failed = errors.Join(failed, s.reissue(ctx, id))
+		}
 	}
 	return failed
 }
 
 // due: never made, marked, or crlEvery old. One whose authority has ended is
-// not made again, nor one of an intermediate whose key is not here any more.
+// not made again, nor one of an intermediate whose key is not here any more,
+// nor an intermediate's last one, which is good until its end.
 func (s *Service) due(a Authority) bool {
 	now := s.Now()
-	if !now.Before(a.NotAfter) || s.foreign(a) {
+	switch {
+	case !now.Before(a.NotAfter) || s.foreign(a):
+		return false
+	case a.CRLNext.IsZero():
+		return true
+	case a.Profile.Name == "" && !a.CRLNext.Before(a.NotAfter):
 		return false
 	}
 	life := s.crlLife() // another one, perhaps, than the CRL there is was made with
-	return a.CRLNext.IsZero() || a.CRLNext.After(now.Add(life)) || !now.Before(a.CRLNext.Add(s.crlEvery()-life))
+	return a.CRLNext.After(now.Add(life)) || !now.Before(a.CRLNext.Add(s.crlEvery()-life))
 }
 
 func (s *Service) foreign(a Authority) bool {
@@ -149,6 +204,11 @@ func (s *Service) reissueOnce(ctx context.Context, id string) error {
 	}
 	now := s.Now().UTC().Truncate(time.Second)
 	number, next := row.CRLNumber+1, now.Add(s.crlLife())
+	if last, err := lastUpdate(row); err != nil {
+		return fmt.Errorf("CRL %s: %w", id, err)
+	} else if last.After(next) {
+		next = last
+	}
 	der, err := issuer.CRL(ctx, list, big.NewInt(number), now, next)
 	if err != nil {
 		return fmt.Errorf("CRL %s: %w", id, err)
@@ -158,7 +218,7 @@ func (s *Service) reissueOnce(ctx context.Context, id string) error {
 		if err != nil {
 			return err
 		}
-		if a.CRLNumber != row.CRLNumber {
+		if a.CRLNumber != row.CRLNumber || !a.CRLNext.Equal(row.CRLNext) { // another CRL, or another revocation
 			return errCRLRace
 		}
 		a.CRLNumber, a.CRL, a.CRLNext = number, der, next
@@ -169,6 +229,20 @@ func (s *Service) reissueOnce(ctx context.Context, id string) error {
 	}
 	s.published(id, der)
 	return nil
+}
+
+// lastUpdate is the next update of an intermediate's last CRL, which the next
+// one must not shorten: there may be nobody to make another. Zero: it is not
+// the last.
+func lastUpdate(row Authority) (time.Time, error) {
+	if row.Profile.Name != "" || len(row.CRL) == 0 {
+		return time.Time{}, nil
+	}
+	list, err := x509.ParseRevocationList(row.CRL)
+	if err != nil || list.NextUpdate.Before(row.NotAfter) {
+		return time.Time{}, err
+	}
+	return list.NextUpdate, nil
 }
 
 func (s *Service) crlIssuer(row Authority) (*issue.Authority, error) {

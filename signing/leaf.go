@@ -106,7 +106,7 @@ func (s *Service) knownLeaf(p awsprofile.Profile) *signer {
 }
 
 func (s *Service) makeSharedLeaf(ctx context.Context, p awsprofile.Profile, at time.Time) (*signer, error) {
-	a, err := s.authorityOf(ctx, p, at)
+	a, err := s.authorityOf(ctx, p, KindAWS, at)
 	if err != nil {
 		return nil, err
 	}
@@ -155,6 +155,14 @@ func (s *Service) leafKey() (crypto.Signer, *big.Int, error) {
 		return nil, nil, internal("make a serial number", err)
 	}
 	return key, serial, nil
+}
+
+// check is validAt as a refusal.
+func (l *signer) check(at time.Time) error {
+	if l.validAt(at) {
+		return nil
+	}
+	return fault(FaultUnavailable, "the signing certificate is not valid at the signing time %s", at.Format(time.RFC3339))
 }
 
 // validAt says whether the whole chain is valid at a signing time.

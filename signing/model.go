@@ -117,7 +117,7 @@ type Authority struct {
 	NotBefore time.Time
 	NotAfter  time.Time
 	CRLNumber int64
-	CRL       []byte    // newest, DER
+	CRL       []byte    // newest, DER; none for an issuing CA of KindAWS, which no certificate names
 	CRLNext   time.Time // its next update; zero: a new one is due at once
 	Revoked   *AuthorityRevocation
 }

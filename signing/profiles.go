@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -51,7 +50,7 @@ func (s *Service) PutSigningProfile(ctx context.Context, c Caller, in PutSigning
 func (s *Service) draftProfile(c *Caller, in PutSigningProfileInput) (Profile, error) {
 	now := s.Now().UTC()
 	p := Profile{
-		ARN: s.profileARN(c.Account, in.ProfileName), Validity: DefaultValidity, Parameters: maps.Clone(in.Parameters),
+		ARN: s.profileARN(c.Account, in.ProfileName), Validity: DefaultValidity,
 		Status: ProfileActive, Created: now, StatusAt: now, StatusBy: c.Principal, Current: true,
 	}
 	if err := checkPlatform(in.PlatformID); err != nil {
@@ -73,6 +72,7 @@ func (s *Service) draftProfile(c *Caller, in PutSigningProfileInput) (Profile, e
 	if p.Kind, err = s.kindOf(in.Parameters); err != nil {
 		return p, err
 	}
+	p.Parameters = map[string]string{ParameterKind: string(p.Kind)} // which may be the default
 	if e := checkTags(in.Tags); e != nil {
 		return p, e
 	}

@@ -599,3 +599,61 @@ func TestActionsAreGrantedByNameOrPattern(t *testing.T) {
 		}
 	}
 }
+
+func TestANameInACredentialIsAProfileOfItsOwnAccount(t *testing.T) {
+	ctx := context.Background()
+	w := newWorld(t)
+	w.put("build", KindAWS)
+	_, err := w.AddProfilePermission(ctx, admin(ours), AddProfilePermissionInput{ProfileName: "build", Action: actionSign, Principal: theirs, StatementID: "one"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	arn := w.profileARN(ours, "build").String()
+	for profile, allowed := range map[string]bool{"build": false, arn: true, "*": true} {
+		c := admin(theirs)
+		c.Profiles = []string{profile}
+		in := signInput("build")
+		in.ProfileOwner = ours
+		if _, err := w.SignPayload(ctx, c, in); allowed && err != nil {
+			t.Errorf("%s: %v", profile, err)
+		} else if !allowed {
+			wantFault(t, err, FaultAccessDenied, "no identity-based policy")
+		}
+	}
+	c := Caller{Account: theirs, Profiles: []string{"build"}}
+	if c.allowsProfile(w.profileARN(ours, "build")) || !c.allowsProfile(awsprofile.Profile{Account: theirs, Name: "build"}) {
+		t.Error("the account does not count")
+	}
+}
+
+func TestUntaggingLogsWhatWasThere(t *testing.T) {
+	ctx := context.Background()
+	w := newWorld(t)
+	arn := w.put("build", KindAWS).ARN
+	if err := w.TagResource(ctx, admin(ours), arn, map[string]string{"a": "b"}); err != nil {
+		t.Fatal(err)
+	}
+	keys := []string{"a", "a"}
+	for i := range 198 {
+		keys = append(keys, fmt.Sprintf("k%d", i))
+	}
+	if err := w.UntagResource(ctx, admin(ours), arn, keys); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.last().Detail; got != "keys a" {
+		t.Errorf("logged %q", got)
+	}
+}
+
+func TestTheKindIsTold(t *testing.T) {
+	ctx := context.Background()
+	w := newWorld(t)
+	w.DefaultKind = KindStandard
+	if _, err := w.PutSigningProfile(ctx, admin(ours), PutSigningProfileInput{ProfileName: "build", PlatformID: awsprofile.PlatformID}); err != nil {
+		t.Fatal(err)
+	}
+	out, err := w.GetSigningProfile(ctx, admin(ours), GetSigningProfileInput{ProfileName: "build"})
+	if err != nil || out.Profile.Parameters[ParameterKind] != string(KindStandard) {
+		t.Errorf("%v, %v", out, err)
+	}
+}

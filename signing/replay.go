@@ -162,7 +162,7 @@ func (s *Service) repeated(ctx context.Context, r *request) (*SignPayloadOutput,
 		return s.logReplay(tx, r)
 	})
 	if err != nil {
-		return nil, asError(err)
+		return nil, s.unfinished(ctx, r, err)
 	}
 	if r.refused != nil {
 		return nil, r.refused

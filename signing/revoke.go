@@ -1,9 +1,13 @@
 package signing
 
 import (
+	"bytes"
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -49,7 +53,7 @@ func (s *Service) RevokeSignature(ctx context.Context, c Caller, in RevokeSignat
 	if err != nil || job.Kind != KindStandard {
 		return err
 	}
-	return s.listed(s.reissue(ctx, job.Authority))
+	return s.listed(s.publish(ctx, []string{job.Authority}))
 }
 
 // revocableJob is a job that the caller may revoke.
@@ -133,7 +137,7 @@ func (s *Service) RevokeSigningProfile(ctx context.Context, c Caller, in RevokeS
 	s.state.revoking.Lock()
 	defer s.state.revoking.Unlock()
 	var profile Profile
-	var authorities []string
+	var authorities []Authority
 	err = s.update(ctx, func(tx Tx) (err error) {
 		if profile, err = findVersion(tx, p); err != nil {
 			return err
@@ -145,19 +149,54 @@ func (s *Service) RevokeSigningProfile(ctx context.Context, c Caller, in RevokeS
 		return err
 	}
 	s.forget(profile.ARN)
-	if len(authorities) == 0 {
-		return nil // it never signed
+	ctx = context.WithoutCancel(ctx) // there may be much to list
+	var due, elsewhere []string
+	for _, a := range authorities {
+		if s.ofToday(a) {
+			due = []string{intermediateID(s.Intermediate)}
+		} else {
+			elsewhere = append(elsewhere, intermediateOf(a))
+		}
 	}
-	failed := s.reissue(ctx, intermediateID(s.Intermediate))
 	if profile.Kind == KindStandard {
-		if err := s.revokeLeaves(ctx, &c, profile); err != nil {
-			return err
-		}
-		for _, id := range authorities {
-			failed = errors.Join(failed, s.reissue(ctx, id))
+		for _, a := range authorities {
+			due = append(due, a.ID)
 		}
 	}
-	return s.listed(failed)
+	if err := s.listed(s.publish(ctx, due)); err != nil {
+		return err
+	}
+	return s.listedInPart(ctx, profile, elsewhere)
+}
+
+// listedInPart tells of issuing CAs that no CRL can list any more, since the
+// intermediate that made them was replaced. Of KindAWS nobody misses it:
+// verifiers ask for the revocation status.
+func (s *Service) listedInPart(ctx context.Context, p Profile, elsewhere []string) error {
+	if len(elsewhere) == 0 || p.Kind != KindStandard {
+		return nil
+	}
+	slices.Sort(elsewhere)
+	names := strings.Join(slices.Compact(elsewhere), ", ")
+	s.notice(ctx, "issuing CAs of a revoked profile version cannot be listed by the intermediate that made them: it was replaced", "profile", p.ARN.String(), "intermediate", names)
+	return invalid("Version %s of signing profile %s is revoked, and each signature of it made from then on is listed in the CRL of its issuing CA. "+
+		"But the issuing CAs themselves could not be listed: they are of an intermediate that was replaced, and makes no more CRLs. "+
+		"Should the key of one be out of hand, revoke that intermediate in its root's CRL: %s.", p.ARN.Version, p.ARN.Name, names)
+}
+
+// ofToday: a was made by the intermediate that is here.
+func (s *Service) ofToday(a Authority) bool {
+	return len(a.Chain) > 1 && bytes.Equal(a.Chain[1], s.Intermediate.Chain()[0].Raw)
+}
+
+// intermediateOf names the intermediate that made a, for an operator.
+func intermediateOf(a Authority) string {
+	if len(a.Chain) > 1 {
+		if cert, err := x509.ParseCertificate(a.Chain[1]); err == nil {
+			return fmt.Sprintf("%s, serial %x", cert.Subject, cert.SerialNumber)
+		}
+	}
+	return "unknown (issuing CA " + a.ID + ")"
 }
 
 func (s *Service) checkRevokeProfile(c *Caller, in RevokeSigningProfileInput) (p awsprofile.Profile, effective time.Time, err error) {
@@ -200,7 +239,7 @@ func findVersion(tx Tx, p awsprofile.Profile) (Profile, error) {
 }
 
 // revokeProfile stores the revocation and gives the issuing CAs of the version.
-func (s *Service) revokeProfile(tx Tx, c *Caller, p *Profile, effective time.Time, reason string) ([]string, error) {
+func (s *Service) revokeProfile(tx Tx, c *Caller, p *Profile, effective time.Time, reason string) ([]Authority, error) {
 	now := s.Now().UTC()
 	known := p.Revocation != nil
 	switch {
@@ -221,19 +260,19 @@ func (s *Service) revokeProfile(tx Tx, c *Caller, p *Profile, effective time.Tim
 	return s.revokeAuthorities(tx, p.ARN, effective, now)
 }
 
-// revokeAuthorities lists the issuing CAs of a profile version in their
-// issuer's CRL from the effective time on.
-func (s *Service) revokeAuthorities(tx Tx, p awsprofile.Profile, effective, now time.Time) ([]string, error) {
+// revokeAuthorities marks the issuing CAs of a profile version as revoked from
+// the effective time on, and their CRLs and their issuer's as due.
+func (s *Service) revokeAuthorities(tx Tx, p awsprofile.Profile, effective, now time.Time) ([]Authority, error) {
 	all, err := tx.Authorities()
 	if err != nil {
 		return nil, err
 	}
-	var ids []string
+	var of []Authority
 	for _, a := range all {
 		if a.Profile != p {
 			continue
 		}
-		ids = append(ids, a.ID)
+		of = append(of, a)
 		if a.Revoked == nil {
 			a.Revoked = &AuthorityRevocation{At: now}
 		}
@@ -243,37 +282,29 @@ func (s *Service) revokeAuthorities(tx Tx, p awsprofile.Profile, effective, now 
 			return nil, err
 		}
 	}
-	if len(ids) == 0 {
-		return nil, nil
+	if !slices.ContainsFunc(of, s.ofToday) {
+		return of, nil
 	}
-	return ids, crlDue(tx, intermediateID(s.Intermediate))
+	return of, crlDue(tx, intermediateID(s.Intermediate))
 }
 
-// revokeLeaves lists the leaves of a version of KindStandard that were issued
-// at or after the effective time, some at a time: there may be very many. The
-// issuing CA is listed already, so that an end half-way loses nothing; the
-// same request again goes on.
-func (s *Service) revokeLeaves(ctx context.Context, c *Caller, p Profile) error {
+// revokeLeaves lists the leaves of a revoked version of KindStandard that were
+// issued at or after the effective time, some at a time: there may be very
+// many. An end half-way loses nothing: see publish.
+func (s *Service) revokeLeaves(ctx context.Context, version awsprofile.Profile) error {
+	var p Profile
+	err := s.view(ctx, func(tx Tx) (err error) {
+		p, err = tx.ProfileVersion(version.Account, version.Name, version.Version)
+		return err
+	})
+	if err != nil || p.Kind != KindStandard || p.Revocation == nil {
+		return err
+	}
 	after, from, listed := "", p.Revocation.EffectiveFrom, 0
 	for {
-		var page, hit []Job
-		err := s.view(ctx, func(tx Tx) (err error) {
-			page, err = tx.Jobs(JobQuery{Account: p.ARN.Account, After: after, Limit: limits.RevokeBatch})
-			return err
-		})
+		page, err := s.revokePage(ctx, p, after, &listed)
 		if err != nil {
 			return err
-		}
-		for _, j := range page {
-			if j.Profile == p.ARN && !j.SignedAt.Before(from) {
-				hit = append(hit, j)
-			}
-		}
-		if len(hit) > 0 {
-			if err := s.listLeaves(ctx, hit); err != nil {
-				return err
-			}
-			listed += len(hit)
 		}
 		// Newest first: the rest was made before.
 		if len(page) < limits.RevokeBatch || page[len(page)-1].Created.Before(from.Add(-limits.SignTime-limits.ClockBack)) {
@@ -286,14 +317,38 @@ func (s *Service) revokeLeaves(ctx context.Context, c *Caller, p Profile) error 
 	}
 	return s.update(ctx, func(tx Tx) error {
 		detail := fmt.Sprintf("%d certificates of the profile version listed", listed)
-		return s.note(tx, c, audit.Revocation, actionRevokeProfile, audit.Entry{ProfileVersion: p.ARN.String(), Detail: detail})
+		return s.note(tx, &Caller{Principal: p.Revocation.RevokedBy}, audit.Revocation, actionRevokeProfile, audit.Entry{ProfileVersion: p.ARN.String(), Detail: detail})
 	})
 }
 
-func (s *Service) listLeaves(ctx context.Context, jobs []Job) error {
-	return s.update(ctx, func(tx Tx) error {
+// revokePage reads the jobs after one, and lists the leaves among them that
+// the revocation of p takes back and that are not listed yet.
+func (s *Service) revokePage(ctx context.Context, p Profile, after string, listed *int) ([]Job, error) {
+	var page, hit []Job
+	err := s.view(ctx, func(tx Tx) (err error) {
+		hit = nil
+		page, err = tx.Jobs(JobQuery{Account: p.ARN.Account, After: after, Limit: limits.RevokeBatch})
+		for _, j := range page {
+			if j.Profile != p.ARN || j.SignedAt.Before(p.Revocation.EffectiveFrom) {
+				continue
+			}
+			there, err := tx.CertificateRevoked(j.Authority, j.Serial)
+			if err != nil {
+				return err
+			}
+			if !there {
+				hit = append(hit, j)
+			}
+		}
+		return err
+	})
+	if err != nil || len(hit) == 0 {
+		return page, err
+	}
+	*listed += len(hit)
+	return page, s.update(ctx, func(tx Tx) error {
 		now := s.Now().UTC()
-		for _, j := range jobs {
+		for _, j := range hit {
 			if err := listLeaf(tx, j, now); err != nil {
 				return err
 			}

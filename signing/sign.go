@@ -21,7 +21,8 @@ import (
 //	admit    one transaction: who may, which profile version, the signing time,
 //	         the answer of an earlier try, the entry of the attempt
 //	sign     leaf, signature, self-check: nothing is held meanwhile
-//	finish   one transaction: profile and permission again, job, entry, reply
+//	finish   one transaction: profile and permission again, the signing time,
+//	         job, entry, reply
 //
 // No signature leaves before finish is durable.
 func (s *Service) SignPayload(ctx context.Context, c Caller, in SignPayloadInput) (*SignPayloadOutput, error) {
@@ -128,7 +129,7 @@ func (s *Service) admitIn(tx Tx, r *request, early error) error {
 		err = s.permit(tx, r)
 	}
 	if err == nil {
-		r.at, err = signingTime(tx, r.now)
+		r.at, err = signingTime(tx, r.now, s.Now)
 	}
 	if err != nil {
 		if refusal(err) == nil {
@@ -241,7 +242,7 @@ func (s *Service) make(ctx context.Context, r *request) (*made, error) {
 	}
 	m := &made{leaf: leaf, job: Job{
 		ARN: s.jobARN(r.owner, id), Profile: r.profile.ARN, Kind: r.profile.Kind, RequestedBy: r.c.Principal, Invoker: r.c.Account,
-		Created: r.now.UTC(), SignedAt: r.at, Expires: r.profile.Validity.From(r.at), Status: JobSucceeded,
+		Created: r.now.UTC(), SignedAt: r.at, Expires: expiry(r.profile, leaf, r.at), Status: JobSucceeded,
 		PayloadSHA256: r.payloadSHA256, Authority: leaf.authority.id, Serial: leaf.serial, CertificateIDs: leaf.ids[:1],
 	}}
 	if err := s.envelope(r, m); err != nil {
@@ -251,13 +252,24 @@ func (s *Service) make(ctx context.Context, r *request) (*made, error) {
 	return m, nil
 }
 
+// expiry is the end of a signature made at at. One of KindStandard ends with
+// its issuing CA's chain, after which no CRL could take it back.
+func expiry(p Profile, leaf *signer, at time.Time) time.Time {
+	end := p.Validity.From(at)
+	if p.Kind == KindStandard {
+		_, until := leaf.authority.issuer.Validity()
+		end = earliest(end, until.UTC())
+	}
+	return end
+}
+
 func (s *Service) leafFor(ctx context.Context, r *request) (*signer, error) {
 	p := r.profile.ARN
 	var leaf *signer
 	var err error
 	if r.profile.Kind == KindStandard {
 		var a *authority
-		if a, err = s.authorityOf(ctx, p, r.at); err != nil {
+		if a, err = s.authorityOf(ctx, p, KindStandard, r.at); err != nil {
 			return nil, err
 		}
 		leaf, err = s.certify(ctx, a, p, r.key, r.serial, r.at, a.crl)
@@ -267,10 +279,7 @@ func (s *Service) leafFor(ctx context.Context, r *request) (*signer, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !leaf.validAt(r.at) {
-		return nil, fault(FaultUnavailable, "the signing certificate is not valid at the signing time %s", r.at.Format(time.RFC3339))
-	}
-	return leaf, nil
+	return leaf, leaf.check(r.at)
 }
 
 // draftOf is what is signed of a payload: the job says the rest. An envelope
@@ -317,12 +326,37 @@ const attributePlugin = "io.cncf.notary.verificationPlugin"
 
 var errReplied = errors.New("another try of the same request was answered meanwhile")
 
-// finish makes the signature known and durable, then lets it out.
+// finishTries is how often a signature is made anew because one with a later
+// signing time was faster: that is once in a second at most.
+const finishTries = 5
+
+// finish makes the signature known and durable, then lets it out. A caller who
+// has gone does not stop it: each attempt in the log has a result, and a retry
+// is answered with this signature.
 func (s *Service) finish(ctx context.Context, r *request, m *made) (*SignPayloadOutput, error) {
+	ctx = context.WithoutCancel(ctx)
+	var out *SignPayloadOutput
+	var err error
+	for range finishTries {
+		var late overtaken
+		if out, err = s.finishOnce(ctx, r, m); !errors.As(err, &late) {
+			return out, err
+		}
+		if err = s.redate(r, m, late.last); err != nil {
+			return nil, s.failed(ctx, r, err)
+		}
+	}
+	return nil, s.failed(ctx, r, fault(FaultUnavailable, "the signature was overtaken %d times by those with later signing times", finishTries))
+}
+
+func (s *Service) finishOnce(ctx context.Context, r *request, m *made) (*SignPayloadOutput, error) {
 	var refused error
-	completed := s.Now().UTC()
 	err := s.Store.Update(ctx, func(tx Tx) error {
-		if refused = s.recheck(tx, r, completed); refused != nil {
+		completed := s.Now().UTC() // here, as others may have been given out while it waited
+		if refused = s.recheck(tx, r, completed); refused == nil {
+			refused = moveClock(tx, r.at, completed)
+		}
+		if refused != nil {
 			if e := refusal(refused); e != nil {
 				return appendRefusal(tx, r, e)
 			}
@@ -331,15 +365,39 @@ func (s *Service) finish(ctx context.Context, r *request, m *made) (*SignPayload
 		return s.record(tx, r, m, completed)
 	})
 	switch {
+	case errors.As(err, new(overtaken)):
+		return nil, err
 	case errors.Is(err, errReplied):
 		return s.repeated(ctx, r)
 	case err != nil:
-		return nil, asError(err)
+		return nil, s.unfinished(ctx, r, err)
 	case refused != nil:
 		return nil, refused
 	}
 	s.state.kinds.Store(nameKey{r.owner, r.in.ProfileName}, r.profile.Kind)
 	return output(m.job, m.envelope), nil
+}
+
+// redate signs anew at a later signing time, with the same certificate.
+func (s *Service) redate(r *request, m *made, at time.Time) error {
+	r.at = at
+	if err := m.leaf.check(at); err != nil {
+		return err
+	}
+	m.job.SignedAt, m.job.Expires = at, expiry(r.profile, m.leaf, at)
+	if err := s.envelope(r, m); err != nil {
+		s.forget(r.profile.ARN)
+		return err
+	}
+	return nil
+}
+
+// unfinished gives the store's failure, and logs it as the attempt's result if
+// the store can do that much.
+func (s *Service) unfinished(ctx context.Context, r *request, cause error) error {
+	err := asError(cause)
+	_ = s.failed(ctx, r, err) // its own failure is the same one again
+	return err
 }
 
 // recheck: nothing has changed since the request was admitted that forbids
@@ -354,6 +412,15 @@ func (s *Service) recheck(tx Tx, r *request, now time.Time) error {
 	}
 	if err := signs(p); err != nil {
 		return err
+	}
+	if !p.Current { // canceled or revoked under a version that came meanwhile
+		current, err := tx.Profile(r.owner, r.profile.ARN.Name)
+		if err != nil {
+			return err
+		}
+		if err := signs(current); err != nil {
+			return err
+		}
 	}
 	return s.mayCross(tx, r.c, actionSign, p.ARN)
 }

@@ -20,6 +20,8 @@ type serviceState struct {
 	tokens tokens
 	kinds  sync.Map // nameKey to Kind: a guess of what a request will need
 
+	versions sync.Map // awsprofile.Profile to Kind, which never changes
+
 	keys        sync.Mutex
 	authorities map[awsprofile.Profile]*authority // by profile version
 	leaves      map[awsprofile.Profile]*signer    // of KindAWS, by profile version

@@ -32,7 +32,7 @@ type Tx interface {
 	AppendEntry(e audit.Entry) (int64, error)
 
 	// Clock is the latest signing time ever given out, zero when there is none;
-	// SetClock moves it.
+	// SetClock moves it, together with the job of the signature.
 	Clock() (time.Time, error)
 	SetClock(t time.Time) error
 

@@ -119,19 +119,23 @@ func (s *Service) UntagResource(ctx context.Context, c Caller, resourceARN strin
 			return err
 		}
 		left := maps.Clone(tags)
+		var gone []string
 		for _, k := range keys {
 			if e := checkTagKey(k); e != nil {
 				return e
 			}
+			if _, there := left[k]; there {
+				gone = append(gone, k)
+			}
 			delete(left, k)
 		}
-		if len(left) == len(tags) {
+		if len(gone) == 0 {
 			return nil
 		}
 		if err := tx.SetTags(p.ARN.Account, p.ARN.Name, left); err != nil {
 			return err
 		}
-		return s.noteTags(tx, &c, actionUntag, p, keys)
+		return s.noteTags(tx, &c, actionUntag, p, gone)
 	})
 }
 
