@@ -29,6 +29,7 @@ type node struct {
 	service  *signing.Service
 	metrics  *metrics
 	crls     *crlFiles
+	served   *crlServer
 	ready    *readiness
 	pair     *keyPair     // nil: plain HTTP
 	instance string       // what /healthz says who answers
@@ -81,7 +82,12 @@ func (a *app) newNode(ctx context.Context, c *config, store sqlstore.Options, lo
 	n.service.Sealer = identity
 	n.service.Now = a.now
 	n.service.Notice = func(ctx context.Context, message string, facts ...any) { n.log.WarnContext(ctx, message, facts...) }
-	n.service.NewCRL = func(id string, der []byte) { n.crls.add(map[string][]byte{id: der}) }
+	n.served = &crlServer{source: n.service, dir: c.CRL.Directory, log: logger}
+	// In their order: a CRL and its successor never change places.
+	n.service.NewCRL = func(id string, der []byte) {
+		n.served.renew(id, der)
+		n.crls.add(map[string][]byte{id: der})
+	}
 	n.ready = &readiness{now: a.now, probes: n.probes(watched, authority)}
 	return n, nil
 }
@@ -153,7 +159,7 @@ func (n *node) entrances(ctx context.Context) (_ []entrance, err error) {
 			}
 		}
 	}()
-	crls := &crlServer{source: n.service, dir: n.c.CRL.Directory, log: n.log}
+	crls := n.served
 	healthy := alive(n.instance)
 	open := func(what, address string, handler http.Handler) error {
 		ln, err := listen(ctx, what, address, n.c.Requests.Connections)
