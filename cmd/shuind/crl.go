@@ -30,6 +30,8 @@ type crlFiles struct {
 	dir string
 	log *slog.Logger
 
+	flushing sync.Mutex
+
 	mu      sync.Mutex
 	pending map[string][]byte
 	written map[string][sha256.Size]byte
@@ -58,8 +60,11 @@ func (f *crlFiles) add(crls map[string][]byte) {
 	}
 }
 
-// flush writes what is pending. It goes on after a failure and returns all.
+// flush writes what is pending, one caller at a time. It goes on after a
+// failure and returns all.
 func (f *crlFiles) flush() error {
+	f.flushing.Lock()
+	defer f.flushing.Unlock()
 	f.mu.Lock()
 	todo := f.pending
 	f.pending = map[string][]byte{}
@@ -67,16 +72,22 @@ func (f *crlFiles) flush() error {
 	var failed error
 	for id, der := range todo {
 		err := f.write(id, der)
-		f.mu.Lock()
-		if err == nil {
-			f.written[id] = sha256.Sum256(der)
-		} else if _, newer := f.pending[id]; !newer {
-			f.pending[id] = der
-		}
-		f.mu.Unlock()
+		f.tried(id, der, err)
 		failed = errors.Join(failed, err)
 	}
 	return failed
+}
+
+// tried notes what came of writing der; a failure is tried again unless a
+// newer one came meanwhile.
+func (f *crlFiles) tried(id string, der []byte, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err == nil {
+		f.written[id] = sha256.Sum256(der)
+	} else if _, newer := f.pending[id]; !newer {
+		f.pending[id] = der
+	}
 }
 
 func (f *crlFiles) write(id string, der []byte) error {

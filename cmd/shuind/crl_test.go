@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"math/big"
 	"net/http"
@@ -168,4 +169,36 @@ func TestARevocationIsServedAndInItsFileAtOnce(t *testing.T) {
 			t.Errorf("the revocation is not in the %s: %v", what, err)
 		}
 	}
+}
+
+// TestACRLFileNeverGoesBack: the files learn of a CRL when it is made, in
+// order, and from nothing that comes later.
+func TestACRLFileNeverGoesBack(t *testing.T) {
+	b := newBench(t)
+	n := b.node(t)
+	if err := n.begin(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	job := signs(t, n, "standard", "a")
+	if _, err := n.service.RefreshCRLs(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var told []byte
+	n.service.NewCRL = func(_ string, der []byte) { told = der }
+	if err := n.service.RevokeSignature(t.Context(), caller(), signing.RevokeSignatureInput{JobID: job.ARN.ID, Reason: "x"}); err != nil {
+		t.Fatal(err)
+	}
+	if len(told) == 0 {
+		t.Fatal("nobody was told of the new CRL")
+	}
+	n.crls.pending = map[string][]byte{job.Authority: []byte("a newer one")}
+	n.tend(t.Context())
+	if got := string(n.crls.pending[job.Authority]); got != "a newer one" {
+		t.Error("the upkeep put an older CRL in the place of a newer one")
+	}
+	n.crls.tried(job.Authority, told, errors.New("the disk is full"))
+	if got := string(n.crls.pending[job.Authority]); got != "a newer one" {
+		t.Error("an older CRL whose writing failed took the place of a newer one")
+	}
+	n.crls.pending = map[string][]byte{}
 }

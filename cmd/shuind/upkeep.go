@@ -73,17 +73,21 @@ func (n *node) upkeep(ctx context.Context, reload <-chan os.Signal) {
 		case <-tick.C:
 		}
 		n.reloadTLS(asked)
-		changed, err := n.service.RefreshCRLs(ctx)
-		if err != nil {
-			n.log.Error("CRLs could not be made anew", "error", cause(err))
-		}
-		n.crls.add(changed)
-		before := n.now().Add(-limits.ReplyLife)
-		if err := n.service.Store.Update(ctx, func(tx signing.Tx) error { return tx.PurgeReplies(before) }); err != nil {
-			n.log.Error("old replies could not be removed", "error", err)
-		}
-		n.measure(ctx)
+		n.tend(ctx)
 	}
+}
+
+// tend is one round of the upkeep of what is stored. What RefreshCRLs returns
+// is not written: NewCRL told of it already, and a newer one may have come.
+func (n *node) tend(ctx context.Context) {
+	if _, err := n.service.RefreshCRLs(ctx); err != nil {
+		n.log.Error("CRLs could not be made anew", "error", cause(err))
+	}
+	before := n.now().Add(-limits.ReplyLife)
+	if err := n.service.Store.Update(ctx, func(tx signing.Tx) error { return tx.PurgeReplies(before) }); err != nil {
+		n.log.Error("old replies could not be removed", "error", err)
+	}
+	n.measure(ctx)
 }
 
 func (n *node) reloadTLS(asked bool) {
