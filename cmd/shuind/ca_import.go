@@ -85,7 +85,7 @@ func (a *app) caImport(ctx context.Context, o *caImportOptions) error {
 		})
 		return err
 	}
-	err = a.ceremony(ctx, c, func(y *ceremony) error {
+	err = a.exclusive(ctx, c, func(y *ceremony) error {
 		return staged(files.dir, func(tmp string) error { return place(y, tmp) })
 	})
 	if err != nil {

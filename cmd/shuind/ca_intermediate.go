@@ -38,7 +38,7 @@ func newCAIntermediateCmd(a *app) *cobra.Command {
 		Use:   "new --config FILE",
 		Short: "Replace the intermediate by a new one that the root issues",
 		Long: `Make a new intermediate; the root's key may be brought back for this one call (--root-key). The old one's files are
-kept beside it under its serial number, and its last CRL is made good until its end. Stop the server first and start it afterwards. Verifiers trust the root, so nothing changes for them.`,
+kept beside it under its serial number, and its last CRL is made good until its end. Stop the server first (it is refused beside one) and start it afterwards. Verifiers trust the root, so nothing changes for them.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.caIntermediateNew(cmd.Context(), &o) },
 	}
@@ -66,7 +66,7 @@ func (a *app) caIntermediateNew(ctx context.Context, o *caIntermediateOptions) e
 	if err != nil {
 		return err
 	}
-	if err := a.ceremony(ctx, c, func(y *ceremony) error { return y.newIntermediate(ctx, root, identity, o.years) }); err != nil {
+	if err := a.exclusive(ctx, c, func(y *ceremony) error { return y.newIntermediate(ctx, root, identity, o.years) }); err != nil {
 		return err
 	}
 	return a.printCA(c)

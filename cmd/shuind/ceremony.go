@@ -35,6 +35,19 @@ func (a *app) ceremony(ctx context.Context, c *config, f func(*ceremony) error) 
 	return a.withStore(ctx, c, func(store *sqlstore.Store) error { return f(&ceremony{c: c, now: a.now, store: store}) })
 }
 
+// exclusive is a ceremony beside which nothing else uses the data directory.
+func (a *app) exclusive(ctx context.Context, c *config, f func(*ceremony) error) (err error) {
+	if err := os.MkdirAll(c.Data, dirPerm); err != nil {
+		return err
+	}
+	release, err := c.lockData()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, release()) }()
+	return a.ceremony(ctx, c, f)
+}
+
 // note appends an entry.
 func (y *ceremony) note(ctx context.Context, e audit.Entry) (index int64, err error) {
 	e.Time, e.Principal = y.now().UTC(), operator()

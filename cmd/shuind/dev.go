@@ -159,7 +159,7 @@ func (a *app) devConfig(ctx context.Context, dir string, ln net.Listener) (*conf
 	if err != nil {
 		return nil, err
 	}
-	return c, a.ceremony(ctx, c, func(y *ceremony) error {
+	return c, a.exclusive(ctx, c, func(y *ceremony) error {
 		return y.makeCA(ctx, identity, identity.Lock(), rootYears, intermediateYears)
 	})
 }

@@ -30,6 +30,7 @@ type node struct {
 	metrics  *metrics
 	crls     *crlFiles
 	served   *crlServer
+	release  func() error // gives the data directory back
 	ready    *readiness
 	pair     *keyPair     // nil: plain HTTP
 	instance string       // what /healthz says who answers
@@ -61,11 +62,20 @@ func (a *app) newNode(ctx context.Context, c *config, store sqlstore.Options, lo
 	if err != nil {
 		return nil, err
 	}
+	release, err := c.lockData()
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, release())
+		}
+	}()
 	authority, err := c.caFiles().authority(identity)
 	if err != nil {
 		return nil, err
 	}
-	n := &node{c: c, now: a.now, log: logger, metrics: newMetrics(), crls: newCRLFiles(c.CRL.Directory, logger), instance: newInstance()}
+	n := &node{c: c, release: release, now: a.now, log: logger, metrics: newMetrics(), crls: newCRLFiles(c.CRL.Directory, logger), instance: newInstance()}
 	if c.TLS.Certificate != "" {
 		if n.pair, err = newKeyPair(c.TLS); err != nil {
 			return nil, err
@@ -128,10 +138,11 @@ func (n *node) storeFailed(err error) {
 
 // Close ends after the commits under way.
 func (n *node) Close() error {
-	if err := n.store.Close(); err != nil {
-		return fmt.Errorf("close the store: %w", err)
+	err := n.store.Close()
+	if err != nil {
+		err = fmt.Errorf("close the store: %w", err)
 	}
-	return nil
+	return errors.Join(err, n.release())
 }
 
 // api is the door that speaks AWS Signer's protocol.

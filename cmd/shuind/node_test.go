@@ -186,7 +186,7 @@ func TestTheStaticFilesAreTheCRLsThatAreServed(t *testing.T) {
 	if err := n.begin(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if err := n.store.Close(); err != nil {
+	if err := n.Close(); err != nil {
 		t.Fatal(err)
 	}
 	old := n.service.Intermediate.Chain()[0]
