@@ -212,7 +212,7 @@ func caValid(authority *issue.Authority, now time.Time) error {
 	case now.Before(begin):
 		return fmt.Errorf("the intermediate's chain is valid from %s only", begin.Format(time.RFC3339))
 	case !now.Before(end):
-		return fmt.Errorf("the intermediate's chain ended on %s: shuind ca intermediate new", end.Format(time.RFC3339))
+		return fmt.Errorf("the intermediate's chain ended on %s: stop the server and replace it, by shuind ca intermediate new with the root's key, or by shuind ca import --replace if it is another CA's", end.Format(time.RFC3339))
 	}
 	return nil
 }
