@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -14,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/shuin/shuin/audit"
 	"github.com/shuin/shuin/internal/awssigner"
 	"github.com/shuin/shuin/internal/sqlstore"
 	"github.com/shuin/shuin/issue"
@@ -30,6 +32,7 @@ type node struct {
 	metrics  *metrics
 	crls     *crlFiles
 	served   *crlServer
+	due      dueCRLs
 	release  func() error // gives the data directory back
 	ready    *readiness
 	pair     *keyPair     // nil: plain HTTP
@@ -53,8 +56,17 @@ func openStore(ctx context.Context, o sqlstore.Options) (*sqlstore.Store, error)
 	case errors.Is(err, sqlstore.ErrCheckpointMissing):
 		return nil, invalid("put it back; or, if it is lost, start once with --accept-missing-checkpoint", "%w", err)
 	}
+	if code, ok := errors.AsType[interface {
+		error
+		Code() int
+	}](err); ok && damaged(code.Code()) {
+		return nil, invalid("if it was put back from a backup: shuin.db-wal and shuin.db-shm of the old database beside it have to go first; see docs/shuind.md, Restoring", "%w", err)
+	}
 	return nil, err
 }
+
+// damaged says whether SQLite's result code is SQLITE_CORRUPT or SQLITE_NOTADB.
+func damaged(code int) bool { return code&0xff == 11 || code&0xff == 26 }
 
 // newNode opens everything that a configuration names. Close it.
 func (a *app) newNode(ctx context.Context, c *config, store sqlstore.Options, logger *slog.Logger) (_ *node, err error) {
@@ -84,7 +96,7 @@ func (a *app) newNode(ctx context.Context, c *config, store sqlstore.Options, lo
 	if err := os.MkdirAll(c.CRL.Directory, 0o755); err != nil {
 		return nil, fmt.Errorf("directory of CRL files: %w", err)
 	}
-	if n.store, err = openStore(ctx, store); err != nil {
+	if n.store, err = openServedStore(ctx, store, a.now(), logger); err != nil {
 		return nil, err
 	}
 	watched := &watchedStore{Store: n.store, committed: n.metrics.committed, failed: n.storeFailed}
@@ -100,6 +112,31 @@ func (a *app) newNode(ctx context.Context, c *config, store sqlstore.Options, lo
 	}
 	n.ready = &readiness{now: a.now, probes: n.probes(watched, authority)}
 	return n, nil
+}
+
+// openServedStore opens the database for a server; that the log was accepted
+// without its checkpoint is written into it.
+func openServedStore(ctx context.Context, o sqlstore.Options, now time.Time, logger *slog.Logger) (*sqlstore.Store, error) {
+	_, missing := os.Stat(o.Checkpoint)
+	store, err := openStore(ctx, o)
+	if err != nil || !o.AcceptMissingCheckpoint || !errors.Is(missing, fs.ErrNotExist) {
+		return store, err
+	}
+	checkpoint, err := store.Checkpoint(ctx)
+	if err == nil && checkpoint.Size > 0 {
+		logger.Warn("the log was accepted without its checkpoint: entries after these may have been lost", "entries", checkpoint.Size, "root", checkpoint.Root)
+		err = store.Update(ctx, func(tx signing.Tx) error {
+			_, err := tx.AppendEntry(audit.Entry{
+				Kind: audit.Revocation, Time: now.UTC(), Principal: operator(), Action: "shuind:AcceptMissingCheckpoint", Attempt: -1,
+				Detail: fmt.Sprintf("the log was accepted without its checkpoint, with %d entries and the root %s", checkpoint.Size, checkpoint.Root),
+			})
+			return err
+		})
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("note that the checkpoint was missing: %w", err), store.Close())
+	}
+	return store, nil
 }
 
 // newService is the signing service of a configuration.
