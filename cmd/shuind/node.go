@@ -33,6 +33,7 @@ type node struct {
 	crls     *crlFiles
 	served   *crlServer
 	due      dueCRLs
+	kinds    sync.Map     // signing.Kind of the profile version of an issuing CA, by its id
 	release  func() error // gives the data directory back
 	ready    *readiness
 	pair     *keyPair     // nil: plain HTTP

@@ -165,6 +165,23 @@ func (d *dueCRLs) seen(due []string, now time.Time) (first string, since time.Ti
 	return first, since
 }
 
+// unnamed says whether no certificate names the CRL of an authority: one of the
+// kind aws. Nobody waits for it.
+func (n *node) unnamed(tx signing.Tx, a signing.Authority) bool {
+	if a.Profile.Name == "" {
+		return false
+	}
+	if kind, known := n.kinds.Load(a.ID); known {
+		return kind == signing.KindAWS
+	}
+	p, err := tx.ProfileVersion(a.Profile.Account, a.Profile.Name, a.Profile.Version)
+	if err != nil {
+		return false // rather one too many is watched
+	}
+	n.kinds.Store(a.ID, p.Kind) // it never changes
+	return p.Kind == signing.KindAWS
+}
+
 func (n *node) crlState(ctx context.Context) (crlState, error) {
 	var state crlState
 	var due []string
@@ -174,7 +191,7 @@ func (n *node) crlState(ctx context.Context) (crlState, error) {
 		state, due = crlState{}, nil
 		authorities, err := tx.Authorities()
 		for _, a := range authorities {
-			if !now.Before(a.NotAfter) {
+			if !now.Before(a.NotAfter) || n.unnamed(tx, a) {
 				continue
 			}
 			next := a.CRLNext

@@ -62,6 +62,25 @@ func TestACRLThatIsDueAndCannotBeMadeIsSeen(t *testing.T) {
 	}
 }
 
+// TestACRLThatNoCertificateNamesIsNotWaitedFor: those of the kind aws.
+func TestACRLThatNoCertificateNamesIsNotWaitedFor(t *testing.T) {
+	b := newBench(t)
+	n := b.node(t)
+	if err := n.begin(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for kind, waited := range map[string]bool{"aws": false, "standard": true} {
+		job := signs(t, n, kind, "a")
+		mark(t, n, job.Authority)
+		if _, err := n.crlState(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if _, got := n.due.since[job.Authority]; got != waited {
+			t.Errorf("%s: waited for: %t", kind, got)
+		}
+	}
+}
+
 // mark has a CRL made anew, as a revocation does.
 func mark(t *testing.T, n *node, id string) {
 	t.Helper()
