@@ -237,3 +237,24 @@ func TestAnIntermediateThatEndedCanBeReplaced(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestAnIntermediateListsNobodyElsesCAs: a CRL speaks for its issuer alone.
+func TestAnIntermediateListsNobodyElsesCAs(t *testing.T) {
+	b := newBench(t)
+	n := b.node(t)
+	if err := n.begin(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	revokeProfile(t, b, n, signs(t, n, "standard", "a"), false)
+	if err := n.service.Store.View(t.Context(), func(tx signing.Tx) error {
+		for want, issuer := range [][]byte{[]byte("another"), n.service.Intermediate.Chain()[0].Raw} {
+			got, err := revokedBelow(tx, signing.Authority{Chain: [][]byte{issuer}})
+			if err != nil || len(got) != want {
+				t.Errorf("%d are listed, want %d: %v", len(got), want, err)
+			}
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+}
