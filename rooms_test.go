@@ -70,7 +70,7 @@ var rooms = map[string]room{
 	"internal/shuintest":   {kind: trial},
 
 	"cmd/shuin":  {kind: join, outside: []string{"github.com/spf13/cobra", "github.com/spf13/pflag"}},
-	"cmd/shuind": {kind: join, outside: []string{"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/goccy/go-yaml", "github.com/prometheus/client_golang"}},
+	"cmd/shuind": {kind: join, outside: []string{"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/goccy/go-yaml", "github.com/prometheus/client_golang", "github.com/gofrs/flock"}},
 
 	"test/clients":    {kind: trial},
 	"test/awscli":     {kind: trial},

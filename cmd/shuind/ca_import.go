@@ -8,6 +8,8 @@ import (
 	"encoding/hex"
 	"encoding/pem"
 	"errors"
+	"fmt"
+	"os"
 
 	"github.com/spf13/cobra"
 
@@ -20,6 +22,7 @@ import (
 type caImportOptions struct {
 	configFlag
 	chain, key string
+	replace    bool
 }
 
 func newCAImportCmd(a *app) *cobra.Command {
@@ -29,13 +32,17 @@ func newCAImportCmd(a *app) *cobra.Command {
 		Short: "Use an intermediate of your own CA",
 		Long: `Use an intermediate of your own CA instead of shuind ca init. CHAIN is PEM, the intermediate first, the self-signed root
 last; it has to allow one more CA below (path length). KEY is its private key (ECDSA or RSA), PEM or encrypted with age to the
-configuration's identity; it is kept encrypted. The CRL that lists the intermediate is your CA's to publish.`,
+configuration's identity; it is kept encrypted. The CRL that lists the intermediate is your CA's to publish.
+
+With --replace it takes the place of the intermediate there is, whose last CRL is made first, good until its end: without it the signatures
+made below it could not be verified any more once its CRL ended. Stop the server first. The old files stay beside the new ones.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.caImport(cmd.Context(), &o) },
 	}
 	o.configFlag.add(cmd)
 	cmd.Flags().StringVar(&o.chain, "chain", "", "the intermediate's chain (PEM)")
 	cmd.Flags().StringVar(&o.key, "key", "", "the intermediate's private key")
+	cmd.Flags().BoolVar(&o.replace, "replace", false, "take the place of the intermediate there is, after making its last CRL")
 	for _, name := range []string{"chain", "key"} {
 		if err := cmd.MarkFlagRequired(name); err != nil {
 			panic(err) // the flag was declared above
@@ -67,31 +74,62 @@ func (a *app) caImport(ctx context.Context, o *caImportOptions) error {
 	if err := fitForIntermediate(chain, key); err != nil {
 		return invalid("an intermediate of a CA, its chain up to the root, and room for one CA below it are wanted", "%s: %w", o.chain, err)
 	}
-	files := c.caFiles()
-	place := func(y *ceremony, tmp string) error {
-		made := caFiles{tmp}
-		if err := age.WriteKey(made.intermediateKey(), key, identity.Lock()); err != nil {
-			return err
-		}
-		if err := createFile(made.root(), issue.EncodeChain(chain[len(chain)-1:]), publicPerm); err != nil {
-			return err
-		}
-		if err := createFile(made.intermediate(), issue.EncodeChain(chain), publicPerm); err != nil {
-			return err
-		}
-		_, err := y.note(ctx, audit.Entry{
-			Kind: audit.IssueResult, Action: "shuind:ImportCA", Attempt: -1, Outcome: "ok", Detail: "intermediate of another CA",
-			Certificate: fingerprint(chain[0]), Serial: hex.EncodeToString(chain[0].SerialNumber.Bytes()),
-		})
-		return err
+	i := imported{chain: chain, key: key, identity: identity}
+	do := func(y *ceremony) error { return y.importCA(ctx, i) }
+	if o.replace {
+		do = func(y *ceremony) error { return y.importInPlace(ctx, i) }
 	}
-	err = a.ceremony(ctx, c, func(y *ceremony) error {
-		return staged(files.dir, func(tmp string) error { return place(y, tmp) })
-	})
-	if err != nil {
+	if err := a.exclusive(ctx, c, do); err != nil {
 		return err
 	}
 	return a.printCA(c)
+}
+
+// imported is an intermediate of somebody else's CA.
+type imported struct {
+	chain    []*x509.Certificate
+	key      crypto.Signer
+	identity *age.Identity
+}
+
+// write makes the files of an imported intermediate, and logs it.
+func (y *ceremony) write(ctx context.Context, i imported, dir string) error {
+	made := caFiles{dir}
+	if err := age.WriteKey(made.intermediateKey(), i.key, i.identity.Lock()); err != nil {
+		return err
+	}
+	if err := createFile(made.root(), issue.EncodeChain(i.chain[len(i.chain)-1:]), publicPerm); err != nil {
+		return err
+	}
+	if err := createFile(made.intermediate(), issue.EncodeChain(i.chain), publicPerm); err != nil {
+		return err
+	}
+	_, err := y.note(ctx, audit.Entry{
+		Kind: audit.IssueResult, Action: "shuind:ImportCA", Attempt: -1, Outcome: "ok", Detail: "intermediate of another CA",
+		Certificate: fingerprint(i.chain[0]), Serial: hex.EncodeToString(i.chain[0].SerialNumber.Bytes()),
+	})
+	return err
+}
+
+// importCA takes an intermediate where there is none.
+func (y *ceremony) importCA(ctx context.Context, i imported) error {
+	dir := y.c.caFiles().dir
+	if _, err := os.Lstat(dir); err == nil {
+		return invalid("shuind ca import --replace puts it in the place of the one there is", "%s exists already", dir)
+	}
+	return staged(dir, func(tmp string) error { return y.write(ctx, i, tmp) })
+}
+
+// importInPlace takes an intermediate in place of the one there is.
+func (y *ceremony) importInPlace(ctx context.Context, i imported) error {
+	old, err := y.c.caFiles().authority(i.identity)
+	if err != nil {
+		return fmt.Errorf("the intermediate that is to be replaced: %w", err)
+	}
+	if old.Chain()[0].Equal(i.chain[0]) {
+		return invalid("", "this is the intermediate in use")
+	}
+	return y.inPlaceOf(ctx, old, func(tmp string) error { return y.write(ctx, i, tmp) })
 }
 
 // fitForIntermediate checks what the service needs of an intermediate.

@@ -68,7 +68,7 @@ func (a *app) caInit(ctx context.Context, o *caInitOptions) error {
 	if err != nil {
 		return err
 	}
-	err = a.ceremony(ctx, c, func(y *ceremony) error { return y.makeCA(ctx, identity, lock, o.rootYears, o.intermediateYears) })
+	err = a.exclusive(ctx, c, func(y *ceremony) error { return y.makeCA(ctx, identity, lock, o.rootYears, o.intermediateYears) })
 	if err != nil {
 		return err
 	}

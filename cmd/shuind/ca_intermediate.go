@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math/big"
 	"os"
 	"path/filepath"
@@ -38,7 +39,7 @@ func newCAIntermediateCmd(a *app) *cobra.Command {
 		Use:   "new --config FILE",
 		Short: "Replace the intermediate by a new one that the root issues",
 		Long: `Make a new intermediate; the root's key may be brought back for this one call (--root-key). The old one's files are
-kept beside it under its serial number, and its last CRL is made good until its end. Stop the server first and start it afterwards. Verifiers trust the root, so nothing changes for them.`,
+kept beside it under its serial number, and its last CRL is made good until its end. Stop the server first (it is refused beside one) and start it afterwards. Verifiers trust the root, so nothing changes for them.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.caIntermediateNew(cmd.Context(), &o) },
 	}
@@ -66,7 +67,7 @@ func (a *app) caIntermediateNew(ctx context.Context, o *caIntermediateOptions) e
 	if err != nil {
 		return err
 	}
-	if err := a.ceremony(ctx, c, func(y *ceremony) error { return y.newIntermediate(ctx, root, identity, o.years) }); err != nil {
+	if err := a.exclusive(ctx, c, func(y *ceremony) error { return y.newIntermediate(ctx, root, identity, o.years) }); err != nil {
 		return err
 	}
 	return a.printCA(c)
@@ -79,44 +80,71 @@ func (y *ceremony) newIntermediate(ctx context.Context, root *issue.Authority, i
 	if err != nil {
 		return fmt.Errorf("the intermediate that is to be replaced: %w", err)
 	}
+	return y.inPlaceOf(ctx, old, func(tmp string) error { return y.makeIntermediate(ctx, caFiles{tmp}, root, identity, years) })
+}
+
+// inPlaceOf puts the intermediate that make writes in the place of old, after
+// old's last CRL.
+func (y *ceremony) inPlaceOf(ctx context.Context, old *issue.Authority, make func(tmp string) error) error {
+	files := y.c.caFiles()
 	tmp, err := os.MkdirTemp(files.dir, ".new-*")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(tmp)
-	made := caFiles{tmp}
-	if err := y.makeIntermediate(ctx, made, root, identity, years); err != nil {
+	if err := make(tmp); err != nil {
 		return err
 	}
 	if err := y.lastCRL(ctx, old); err != nil {
 		return fmt.Errorf("the last CRL of the intermediate that is to be replaced: %w", err)
 	}
-	return files.replaceIntermediate(made)
+	return files.replace(old.Chain(), caFiles{tmp})
 }
 
-// replaceIntermediate moves the old intermediate aside and made in its place.
-// Ended half-way, the key and the certificate do not belong together, which
-// every start notices; the old files are there under their serial number.
-func (f caFiles) replaceIntermediate(made caFiles) error {
-	old, err := f.chain()
-	if err != nil {
+// replace moves what there is aside and made in its place; the root and its key
+// too if made has another root. Ended half-way, key, certificate and root do
+// not belong together, which every start notices; the old files are there
+// under their serial numbers.
+func (f caFiles) replace(old []*x509.Certificate, made caFiles) error {
+	aside := func(path, name string, cert *x509.Certificate, ext string) error {
+		to := filepath.Join(f.dir, name+"-"+cert.SerialNumber.Text(16)+ext)
+		if _, err := os.Lstat(to); err == nil {
+			return fmt.Errorf("%s exists already", to)
+		}
+		return os.Link(path, to)
+	}
+	if err := errors.Join(
+		aside(f.intermediateKey(), "intermediate", old[0], ".key.age"),
+		aside(f.intermediate(), "intermediate", old[0], ".pem"),
+	); err != nil {
 		return err
 	}
-	serial := old[0].SerialNumber.Text(16)
-	for _, step := range []struct{ from, to string }{
-		{f.intermediateKey(), filepath.Join(f.dir, "intermediate-"+serial+".key.age")},
-		{f.intermediate(), filepath.Join(f.dir, "intermediate-"+serial+".pem")},
-	} {
-		if _, err := os.Lstat(step.to); err == nil {
-			return fmt.Errorf("%s exists already", step.to)
-		}
-		if err := os.Link(step.from, step.to); err != nil {
-			return err
-		}
+	if err := f.replaceRoot(old[len(old)-1], made, aside); err != nil {
+		return err
 	}
 	return errors.Join(
 		os.Rename(made.intermediateKey(), f.intermediateKey()),
 		os.Rename(made.intermediate(), f.intermediate()),
 		syncDir(f.dir),
 	)
+}
+
+func (f caFiles) replaceRoot(old *x509.Certificate, made caFiles, aside func(path, name string, cert *x509.Certificate, ext string) error) error {
+	chain, err := readChain(made.intermediate())
+	if err != nil || chain[len(chain)-1].Equal(old) {
+		return err
+	}
+	if err := aside(f.root(), "root", old, ".pem"); err != nil {
+		return err
+	}
+	switch err := aside(f.rootKey(), "root", old, ".key.age"); {
+	case errors.Is(err, fs.ErrNotExist): // off-line, or never here
+	case err != nil:
+		return err
+	default:
+		if err := os.Remove(f.rootKey()); err != nil {
+			return err
+		}
+	}
+	return os.Rename(made.root(), f.root())
 }

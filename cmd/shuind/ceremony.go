@@ -35,6 +35,19 @@ func (a *app) ceremony(ctx context.Context, c *config, f func(*ceremony) error) 
 	return a.withStore(ctx, c, func(store *sqlstore.Store) error { return f(&ceremony{c: c, now: a.now, store: store}) })
 }
 
+// exclusive is a ceremony beside which nothing else uses the data directory.
+func (a *app) exclusive(ctx context.Context, c *config, f func(*ceremony) error) (err error) {
+	if err := os.MkdirAll(c.Data, dirPerm); err != nil {
+		return err
+	}
+	release, err := c.lockData()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, release()) }()
+	return a.ceremony(ctx, c, f)
+}
+
 // note appends an entry.
 func (y *ceremony) note(ctx context.Context, e audit.Entry) (index int64, err error) {
 	e.Time, e.Principal = y.now().UTC(), operator()
@@ -165,18 +178,17 @@ func listed(list *x509.RevocationList) []issue.Revoked {
 // keys stay.
 func (y *ceremony) lastCRL(ctx context.Context, old *issue.Authority) error {
 	cert := old.Chain()[0]
+	if !y.now().Before(cert.NotAfter) {
+		return nil // nothing below it is valid any more
+	}
 	return y.store.Update(ctx, func(tx signing.Tx) error {
 		row, err := intermediateRow(tx, cert)
 		if err != nil || row == nil {
 			return err // it never signed
 		}
-		var revoked []issue.Revoked
-		if len(row.CRL) > 0 {
-			before, err := x509.ParseRevocationList(row.CRL)
-			if err != nil {
-				return err
-			}
-			revoked = listed(before)
+		revoked, err := revokedBelow(tx, *row)
+		if err != nil {
+			return err
 		}
 		row.CRLNumber++
 		row.CRLNext = cert.NotAfter
@@ -185,6 +197,40 @@ func (y *ceremony) lastCRL(ctx context.Context, old *issue.Authority) error {
 		}
 		return tx.SetAuthority(*row)
 	})
+}
+
+// revokedBelow is what the next CRL of an intermediate lists: what the newest
+// one does, and what was revoked since, should its CRL be due still.
+func revokedBelow(tx signing.Tx, row signing.Authority) ([]issue.Revoked, error) {
+	var revoked []issue.Revoked
+	there := map[string]bool{}
+	if len(row.CRL) > 0 {
+		before, err := x509.ParseRevocationList(row.CRL)
+		if err != nil {
+			return nil, err
+		}
+		revoked = listed(before)
+		for _, r := range revoked {
+			there[r.Serial.String()] = true
+		}
+	}
+	all, err := tx.Authorities()
+	if err != nil {
+		return nil, err
+	}
+	for _, a := range all {
+		if a.Revoked == nil || len(a.Chain) < 2 || string(a.Chain[1]) != string(row.Chain[0]) {
+			continue
+		}
+		cert, err := x509.ParseCertificate(a.Chain[0])
+		if err != nil {
+			return nil, err
+		}
+		if !there[cert.SerialNumber.String()] {
+			revoked = append(revoked, issue.Revoked{Serial: cert.SerialNumber, At: a.Revoked.At, InvalidityDate: a.Revoked.InvalidityDate})
+		}
+	}
+	return revoked, nil
 }
 
 // intermediateRow is what the signing service keeps of an intermediate; nil

@@ -4,21 +4,15 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"crypto/x509"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
-	"net/http"
 	"path/filepath"
 	"regexp"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/shuin/shuin/internal/limits"
-	"github.com/shuin/shuin/signing"
 )
 
 // crlPath is where the API's address serves CRLs.
@@ -35,6 +29,8 @@ var crlName = regexp.MustCompile(`^[0-9a-zA-Z-]{1,64}$`)
 type crlFiles struct {
 	dir string
 	log *slog.Logger
+
+	flushing sync.Mutex
 
 	mu      sync.Mutex
 	pending map[string][]byte
@@ -64,8 +60,11 @@ func (f *crlFiles) add(crls map[string][]byte) {
 	}
 }
 
-// flush writes what is pending. It goes on after a failure and returns all.
+// flush writes what is pending, one caller at a time. It goes on after a
+// failure and returns all.
 func (f *crlFiles) flush() error {
+	f.flushing.Lock()
+	defer f.flushing.Unlock()
 	f.mu.Lock()
 	todo := f.pending
 	f.pending = map[string][]byte{}
@@ -73,16 +72,22 @@ func (f *crlFiles) flush() error {
 	var failed error
 	for id, der := range todo {
 		err := f.write(id, der)
-		f.mu.Lock()
-		if err == nil {
-			f.written[id] = sha256.Sum256(der)
-		} else if _, newer := f.pending[id]; !newer {
-			f.pending[id] = der
-		}
-		f.mu.Unlock()
+		f.tried(id, der, err)
 		failed = errors.Join(failed, err)
 	}
 	return failed
+}
+
+// tried notes what came of writing der; a failure is tried again unless a
+// newer one came meanwhile.
+func (f *crlFiles) tried(id string, der []byte, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err == nil {
+		f.written[id] = sha256.Sum256(der)
+	} else if _, newer := f.pending[id]; !newer {
+		f.pending[id] = der
+	}
 }
 
 func (f *crlFiles) write(id string, der []byte) error {
@@ -112,71 +117,4 @@ func (f *crlFiles) run(ctx context.Context, failed func(error)) {
 			failed(err)
 		}
 	}
-}
-
-// crlSource finds the newest CRL of an authority; signing.Service does.
-type crlSource interface {
-	CRL(ctx context.Context, id string) (der []byte, next time.Time, err error)
-}
-
-// crlServer serves CRLs to everybody, from the service, and what it does not
-// know (the root's, an imported CA's) from the directory of static files.
-type crlServer struct {
-	source crlSource
-	dir    string
-	log    *slog.Logger
-}
-
-func (s *crlServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		w.Header().Set("Allow", "GET, HEAD")
-		http.Error(w, "CRLs can be read only", http.StatusMethodNotAllowed)
-		return
-	}
-	name, ok := strings.CutSuffix(strings.TrimPrefix(r.URL.Path, crlPath+"/"), ".crl")
-	if !ok || !crlName.MatchString(name) {
-		http.Error(w, "no such CRL", http.StatusNotFound)
-		return
-	}
-	der, err := s.find(r.Context(), name)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		http.Error(w, "no such CRL", http.StatusNotFound)
-		return
-	case err != nil:
-		s.log.Error("a CRL could not be read", "crl", name, "error", err)
-		http.Error(w, "the CRL could not be read", http.StatusServiceUnavailable)
-		return
-	}
-	sum := sha256.Sum256(der)
-	h := w.Header()
-	h.Set("Content-Type", "application/pkix-crl")
-	h.Set("Cache-Control", fmt.Sprintf("public, max-age=%d", int(crlMaxAge.Seconds())))
-	h.Set("ETag", `"`+hex.EncodeToString(sum[:16])+`"`)
-	h.Set("X-Content-Type-Options", "nosniff")
-	var modified time.Time
-	if list, err := x509.ParseRevocationList(der); err == nil {
-		modified = list.ThisUpdate
-	}
-	http.ServeContent(w, r, "", modified, bytes.NewReader(der))
-}
-
-// find is the newest CRL; fs.ErrNotExist in the tree of the error for none.
-func (s *crlServer) find(ctx context.Context, id string) ([]byte, error) {
-	der, _, err := s.source.CRL(ctx, id)
-	if err == nil {
-		return der, nil
-	}
-	if !notFound(err) {
-		return nil, err
-	}
-	return readFile(filepath.Join(s.dir, id+".crl"), limits.CRLBytes, "CRLBytes")
-}
-
-// notFound says whether the service or store has no such thing.
-func notFound(err error) bool {
-	if e, ok := errors.AsType[*signing.Error](err); ok && e.Fault == signing.FaultNotFound {
-		return true
-	}
-	return errors.Is(err, signing.ErrNotFound)
 }

@@ -31,7 +31,8 @@ func newDevCmd(a *app) *cobra.Command {
 		Use:   "dev",
 		Short: "Run a throw-away signer and registry to try things on",
 		Long: `Run a signer with a CA of its own, a registry with two images, and an access key, all in this process and on loopback
-only, and print the commands to try it with shuin, notation and the AWS CLI. Without --data all of it is gone when it ends.
+only, and print the commands to try it with shuin, notation and the AWS CLI. Without --data all of it is gone when it ends
+(killed by SIGKILL it leaves its directory, shuind-dev-… in the system's temporary one, which may be removed).
 It is not for production: its secrets are printed.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.dev(cmd.Context(), &o) },
@@ -159,7 +160,7 @@ func (a *app) devConfig(ctx context.Context, dir string, ln net.Listener) (*conf
 	if err != nil {
 		return nil, err
 	}
-	return c, a.ceremony(ctx, c, func(y *ceremony) error {
+	return c, a.exclusive(ctx, c, func(y *ceremony) error {
 		return y.makeCA(ctx, identity, identity.Lock(), rootYears, intermediateYears)
 	})
 }

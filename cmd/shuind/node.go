@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -14,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/shuin/shuin/audit"
 	"github.com/shuin/shuin/internal/awssigner"
 	"github.com/shuin/shuin/internal/sqlstore"
 	"github.com/shuin/shuin/issue"
@@ -29,6 +31,10 @@ type node struct {
 	service  *signing.Service
 	metrics  *metrics
 	crls     *crlFiles
+	served   *crlServer
+	due      dueCRLs
+	kinds    sync.Map     // signing.Kind of the profile version of an issuing CA, by its id
+	release  func() error // gives the data directory back
 	ready    *readiness
 	pair     *keyPair     // nil: plain HTTP
 	instance string       // what /healthz says who answers
@@ -51,8 +57,17 @@ func openStore(ctx context.Context, o sqlstore.Options) (*sqlstore.Store, error)
 	case errors.Is(err, sqlstore.ErrCheckpointMissing):
 		return nil, invalid("put it back; or, if it is lost, start once with --accept-missing-checkpoint", "%w", err)
 	}
+	if code, ok := errors.AsType[interface {
+		error
+		Code() int
+	}](err); ok && damaged(code.Code()) {
+		return nil, invalid("if it was put back from a backup: shuin.db-wal and shuin.db-shm of the old database beside it have to go first; see docs/shuind.md, Restoring", "%w", err)
+	}
 	return nil, err
 }
+
+// damaged says whether SQLite's result code is SQLITE_CORRUPT or SQLITE_NOTADB.
+func damaged(code int) bool { return code&0xff == 11 || code&0xff == 26 }
 
 // newNode opens everything that a configuration names. Close it.
 func (a *app) newNode(ctx context.Context, c *config, store sqlstore.Options, logger *slog.Logger) (_ *node, err error) {
@@ -60,11 +75,20 @@ func (a *app) newNode(ctx context.Context, c *config, store sqlstore.Options, lo
 	if err != nil {
 		return nil, err
 	}
+	release, err := c.lockData()
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, release())
+		}
+	}()
 	authority, err := c.caFiles().authority(identity)
 	if err != nil {
 		return nil, err
 	}
-	n := &node{c: c, now: a.now, log: logger, metrics: newMetrics(), crls: newCRLFiles(c.CRL.Directory, logger), instance: newInstance()}
+	n := &node{c: c, release: release, now: a.now, log: logger, metrics: newMetrics(), crls: newCRLFiles(c.CRL.Directory, logger), instance: newInstance()}
 	if c.TLS.Certificate != "" {
 		if n.pair, err = newKeyPair(c.TLS); err != nil {
 			return nil, err
@@ -73,7 +97,7 @@ func (a *app) newNode(ctx context.Context, c *config, store sqlstore.Options, lo
 	if err := os.MkdirAll(c.CRL.Directory, 0o755); err != nil {
 		return nil, fmt.Errorf("directory of CRL files: %w", err)
 	}
-	if n.store, err = openStore(ctx, store); err != nil {
+	if n.store, err = openServedStore(ctx, store, a.now(), logger); err != nil {
 		return nil, err
 	}
 	watched := &watchedStore{Store: n.store, committed: n.metrics.committed, failed: n.storeFailed}
@@ -81,9 +105,39 @@ func (a *app) newNode(ctx context.Context, c *config, store sqlstore.Options, lo
 	n.service.Sealer = identity
 	n.service.Now = a.now
 	n.service.Notice = func(ctx context.Context, message string, facts ...any) { n.log.WarnContext(ctx, message, facts...) }
-	n.service.NewCRL = func(id string, der []byte) { n.crls.add(map[string][]byte{id: der}) }
+	n.served = &crlServer{source: n.service, dir: c.CRL.Directory, log: logger}
+	// In their order: a CRL and its successor never change places.
+	n.service.NewCRL = func(id string, der []byte) {
+		n.served.renew(id, der)
+		n.crls.add(map[string][]byte{id: der})
+	}
 	n.ready = &readiness{now: a.now, probes: n.probes(watched, authority)}
 	return n, nil
+}
+
+// openServedStore opens the database for a server; that the log was accepted
+// without its checkpoint is written into it.
+func openServedStore(ctx context.Context, o sqlstore.Options, now time.Time, logger *slog.Logger) (*sqlstore.Store, error) {
+	_, missing := os.Stat(o.Checkpoint)
+	store, err := openStore(ctx, o)
+	if err != nil || !o.AcceptMissingCheckpoint || !errors.Is(missing, fs.ErrNotExist) {
+		return store, err
+	}
+	checkpoint, err := store.Checkpoint(ctx)
+	if err == nil && checkpoint.Size > 0 {
+		logger.Warn("the log was accepted without its checkpoint: entries after these may have been lost", "entries", checkpoint.Size, "root", checkpoint.Root)
+		err = store.Update(ctx, func(tx signing.Tx) error {
+			_, err := tx.AppendEntry(audit.Entry{
+				Kind: audit.Revocation, Time: now.UTC(), Principal: operator(), Action: "shuind:AcceptMissingCheckpoint", Attempt: -1,
+				Detail: fmt.Sprintf("the log was accepted without its checkpoint, with %d entries and the root %s", checkpoint.Size, checkpoint.Root),
+			})
+			return err
+		})
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("note that the checkpoint was missing: %w", err), store.Close())
+	}
+	return store, nil
 }
 
 // newService is the signing service of a configuration.
@@ -122,10 +176,11 @@ func (n *node) storeFailed(err error) {
 
 // Close ends after the commits under way.
 func (n *node) Close() error {
-	if err := n.store.Close(); err != nil {
-		return fmt.Errorf("close the store: %w", err)
+	err := n.store.Close()
+	if err != nil {
+		err = fmt.Errorf("close the store: %w", err)
 	}
-	return nil
+	return errors.Join(err, n.release())
 }
 
 // api is the door that speaks AWS Signer's protocol.
@@ -153,7 +208,7 @@ func (n *node) entrances(ctx context.Context) (_ []entrance, err error) {
 			}
 		}
 	}()
-	crls := &crlServer{source: n.service, dir: n.c.CRL.Directory, log: n.log}
+	crls := n.served
 	healthy := alive(n.instance)
 	open := func(what, address string, handler http.Handler) error {
 		ln, err := listen(ctx, what, address, n.c.Requests.Connections)

@@ -186,7 +186,7 @@ func TestTheStaticFilesAreTheCRLsThatAreServed(t *testing.T) {
 	if err := n.begin(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if err := n.store.Close(); err != nil {
+	if err := n.Close(); err != nil {
 		t.Fatal(err)
 	}
 	old := n.service.Intermediate.Chain()[0]
@@ -220,8 +220,8 @@ func TestTheStaticFilesAreTheCRLsThatAreServed(t *testing.T) {
 				}
 			}
 		}
-		served, err := (&crlServer{source: n.service, dir: n.c.CRL.Directory}).find(t.Context(), strings.TrimSuffix(filepath.Base(path), ".crl"))
-		if err != nil || !bytes.Equal(served, der) {
+		served, err := n.served.find(t.Context(), strings.TrimSuffix(filepath.Base(path), ".crl"))
+		if err != nil || !bytes.Equal(served.der, der) {
 			t.Errorf("%s is not what is served: %v", path, err)
 		}
 	}

@@ -15,6 +15,7 @@ func newRootCmd(a *app) *cobra.Command {
 		newCACmd(a),
 		newIdentityCmd(a),
 		newCredentialCmd(a),
+		newCertificateCmd(a),
 		newLogCmd(a),
 		newDevCmd(a),
 		newVersionCmd(a),

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/shuin/shuin/internal/limits"
@@ -73,17 +74,21 @@ func (n *node) upkeep(ctx context.Context, reload <-chan os.Signal) {
 		case <-tick.C:
 		}
 		n.reloadTLS(asked)
-		changed, err := n.service.RefreshCRLs(ctx)
-		if err != nil {
-			n.log.Error("CRLs could not be made anew", "error", cause(err))
-		}
-		n.crls.add(changed)
-		before := n.now().Add(-limits.ReplyLife)
-		if err := n.service.Store.Update(ctx, func(tx signing.Tx) error { return tx.PurgeReplies(before) }); err != nil {
-			n.log.Error("old replies could not be removed", "error", err)
-		}
-		n.measure(ctx)
+		n.tend(ctx)
 	}
+}
+
+// tend is one round of the upkeep of what is stored. What RefreshCRLs returns
+// is not written: NewCRL told of it already, and a newer one may have come.
+func (n *node) tend(ctx context.Context) {
+	if _, err := n.service.RefreshCRLs(ctx); err != nil {
+		n.log.Error("CRLs could not be made anew", "error", cause(err))
+	}
+	before := n.now().Add(-limits.ReplyLife)
+	if err := n.service.Store.Update(ctx, func(tx signing.Tx) error { return tx.PurgeReplies(before) }); err != nil {
+		n.log.Error("old replies could not be removed", "error", err)
+	}
+	n.measure(ctx)
 }
 
 func (n *node) reloadTLS(asked bool) {
@@ -111,44 +116,118 @@ func (n *node) measure(ctx context.Context) {
 	n.metrics.caLeft.Set(end.Sub(now).Seconds())
 }
 
-// crlState is about the CRLs in use: the root's, the intermediate's, and those
-// of issuing CAs that have not ended.
+// crlGrace is how long a CRL may be due before readiness tells: the next round
+// of the upkeep makes it, if it can be made.
+const crlGrace = 5 * time.Minute
+
+// crlState is about the CRLs that verifiers need: the root's, those of
+// intermediates, replaced ones too, and of issuing CAs, until they end.
 type crlState struct {
 	oldest, next time.Time // the earliest thisUpdate and nextUpdate
 	which        string    // whose nextUpdate is the earliest
+	replaced     bool      // it is a replaced intermediate's
+	late         string    // whose CRL has been due for longer than crlGrace; empty: none
+	since        time.Time // it was first seen to be due
 }
 
-func (s *crlState) add(which string, this, next time.Time) {
+func (s *crlState) add(which string, replaced bool, this, next time.Time) {
 	if s.oldest.IsZero() || this.Before(s.oldest) {
 		s.oldest = this
 	}
 	if s.next.IsZero() || next.Before(s.next) {
-		s.next, s.which = next, which
+		s.next, s.which, s.replaced = next, which, replaced
 	}
+}
+
+// dueCRLs are the authorities whose CRL is due, and since when this process
+// knows it. Safe for concurrent use.
+type dueCRLs struct {
+	mu    sync.Mutex
+	since map[string]time.Time
+}
+
+// seen notes those that are due now and returns the one that is so longest.
+func (d *dueCRLs) seen(due []string, now time.Time) (first string, since time.Time) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	next := map[string]time.Time{}
+	for _, id := range due {
+		at, known := d.since[id]
+		if !known {
+			at = now
+		}
+		next[id] = at
+		if first == "" || at.Before(since) {
+			first, since = id, at
+		}
+	}
+	d.since = next
+	return first, since
+}
+
+// unnamed says whether no certificate names the CRL of an authority: one of the
+// kind aws. Nobody waits for it.
+func (n *node) unnamed(tx signing.Tx, a signing.Authority) bool {
+	if a.Profile.Name == "" {
+		return false
+	}
+	if kind, known := n.kinds.Load(a.ID); known {
+		return kind == signing.KindAWS
+	}
+	p, err := tx.ProfileVersion(a.Profile.Account, a.Profile.Name, a.Profile.Version)
+	if err != nil {
+		return false // rather one too many is watched
+	}
+	n.kinds.Store(a.ID, p.Kind) // it never changes
+	return p.Kind == signing.KindAWS
 }
 
 func (n *node) crlState(ctx context.Context) (crlState, error) {
 	var state crlState
+	var due []string
 	current := n.service.Intermediate.Chain()[0].Raw
+	now := n.now()
 	err := n.service.Store.View(ctx, func(tx signing.Tx) error {
-		state = crlState{}
+		state, due = crlState{}, nil
 		authorities, err := tx.Authorities()
 		for _, a := range authorities {
-			replaced := a.Profile.Name == "" && string(a.Chain[0]) != string(current) // see ceremony.lastCRL
-			if len(a.CRL) == 0 || replaced || !n.now().Before(a.NotAfter) || a.CRLNext.IsZero() {
+			if !now.Before(a.NotAfter) || n.unnamed(tx, a) {
 				continue
 			}
-			state.add(a.ID, a.CRLNext.Add(-n.c.CRL.Life), a.CRLNext)
+			next := a.CRLNext
+			if next.IsZero() {
+				due = append(due, a.ID)
+			}
+			if len(a.CRL) == 0 {
+				continue
+			}
+			// Read from the CRL itself where it has another life than usual.
+			replaced := a.Profile.Name == "" && string(a.Chain[0]) != string(current)
+			this := next.Add(-n.c.CRL.Life)
+			if next.IsZero() || replaced {
+				list, err := x509.ParseRevocationList(a.CRL)
+				if err != nil {
+					return fmt.Errorf("the CRL of %s: %w", a.ID, err)
+				}
+				this, next = list.ThisUpdate, list.NextUpdate
+			}
+			if replaced { // its age says nothing: it is the last one
+				this = now
+			}
+			state.add(a.ID, replaced, this, next)
 		}
 		return err
 	})
 	if err != nil {
 		return state, err
 	}
+	if id, since := n.due.seen(due, now); id != "" && now.Sub(since) > crlGrace {
+		state.late, state.since = id, since
+	}
 	if list, err := n.rootCRL(); err != nil {
 		return state, err
 	} else if list != nil {
-		state.add("the root", list.ThisUpdate, list.NextUpdate)
+		state.add("the root", false, list.ThisUpdate, list.NextUpdate)
 	}
 	return state, nil
 }
@@ -179,8 +258,11 @@ func (n *node) probes(store signing.Store, authority *issue.Authority) []probe {
 func storeWritable(ctx context.Context, store signing.Store) error {
 	return store.Update(ctx, func(tx signing.Tx) error {
 		at, err := tx.Clock()
-		if err != nil {
+		switch {
+		case err != nil:
 			return err
+		case at.IsZero(): // no signature yet: a time of no signature is not to be stored
+			return tx.DropReply("", "", "")
 		}
 		return tx.SetClock(at)
 	})
@@ -208,7 +290,7 @@ func caValid(authority *issue.Authority, now time.Time) error {
 	case now.Before(begin):
 		return fmt.Errorf("the intermediate's chain is valid from %s only", begin.Format(time.RFC3339))
 	case !now.Before(end):
-		return fmt.Errorf("the intermediate's chain ended on %s: shuind ca intermediate new", end.Format(time.RFC3339))
+		return fmt.Errorf("the intermediate's chain ended on %s: stop the server and replace it, by shuind ca intermediate new with the root's key, or by shuind ca import --replace if it is another CA's", end.Format(time.RFC3339))
 	}
 	return nil
 }
@@ -220,6 +302,11 @@ func (n *node) crlsFresh(ctx context.Context) error {
 		return fmt.Errorf("the root's CRL is missing: shuind ca root crl: %w", err)
 	case err != nil:
 		return err
+	case state.late != "":
+		return fmt.Errorf("the CRL of %s is due since %s and could not be made: a revocation may be missing from it; the log says why", state.late, state.since.Format(time.RFC3339))
+	case !state.next.IsZero() && !n.now().Before(state.next) && state.replaced:
+		return fmt.Errorf("the CRL of the replaced intermediate %s ended on %s: stop the server, put that intermediate's files back, "+
+			"and replace it anew by shuind ca intermediate new or shuind ca import --replace, which make its last CRL", state.which, state.next.Format(time.RFC3339))
 	case !state.next.IsZero() && !n.now().Before(state.next):
 		return fmt.Errorf("the CRL of %s ended on %s", state.which, state.next.Format(time.RFC3339))
 	}

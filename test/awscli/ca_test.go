@@ -7,7 +7,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
-	"os"
 	"path/filepath"
 	"testing"
 )
@@ -73,13 +72,10 @@ func TestTheServerSignsUnderTheCAThatItIsGiven(t *testing.T) {
 
 	other := newCold(t, "")
 	w.server.stop(t)
-	if err := os.Rename(ca, ca+"-before"); err != nil {
-		t.Fatal(err)
-	}
 	theirs := filepath.Join(other.dir, "data", "ca")
 	key := filepath.Join(w.dir, "their.key")
 	write(t, key, decrypted(t, other, "intermediate.key.age"))
-	w.must(t, "ca", "import", "--config", w.config(), "--chain", filepath.Join(theirs, "intermediate.pem"), "--key", key)
+	w.must(t, "ca", "import", "--replace", "--config", w.config(), "--chain", filepath.Join(theirs, "intermediate.pem"), "--key", key)
 	w.serve(t)
 	third := chainOf(t, w)
 	if !third[3].Equal(certificate(t, filepath.Join(theirs, "root.pem"))) {

@@ -1,0 +1,260 @@
+package main
+
+import (
+	"crypto/x509"
+	"encoding/hex"
+	"encoding/pem"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/shuin/shuin/issue"
+	"github.com/shuin/shuin/signing"
+)
+
+// ownCA writes an intermediate of a company: its chain and its key.
+func (b *bench) ownCA(t *testing.T, name string) (chain, key string) {
+	t.Helper()
+	subject := issue.Subject{Country: "JP", Province: "Tokyo", Organization: "Company", CommonName: "Root"}
+	rootKey, err := issue.NewKey(issue.P256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	serial, err := issue.NewSerial()
+	if err != nil {
+		t.Fatal(err)
+	}
+	root, err := issue.NewRoot(subject, rootKey, serial, b.at.Add(-time.Hour), b.at.AddDate(20, 0, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	caKey, err := issue.NewKey(issue.P256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if serial, err = issue.NewSerial(); err != nil {
+		t.Fatal(err)
+	}
+	subject.CommonName = "Intermediate " + name
+	ca, err := root.NewCA(t.Context(), issue.Request{Subject: subject, MaxPathLen: 1, Serial: serial, NotBefore: b.at.Add(-time.Hour), NotAfter: b.at.AddDate(10, 0, 0)}, caKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(caKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	chain, key = filepath.Join(b.dir, name+".pem"), filepath.Join(b.dir, name+".key")
+	for path, data := range map[string][]byte{chain: issue.EncodeChain(ca.Chain()), key: pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})} {
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return chain, key
+}
+
+// TestAReplacedIntermediateLeavesALastCRL: signatures made below it can be
+// verified until its own end, whoever made the one that follows it, and what it
+// listed stays listed, also if the list was due when it was replaced.
+func TestAReplacedIntermediateLeavesALastCRL(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		due  bool
+		args func(t *testing.T, b *bench) []string
+	}{
+		{"by the root", false, func(_ *testing.T, b *bench) []string {
+			return []string{"ca", "intermediate", "new", "--root-identity", filepath.Join(b.dir, "identity.txt")}
+		}},
+		{"by another CA's", false, func(t *testing.T, b *bench) []string {
+			chain, key := b.ownCA(t, "theirs")
+			return []string{"ca", "import", "--replace", "--chain", chain, "--key", key}
+		}},
+		{"while its CRL is due", true, func(t *testing.T, b *bench) []string {
+			chain, key := b.ownCA(t, "theirs")
+			return []string{"ca", "import", "--replace", "--chain", chain, "--key", key}
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			b := newBench(t)
+			n := b.node(t)
+			if err := n.begin(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			old := n.service.Intermediate.Chain()[0]
+			job := signs(t, n, "standard", "a")
+			revokeProfile(t, b, n, job, c.due)
+			if err := n.Close(); err != nil {
+				t.Fatal(err)
+			}
+			b.logs.Reset()
+			if status := run(t.Context(), b.app, append(c.args(t, b), "--config", b.path())); status != exitOK {
+				t.Fatal(b.logs)
+			}
+			b.at = b.at.AddDate(1, 0, 0) // long after any other CRL of it
+			n = b.node(t)
+			if err := n.begin(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			n.tend(t.Context())
+			if n.service.Intermediate.Chain()[0].Equal(old) {
+				t.Fatal("it was not replaced")
+			}
+			var row *signing.Authority
+			var issuer signing.Authority
+			if err := n.service.Store.View(t.Context(), func(tx signing.Tx) (err error) {
+				if row, err = intermediateRow(tx, old); err == nil {
+					issuer, err = tx.Authority(job.Authority)
+				}
+				return err
+			}); err != nil || row == nil {
+				t.Fatal(err)
+			}
+			list, err := x509.ParseRevocationList(row.CRL)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !list.NextUpdate.Equal(old.NotAfter) || !row.CRLNext.Equal(old.NotAfter) || list.CheckSignatureFrom(old) != nil {
+				t.Errorf("the last CRL ends on %s and is known to end on %s, the intermediate on %s", list.NextUpdate, row.CRLNext, old.NotAfter)
+			}
+			ca, err := x509.ParseCertificate(issuer.Chain[0])
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(list.RevokedCertificateEntries) != 1 || !lists(list, ca.SerialNumber) {
+				t.Errorf("it lists %d, want the revoked issuing CA alone", len(list.RevokedCertificateEntries))
+			}
+			if file, err := os.ReadFile(filepath.Join(n.c.CRL.Directory, row.ID+".crl")); err != nil || !slices.Equal(file, row.CRL) {
+				t.Errorf("its file is another: %v", err)
+			}
+		})
+	}
+}
+
+// revokeProfile revokes the version that job was signed with. due: its
+// intermediate's CRL is the one from before, and marked.
+func revokeProfile(t *testing.T, b *bench, n *node, job *signing.Job, due bool) {
+	t.Helper()
+	row := func() (row *signing.Authority) {
+		if err := n.service.Store.View(t.Context(), func(tx signing.Tx) (err error) {
+			row, err = intermediateRow(tx, n.service.Intermediate.Chain()[0])
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		return row
+	}
+	before := row().CRL
+	if err := n.service.RevokeSigningProfile(t.Context(), caller(), signing.RevokeSigningProfileInput{
+		ProfileName: job.Profile.Name, ProfileVersion: job.Profile.Version, Reason: "x", EffectiveTime: b.at}); err != nil {
+		t.Fatal(err)
+	}
+	if !due {
+		return
+	}
+	now := row()
+	now.CRL, now.CRLNext = before, time.Time{}
+	if err := n.service.Store.Update(t.Context(), func(tx signing.Tx) error { return tx.SetAuthority(*now) }); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestAnotherRootTakesThePlaceOfTheOldOne: with its files, and the old ones
+// stay beside them.
+func TestAnotherRootTakesThePlaceOfTheOldOne(t *testing.T) {
+	b := newBench(t)
+	c, err := b.loadConfig(b.path())
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := c.caFiles()
+	old, err := files.chain()
+	if err != nil {
+		t.Fatal(err)
+	}
+	chain, key := b.ownCA(t, "theirs")
+	b.logs.Reset()
+	if status := run(t.Context(), b.app, []string{"ca", "import", "--config", b.path(), "--chain", chain, "--key", key}); status != exitFailed ||
+		!strings.Contains(b.logs.String(), "ca import --replace") {
+		t.Errorf("without --replace: status %d: %s", status, b.logs)
+	}
+	for _, want := range []string{"", "is the intermediate in use"} {
+		b.logs.Reset()
+		status := run(t.Context(), b.app, []string{"ca", "import", "--replace", "--config", b.path(), "--chain", chain, "--key", key})
+		if (status == exitOK) != (want == "") || !strings.Contains(b.logs.String(), want) {
+			t.Fatalf("status %d: %s", status, b.logs)
+		}
+	}
+	now, err := files.chain()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if root, err := readChain(files.root()); err != nil || !root[0].Equal(now[len(now)-1]) || root[0].Equal(old[1]) {
+		t.Errorf("root.pem is not the new chain's root: %v", err)
+	}
+	if _, err := os.Stat(files.rootKey()); err == nil {
+		t.Error("the old root's key is still there as if it were the new root's")
+	}
+	for name, cert := range map[string]*x509.Certificate{"intermediate": old[0], "root": old[1]} {
+		for _, ext := range []string{".pem", ".key.age"} {
+			path := filepath.Join(files.dir, name+"-"+strings.TrimLeft(hex.EncodeToString(cert.SerialNumber.Bytes()), "0")+ext)
+			if _, err := os.Stat(path); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}
+
+func TestACAThatEndedSaysHowEachKindIsReplaced(t *testing.T) {
+	b := newBench(t)
+	n := b.node(t)
+	_, end := n.service.Intermediate.Validity()
+	err := caValid(n.service.Intermediate, end)
+	if err == nil || !strings.Contains(err.Error(), "ca intermediate new") || !strings.Contains(err.Error(), "ca import --replace") {
+		t.Error(err)
+	}
+}
+
+// TestAnIntermediateThatEndedCanBeReplaced: the server that does not start for
+// it says so.
+func TestAnIntermediateThatEndedCanBeReplaced(t *testing.T) {
+	b := newBench(t)
+	n := b.node(t)
+	if err := n.begin(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.Close(); err != nil {
+		t.Fatal(err)
+	}
+	b.at = b.at.AddDate(16, 0, 0)
+	b.logs.Reset()
+	if status := run(t.Context(), b.app, []string{"ca", "intermediate", "new", "--root-identity", filepath.Join(b.dir, "identity.txt"), "--config", b.path()}); status != exitOK {
+		t.Fatal(b.logs)
+	}
+	if err := caValid(b.node(t).service.Intermediate, b.at); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestAnIntermediateListsNobodyElsesCAs: a CRL speaks for its issuer alone.
+func TestAnIntermediateListsNobodyElsesCAs(t *testing.T) {
+	b := newBench(t)
+	n := b.node(t)
+	if err := n.begin(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	revokeProfile(t, b, n, signs(t, n, "standard", "a"), false)
+	if err := n.service.Store.View(t.Context(), func(tx signing.Tx) error {
+		for want, issuer := range [][]byte{[]byte("another"), n.service.Intermediate.Chain()[0].Raw} {
+			got, err := revokedBelow(tx, signing.Authority{Chain: [][]byte{issuer}})
+			if err != nil || len(got) != want {
+				t.Errorf("%d are listed, want %d: %v", len(got), want, err)
+			}
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,90 @@
+package main
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"github.com/shuin/shuin/awsprofile"
+	"github.com/shuin/shuin/signing"
+)
+
+func newCertificateCmd(a *app) *cobra.Command {
+	cmd := &cobra.Command{Use: "certificate", Short: "Revoke a certificate whose key is out of hand"}
+	cmd.AddCommand(newCertificateRevokeCmd(a))
+	return cmd
+}
+
+type certificateRevokeOptions struct {
+	configFlag
+	file, reason string
+}
+
+func newCertificateRevokeCmd(a *app) *cobra.Command {
+	var o certificateRevokeOptions
+	cmd := &cobra.Command{
+		Use:   "revoke --config FILE --reason TEXT (ID | --file CHAIN)",
+		Short: "Have GetRevocationStatus report a certificate",
+		Long: `Have GetRevocationStatus report a certificate, whatever signature it is in, for good. ID is the certificate's as that call
+names it: 192 hexadecimal digits. Or CHAIN is PEM, the certificate first and its issuer second (a root alone): then the id is computed. It works
+beside a running server.
+
+It is for signatures of the kind aws, whose verifiers ask the server. CRLs do not change: of the kind standard a signature is taken back
+with revoke-signature, and an issuing CA with revoke-signing-profile.
+
+Example:
+  shuind certificate revoke --config /etc/shuind/shuind.yaml --file leaf-and-issuer.pem --reason 'memory of the server was read'
+`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error { return a.certificateRevoke(cmd.Context(), &o, args) },
+	}
+	o.configFlag.add(cmd)
+	cmd.Flags().StringVar(&o.file, "file", "", "the certificate and its issuer (PEM), instead of the id")
+	cmd.Flags().StringVar(&o.reason, "reason", "", "why; it is logged")
+	if err := cmd.MarkFlagRequired("reason"); err != nil {
+		panic(err) // the flag was declared in the line above
+	}
+	return cmd
+}
+
+func (a *app) certificateRevoke(ctx context.Context, o *certificateRevokeOptions, args []string) error {
+	c, err := o.load(a)
+	if err != nil {
+		return err
+	}
+	id, err := o.id(args)
+	if err != nil {
+		return err
+	}
+	return a.withService(ctx, c, func(service *signing.Service) error {
+		if err := service.RevokeCertificate(ctx, operator(), id, o.reason); err != nil {
+			return cause(err)
+		}
+		return a.printf("revoked %s", id)
+	})
+}
+
+// id is the certificate's, given or computed.
+func (o *certificateRevokeOptions) id(args []string) (string, error) {
+	switch {
+	case (len(args) == 1) == (o.file != ""):
+		return "", invalid("", "either the certificate's id or --file is wanted")
+	case len(args) == 1:
+		if !awsprofile.ValidCertificateID(args[0]) {
+			return "", invalid("", "%.200q is no certificate id: 192 lower-case hexadecimal digits", args[0])
+		}
+		return args[0], nil
+	}
+	chain, err := readChain(o.file)
+	if err != nil {
+		return "", err
+	}
+	cert := chain[0]
+	switch {
+	case len(chain) > 1 && cert.CheckSignatureFrom(chain[1]) != nil:
+		return "", invalid("", "%s: the second certificate did not issue the first", o.file)
+	case len(chain) == 1 && cert.CheckSignatureFrom(cert) != nil:
+		return "", invalid("add its issuer's certificate after it: the id names both", "%s has one certificate, and it is no root", o.file)
+	}
+	return awsprofile.CertificateIDs(chain)[0], nil
+}
