@@ -191,7 +191,7 @@ func TestSigningTimesFollowTheOrderOfTheJobs(t *testing.T) {
 		go func() {
 			var err error
 			for range 10 {
-				w.sleep(300 * time.Millisecond)
+				w.sleep(50 * time.Millisecond) // in all fewer seconds than finishTries
 				_, e := w.SignPayload(context.Background(), admin(ours), signInput([]string{"build", "rel"}[i%2]))
 				err = errors.Join(err, e)
 			}

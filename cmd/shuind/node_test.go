@@ -140,6 +140,16 @@ func TestReadiness(t *testing.T) {
 	only("without the root's CRL", "crls", "shuind ca root crl")
 }
 
+func TestReadinessTellsOfACAThatIssuesNoMore(t *testing.T) {
+	b := newBench(t)
+	n := b.node(t)
+	_, end := n.service.Intermediate.Validity()
+	b.at = end.Add(-time.Hour) // valid still
+	if got := unready(n)["ca"]; !strings.Contains(got, "too soon to issue") {
+		t.Errorf("got %q", got)
+	}
+}
+
 func TestReadinessOfAStoreThatIsAway(t *testing.T) {
 	b := newBench(t)
 	n := b.node(t)

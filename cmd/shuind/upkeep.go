@@ -248,8 +248,10 @@ func (n *node) rootCRL() (*x509.RevocationList, error) {
 func (n *node) probes(store signing.Store, authority *issue.Authority) []probe {
 	return []probe{
 		{"store", func(ctx context.Context) error { return storeWritable(ctx, store) }},
-		{"clock", func(ctx context.Context) error { return n.clockOK(ctx, store) }},
-		{"ca", func(context.Context) error { return caValid(authority, n.now()) }},
+		{"clock", n.service.CheckClock},
+		{"ca", func(ctx context.Context) error {
+			return errors.Join(caValid(authority, n.now()), n.service.CheckIssue(ctx))
+		}},
 		{"crls", n.crlsFresh},
 	}
 }
@@ -266,22 +268,6 @@ func storeWritable(ctx context.Context, store signing.Store) error {
 		}
 		return tx.SetClock(at)
 	})
-}
-
-// clockOK: the clock is not behind the newest signing time given out.
-func (n *node) clockOK(ctx context.Context, store signing.Store) error {
-	var given time.Time
-	err := store.View(ctx, func(tx signing.Tx) (err error) {
-		given, err = tx.Clock()
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("not known: %w", err)
-	}
-	if behind := given.Sub(n.now()); behind > limits.ClockBack {
-		return fmt.Errorf("the clock is %v behind the newest signing time given out (%s)", behind.Round(time.Second), given.Format(time.RFC3339))
-	}
-	return nil
 }
 
 func caValid(authority *issue.Authority, now time.Time) error {
