@@ -21,7 +21,6 @@ type tokenRegistry struct {
 	good    string
 	refused int
 	always  bool // refuses whatever comes
-	bodies  []string
 }
 
 func (s *tokenRegistry) ServeHTTP(out http.ResponseWriter, r *http.Request) {
