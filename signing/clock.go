@@ -15,6 +15,7 @@ import (
 type clock struct {
 	mu   sync.Mutex
 	last time.Time // with its monotonic reading
+	used bool      // last was read to sign, not to look whether one could
 }
 
 // observe reads the clock. The error stops signing.
@@ -29,13 +30,19 @@ func (s *Service) observe() (time.Time, error) {
 	if k.last.IsZero() || !now.Round(0).Before(k.last.Round(0)) {
 		k.last = now
 	}
+	k.used = true
 	return now, nil
 }
 
 func (s *Service) clockStep() time.Duration { return orElse(s.MaxClockStep, limits.ClockStep) }
 
-// fits compares a reading with the last one accepted. k.mu is held.
+// fits compares a reading with the last one accepted. k.mu is held. A clock
+// that is set back before anything was signed by it was wrong at the start and
+// is right now: the watch begins anew.
 func (k *clock) fits(now time.Time, most time.Duration) error {
+	if !k.used && now.Round(0).Before(k.last.Round(0)) {
+		k.last = now
+	}
 	if k.last.IsZero() {
 		return nil
 	}

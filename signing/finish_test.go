@@ -215,3 +215,23 @@ func TestSigningTimesFollowTheOrderOfTheJobs(t *testing.T) {
 		t.Errorf("clock %s, last %s", w.clock(), last)
 	}
 }
+
+// revokeLeaves reads jobs back to a little before the effective time, by when
+// they were asked for.
+func TestASignatureIsNotDatedLongAfterItsRequest(t *testing.T) {
+	w := newWorld(t)
+	w.put("build", KindAWS)
+	w.sign("build")
+	s := w.service()
+	s.state.authorities, s.state.leaves = w.state.authorities, w.state.leaves
+	s.Store = &hook{Store: w.store, n: 1, f: func() { // while admit waits
+		w.sleep(2 * time.Minute)
+		w.sign("build")
+	}}
+	before := w.jobs()
+	_, err := s.SignPayload(context.Background(), admin(ours), signInput("build"))
+	wantFault(t, err, FaultUnavailable, "longer than it may")
+	if w.jobs() != before+1 {
+		t.Errorf("%d jobs, want that of the other signature alone", w.jobs()-before)
+	}
+}

@@ -32,6 +32,7 @@ func TestTheClockProbeFailsWhenSigningWould(t *testing.T) {
 		"behind what was given out":            {sign: true, restart: true, now: start.Add(-time.Hour), want: "behind the last signing time"},
 		"set ahead":                            {sign: true, now: setAhead(start, time.Hour), want: "was set ahead by 1h0m0s"},
 		"set ahead before the first signature": {now: setAhead(start, time.Hour), want: "was set ahead by 1h0m0s"},
+		"set right before the first signature": {now: start.Add(-time.Hour)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			ctx := context.Background()

@@ -403,7 +403,8 @@ func (s *Service) unfinished(ctx context.Context, r *request, cause error) error
 // recheck: nothing has changed since the request was admitted that forbids
 // the signature now.
 func (s *Service) recheck(tx Tx, r *request, now time.Time) error {
-	if now.Sub(r.at) > limits.SignTime+limits.ClockBack || r.at.Sub(now) > limits.SignTime {
+	// revokeLeaves counts on the last: a job is no older than its signing time by more.
+	if now.Sub(r.at) > limits.SignTime+limits.ClockBack || r.at.Sub(now) > limits.SignTime || r.at.Sub(r.now) > limits.SignTime+limits.ClockBack {
 		return fault(FaultUnavailable, "the signature took from %s to %s, longer than it may", r.at.Format(time.RFC3339), now.Format(time.RFC3339))
 	}
 	p, err := tx.ProfileVersion(r.owner, r.profile.ARN.Name, r.profile.ARN.Version)
