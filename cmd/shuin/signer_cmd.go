@@ -63,6 +63,16 @@ func (s *signerAPIFlags) admin(a *app) (*awsclient.Admin, error) {
 	return &awsclient.Admin{Client: a.awsClient(), Settings: awsclient.Settings{Region: s.region, Profile: s.profile, Endpoint: s.endpoint}}, nil
 }
 
+// profileAdmin is that door, and the signing profile that was written.
+func (s *signerAPIFlags) profileAdmin(a *app, written string) (*awsclient.Admin, awsclient.ProfileRef, error) {
+	ref, err := awsclient.ParseProfileRef(written)
+	if err != nil {
+		return nil, ref, err
+	}
+	admin, err := s.admin(a)
+	return admin, ref, err
+}
+
 func (s *signerAPIFlags) json() bool { return s.output.value == "json" }
 
 // oneArg is the Args rule of commands about one thing.

@@ -88,11 +88,7 @@ func newSignerPermissionListCmd(a *app) *cobra.Command {
 }
 
 func (a *app) signerPermissionList(ctx context.Context, o *signerPermissionOptions) error {
-	ref, err := awsclient.ParseProfileRef(o.ref)
-	if err != nil {
-		return err
-	}
-	admin, err := o.admin(a)
+	admin, ref, err := o.profileAdmin(a, o.ref)
 	if err != nil {
 		return err
 	}
@@ -134,11 +130,7 @@ func newSignerPermissionRemoveCmd(a *app) *cobra.Command {
 }
 
 func (a *app) signerPermissionRemove(ctx context.Context, o *signerPermissionOptions) error {
-	ref, err := awsclient.ParseProfileRef(o.ref)
-	if err != nil {
-		return err
-	}
-	admin, err := o.admin(a)
+	admin, ref, err := o.profileAdmin(a, o.ref)
 	if err != nil {
 		return err
 	}

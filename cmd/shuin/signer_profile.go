@@ -38,11 +38,7 @@ func newSignerProfileShowCmd(a *app) *cobra.Command {
 }
 
 func (a *app) signerProfileShow(ctx context.Context, o *signerProfileOptions) error {
-	ref, err := awsclient.ParseProfileRef(o.ref)
-	if err != nil {
-		return err
-	}
-	admin, err := o.admin(a)
+	admin, ref, err := o.profileAdmin(a, o.ref)
 	if err != nil {
 		return err
 	}

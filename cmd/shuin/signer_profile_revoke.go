@@ -24,11 +24,7 @@ func newSignerProfileCancelCmd(a *app) *cobra.Command {
 }
 
 func (a *app) signerProfileCancel(ctx context.Context, o *signerProfileOptions) error {
-	ref, err := awsclient.ParseProfileRef(o.ref)
-	if err != nil {
-		return err
-	}
-	admin, err := o.admin(a)
+	admin, ref, err := o.profileAdmin(a, o.ref)
 	if err != nil {
 		return err
 	}

@@ -72,11 +72,7 @@ func newSignerTagRemoveCmd(a *app) *cobra.Command {
 
 // signerTags changes tags and says so.
 func (a *app) signerTags(ctx context.Context, o *signerTagOptions, change func(context.Context, *awsclient.Admin, awsclient.ProfileRef) error, text string) error {
-	ref, err := awsclient.ParseProfileRef(o.ref)
-	if err != nil {
-		return err
-	}
-	admin, err := o.admin(a)
+	admin, ref, err := o.profileAdmin(a, o.ref)
 	if err != nil {
 		return err
 	}
@@ -99,11 +95,7 @@ func newSignerTagListCmd(a *app) *cobra.Command {
 }
 
 func (a *app) signerTagList(ctx context.Context, o *signerTagOptions) error {
-	ref, err := awsclient.ParseProfileRef(o.ref)
-	if err != nil {
-		return err
-	}
-	admin, err := o.admin(a)
+	admin, ref, err := o.profileAdmin(a, o.ref)
 	if err != nil {
 		return err
 	}
