@@ -28,6 +28,17 @@ const (
 	CodePluginFailed Code = "plugin-failed"
 	// CodeTooOld: the signature names a critical attribute this verifier does not know.
 	CodeTooOld Code = "verifier-too-old"
+	// CodeStageMissing: a required stage has no seal.
+	CodeStageMissing Code = "stage-missing"
+	// CodeSealTooOld: a seal is older than its stage's maxAge.
+	CodeSealTooOld Code = "seal-too-old"
+	// CodeTagRefused: the image is named by a tag alone, where the rule wants
+	// a digest, or where nobody would pin it.
+	CodeTagRefused Code = "tag-refused"
+	// CodeNotAllowed: the rule lists the digests it allows, and this is none of them.
+	CodeNotAllowed Code = "digest-not-allowed"
+	// CodeNotInIndex: what runs is neither what the reference names nor one of its platforms.
+	CodeNotInIndex Code = "digest-not-in-index"
 	// CodeLimit: something exceeded a named bound.
 	CodeLimit Code = "limit-exceeded"
 	// CodeMalformed: an answer from a registry or another server that breaks its specification.

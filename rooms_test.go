@@ -52,8 +52,16 @@ var rooms = map[string]room{
 	"issue":      {kind: think, rooms: []string{"envelope"}},
 	"audit":      {kind: think},
 	"signing":    {kind: think, rooms: []string{"sign", "envelope", "issue", "audit", "awsprofile"}},
+	// The gate.
+	"pipeline": {kind: think, rooms: []string{"policy", "trust", "awsprofile", "internal/document"}},
+	"gate":     {kind: think, rooms: []string{"pipeline", "policy", "trust", "verify"}, outside: []string{"github.com/maypok86/otter"}},
+	"seal":     {kind: think, rooms: []string{"internal/document"}},
 
 	"internal/limits":      {kind: tool},
+	"internal/document":    {kind: tool, outside: []string{"github.com/goccy/go-yaml"}},
+	"internal/blobcache":   {kind: touch},
+	"internal/manifest":    {kind: touch, rooms: []string{"gate", "internal/document"}},
+	"internal/gateapi":     {kind: touch, rooms: []string{"gate", "pipeline"}},
 	"internal/fetch":       {kind: tool},
 	"internal/registry":    {kind: touch, rooms: []string{"verify"}, outside: []string{"oras.land/oras-go", "github.com/gofrs/flock"}},
 	"internal/notationdir": {kind: touch, rooms: []string{"policy", "trust"}, outside: []string{"github.com/gofrs/flock"}},
@@ -98,7 +106,7 @@ var guarded = []string{
 	"golang.org/x/crypto/ocsp", "oras.land/oras-go", "github.com/spf13/cobra", "github.com/spf13/pflag",
 	"github.com/notaryproject/notation-plugin-framework-go", "github.com/gofrs/flock",
 	"github.com/aws", "modernc.org/sqlite", "github.com/pressly/goose", "filippo.io/age",
-	"github.com/goccy/go-yaml", "github.com/prometheus/client_golang", "golang.org/x/time",
+	"github.com/goccy/go-yaml", "github.com/prometheus/client_golang", "golang.org/x/time", "github.com/maypok86/otter",
 }
 
 // oracle is what the product never imports: it is what we are held against.

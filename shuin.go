@@ -31,6 +31,10 @@ const (
 	// MediaTypeReport is the media type of a [Report] as JSON.
 	MediaTypeReport = "application/vnd.shuin.report.v1+json"
 
+	// MetadataStage is the user metadata that names the stage a seal is for: a
+	// signed annotation of the payload's descriptor.
+	MetadataStage = "shuin.stage"
+
 	// AnnotationThumbprints lists, as a JSON array of hex SHA-256 digests, the
 	// certificates of a signature's chain, leaf first. It is unsigned: a hint.
 	AnnotationThumbprints = "io.cncf.notary.x509chain.thumbprint#S256"
@@ -66,6 +70,23 @@ func (d Descriptor) Validate() error {
 // digest and size are equal. Annotations do not count.
 func (d Descriptor) SameContent(o Descriptor) bool {
 	return d.MediaType == o.MediaType && d.Digest == o.Digest && d.Size == o.Size
+}
+
+// Platform is one image of a multi-platform image (OCI image specification,
+// image-index.md, "platform").
+type Platform struct {
+	OS           string     `json:"os"`
+	Architecture string     `json:"architecture"`
+	Variant      string     `json:"variant,omitempty"`
+	Descriptor   Descriptor `json:"descriptor"`
+}
+
+// String is "os/architecture[/variant]".
+func (p Platform) String() string {
+	if p.Variant == "" {
+		return p.OS + "/" + p.Architecture
+	}
+	return p.OS + "/" + p.Architecture + "/" + p.Variant
 }
 
 // Artifact is a reference that was resolved: it always has a digest. Only an

@@ -1,0 +1,205 @@
+// Package pipeline holds pipeline policies: which stages an image must have
+// passed, where, and who may say so. It parses and checks the policy file,
+// picks the rule for an image, and decides from what verification found which
+// stages are sealed and whether that is enough.
+//
+// It makes no cryptographic check, fetches nothing and reads no clock: package
+// verify judges signatures, package gate joins the two.
+package pipeline
+
+import (
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/shuin/shuin"
+	"github.com/shuin/shuin/policy"
+)
+
+// APIVersion and Kind are what every policy file begins with.
+const (
+	APIVersion = "shuin.dev/v1"
+	Kind       = "PipelinePolicy"
+)
+
+// Policy is a valid pipeline policy. Make one with [Parse] or
+// [FromTrustPolicy]. It is not changed after that, and safe for concurrent use.
+type Policy struct {
+	digest  digest.Digest
+	signers []Signer
+}
+
+// Parse reads a policy file, YAML or JSON, at most limits.PolicyBytes. The
+// error is document.Faults: every fault with its line. now is used for nothing
+// but warnings; an exception that expired is no fault.
+func Parse(data []byte) (*Policy, error) { panic("unimplemented") }
+
+// FromTrustPolicy compiles a Notary trust policy (OCI): one stage and one rule
+// per statement, of the statement's name; level skip allows what is unsigned.
+// data is the document's bytes, which the digest is of. Every signature that
+// the statement accepts is a seal of its stage, whatever stage it names.
+func FromTrustPolicy(doc *policy.Document, data []byte) *Policy { panic("unimplemented") }
+
+// Digest is the SHA-256 of the file's bytes.
+func (p *Policy) Digest() digest.Digest { return p.digest }
+
+// Signers are all signers of all stages, each distinct statement once: what a
+// survey has to ask about.
+func (p *Policy) Signers() []Signer { return p.signers }
+
+// Signer is one way to make a seal: a statement whose signatures count.
+type Signer struct {
+	Statement *policy.Statement
+	// Stages name the stages that list it.
+	Stages []string
+	// Profile says that it is a signing profile's ARN and not a list of identities.
+	Profile string
+}
+
+// Mode is what a denial does. Zero is Enforce.
+type Mode uint8
+
+// The modes.
+const (
+	Enforce Mode = iota
+	Warn         // the workload is allowed, and told
+	Audit        // the workload is allowed, and the denial recorded
+)
+
+// Outcome is the answer about an image. Zero is invalid.
+type Outcome uint8
+
+// The outcomes.
+const (
+	Admit Outcome = iota + 1
+	Deny
+	Undecided // could not check
+)
+
+// Tags says what to do with an image that is named by a tag alone.
+type Tags uint8
+
+// The ways.
+const (
+	Pin           Tags = iota // the deployer pins it to the digest that was judged; refused where it does not
+	Refuse                    // refused
+	AllowUnpinned             // judged by the digest it has now, and marked
+)
+
+// Platforms says what of a multi-platform image must be sealed.
+type Platforms uint8
+
+// The ways.
+const (
+	Index  Platforms = iota // the index itself
+	Each                    // every platform's manifest
+	Either                  // the index, or else every platform's manifest
+)
+
+// Where is the place a workload is to run. Empty fields are not known: a rule
+// that names clusters or namespaces does not match them.
+type Where struct {
+	Cluster   string `json:"cluster,omitempty"`
+	Namespace string `json:"namespace,omitempty"`
+}
+
+// Question is what a policy is asked: an image (a repository's full name and,
+// once resolved, its digest) in a place.
+type Question struct {
+	Repository string // "registry/repository", as shuin.Artifact.Name
+	Digest     digest.Digest
+	Where      Where
+	Now        time.Time
+}
+
+// Selection is the part of a policy that decides about an image. Exactly one
+// rule, or the default, applies; an exception may stand above it.
+type Selection struct {
+	// Rule is the name of the rule; empty: no rule matches and the default applies.
+	Rule string
+	// Pattern is the image pattern that matched.
+	Pattern string
+	// Exception is the exception in force, if there is one. Expired is one that
+	// would have been and is over.
+	Exception, Expired *Exception
+	Mode               Mode
+	Tags               Tags
+	Platforms          Platforms
+	// UndecidedAdmits: what could not be checked is admitted, after RetryFor.
+	UndecidedAdmits bool
+	RetryFor        time.Duration
+	// NeedsSignatures: the decision depends on signatures. Without it Decide
+	// may be asked with no candidates.
+	NeedsSignatures bool
+	// Hash covers everything in the policy the decision of this selection may
+	// depend on, but for exceptions: the rule, its stages and their signers,
+	// and every signer that could make a seal ambiguous.
+	Hash digest.Digest
+}
+
+// Exception lets images in that would not be: dated and owned.
+type Exception struct {
+	Images  []string  `json:"images"`
+	Reason  string    `json:"reason"`
+	Owner   string    `json:"owner"`
+	Expires time.Time `json:"expires"`
+	Where   []string  `json:"-"`
+}
+
+// Select picks what decides about q. It is total: without a rule the default
+// applies. A digest that is not known yet matches no exception and no list of
+// allowed digests that name one.
+func (p *Policy) Select(q Question) *Selection { panic("unimplemented") }
+
+// Answer is what one signature is for one of Policy.Signers, in their order.
+type Answer struct {
+	Result shuin.Result // Verified, NotVerified or Undecided
+	Err    error
+	// Authentic: the signature's chain leads to the signer's trust store and
+	// one of its identities matches, whatever else is wrong with it.
+	Authentic bool
+	Identity  string    // the identity that matched, or the profile's canonical ARN without version
+	Time      time.Time // authentic or timestamped; zero: none
+	// StaleUntil as in verify.Judgement.
+	StaleUntil time.Time
+}
+
+// Candidate is one signature of the image.
+type Candidate struct {
+	Digest   digest.Digest
+	Subject  string            // of the leaf certificate
+	Metadata map[string]string // signed
+	Answers  []Answer
+	Err      error // it could not be fetched
+}
+
+// StageResult says whether a stage is sealed.
+type StageResult struct {
+	Stage    string
+	Required bool // the rule's requirement names it
+	// Outcome is Passed, Failed or Unknown.
+	Outcome shuin.Outcome
+	Err     error // the reason for the latter two
+	// Of the seal that counts, where Outcome is Passed.
+	Seal       digest.Digest
+	Identity   string
+	SealedAt   time.Time
+	StaleUntil time.Time
+}
+
+// Decision is the answer about one digest.
+type Decision struct {
+	Outcome Outcome
+	Err     error // the reason for Deny and Undecided
+	// Stages are all stages of the policy, in its order.
+	Stages []StageResult
+	// StaleUntil is when the answer may turn out otherwise; zero: never.
+	StaleUntil time.Time
+}
+
+// Decide answers from the candidates of the image. incomplete says why they
+// are not all (verify.Survey.Err): an Undecided code leaves open what is not
+// sealed, any other denies it. Pure.
+func (s *Selection) Decide(candidates []Candidate, incomplete error, now time.Time) *Decision {
+	panic("unimplemented")
+}
