@@ -1,0 +1,76 @@
+package main
+
+import (
+	"context"
+	"errors"
+
+	"github.com/spf13/pflag"
+
+	"github.com/shuin/shuin"
+	"github.com/shuin/shuin/internal/document"
+	"github.com/shuin/shuin/internal/limits"
+	"github.com/shuin/shuin/pipeline"
+	"github.com/shuin/shuin/policy"
+)
+
+// policyFlag declares --policy, a pipeline policy's path.
+func policyFlag(fs *pflag.FlagSet, path *string) {
+	fs.StringVar(path, "policy", "", "pipeline policy (YAML or JSON), or a trust policy, which counts as one stage for each of its statements")
+}
+
+// loadPipelinePolicy reads the policy file at path: a pipeline policy, YAML or
+// JSON, or a Notary trust policy, known by its trustPolicies. The error has
+// code invalid-input or limit-exceeded, and names every fault of the file.
+func loadPipelinePolicy(ctx context.Context, path string) (*pipeline.Policy, error) {
+	if path == "" {
+		return nil, &shuin.Error{Code: shuin.CodeInvalidInput, Message: "no policy file was given", Hint: "give one with --policy FILE"}
+	}
+	data, err := readFile(ctx, path, limits.PolicyBytes, "PolicyBytes")
+	switch {
+	case err != nil && shuin.CodeOf(err) == shuin.CodeLimit:
+		return nil, err
+	case err != nil:
+		return nil, &shuin.Error{Code: shuin.CodeInvalidInput, Message: "read policy", Err: err}
+	}
+	p, err := parsePipelinePolicy(data)
+	if err != nil {
+		code := shuin.CodeInvalidInput
+		if shuin.CodeOf(err) == shuin.CodeLimit {
+			code = shuin.CodeLimit
+		}
+		return nil, &shuin.Error{Code: code, Message: "policy " + path + " cannot be used", Err: faultsError{err},
+			Hint: "\"shuin policy lint " + path + "\" shows every fault with its line"}
+	}
+	return p, nil
+}
+
+// parsePipelinePolicy reads either kind of policy.
+func parsePipelinePolicy(data []byte) (*pipeline.Policy, error) {
+	if !isTrustPolicy(data) {
+		return pipeline.Parse(data)
+	}
+	doc, err := policy.ParseOCI(data)
+	if err != nil {
+		return nil, err
+	}
+	return pipeline.FromTrustPolicy(doc, data), nil
+}
+
+// isTrustPolicy knows a trust policy by its trustPolicies. What also has a
+// pipeline policy's apiVersion is left to that one's parser, which refuses it.
+func isTrustPolicy(data []byte) bool {
+	docs, err := document.Read(data, document.Limits{Bytes: limits.PolicyBytes})
+	return err == nil && len(docs) == 1 && docs[0].Field("trustPolicies") != nil && docs[0].Field("apiVersion") == nil
+}
+
+// faultsError is several faults, each on its line, below what they are of.
+type faultsError struct{ err error }
+
+func (f faultsError) Error() string {
+	if faults, ok := errors.AsType[document.Faults](f.err); ok && len(faults) > 1 {
+		return "\n" + f.err.Error()
+	}
+	return f.err.Error()
+}
+
+func (f faultsError) Unwrap() error { return f.err }
