@@ -1,0 +1,14 @@
+package limits
+
+// Bounds on what people deploy: Kubernetes manifests, task definitions,
+// imagedefinitions.json.
+const (
+	DeployFileBytes  = 16 << 20  // one file
+	DeployNodes      = 1_000_000 // values in it
+	DeployDepth      = 64        // of nesting
+	DeployDocuments  = 10_000    // in one file, and objects in its lists
+	DeployImages     = 20_000    // images in one file
+	DeployListDepth  = 4         // lists inside lists
+	DeployFaults     = 100       // faults told of one file
+	DeployImageBytes = 1 << 10   // one image reference
+)

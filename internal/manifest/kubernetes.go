@@ -1,0 +1,252 @@
+package manifest
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/shuin/shuin/internal/document"
+	"github.com/shuin/shuin/internal/limits"
+)
+
+// podSpecs are where the kinds that come with Kubernetes have their pod: each
+// must have one there.
+var podSpecs = map[string][]string{
+	"Pod":                   {"spec"},
+	"PodTemplate":           {"template", "spec"},
+	"Deployment":            {"spec", "template", "spec"},
+	"ReplicaSet":            {"spec", "template", "spec"},
+	"ReplicationController": {"spec", "template", "spec"},
+	"StatefulSet":           {"spec", "template", "spec"},
+	"DaemonSet":             {"spec", "template", "spec"},
+	"Job":                   {"spec", "template", "spec"},
+	"CronJob":               {"spec", "jobTemplate", "spec", "template", "spec"},
+}
+
+// ownGroups are the API groups in which those kinds are Kubernetes' own: a
+// custom resource may be called Job as well.
+var ownGroups = []string{"", "apps", "batch", "extensions"}
+
+// kubernetes reads objects.
+func (r *reader) kubernetes(docs []*document.Node) {
+	for i, d := range docs {
+		r.object(d, i+1, "", typed{}, 0)
+	}
+}
+
+// typed is the type that a list gives to items that do not say theirs.
+type typed struct{ apiVersion, kind string }
+
+// object reads one object; list is what its list says it is.
+func (r *reader) object(d *document.Node, doc int, path string, list typed, depth int) {
+	if r.limit != nil {
+		return
+	}
+	if d.Kind != document.Mapping {
+		r.fault(d.Line, path, "not an object")
+		return
+	}
+	t := r.typeOf(d, path, list)
+	if t.kind == "" || t.apiVersion == "" {
+		return
+	}
+	if items := d.Field("items"); items != nil && strings.HasSuffix(t.kind, "List") {
+		r.items(items, doc, join(path, "items"), t, depth)
+		return
+	}
+	meta := d.Field("metadata")
+	w := &workload{source: Source{
+		Document: doc, Line: d.Line, Kind: t.kind,
+		Name: r.text(meta, "name", join(path, "metadata")), Namespace: r.text(meta, "namespace", join(path, "metadata")),
+	}}
+	if w.source.Name == "" {
+		w.source.Name = r.text(meta, "generateName", join(path, "metadata"))
+	}
+	r.pods(w, d, path, t)
+	r.add(w)
+}
+
+// typeOf is what d says it is. The items of a typed list (PodList) need not
+// say.
+func (r *reader) typeOf(d *document.Node, path string, list typed) typed {
+	t := typed{apiVersion: r.text(d, "apiVersion", path), kind: r.text(d, "kind", path)}
+	if d.Field("apiVersion") == nil && d.Field("kind") == nil && list.kind != "" {
+		return list
+	}
+	for _, m := range []struct{ key, value string }{{"apiVersion", t.apiVersion}, {"kind", t.kind}} {
+		if v := d.Field(m.key); v == nil || v.Kind == document.Null || v.Kind == document.String && m.value == "" {
+			r.fault(d.Line, join(path, m.key), "missing: an object of Kubernetes says what it is")
+		}
+	}
+	return t
+}
+
+// items reads the items of a list.
+func (r *reader) items(items *document.Node, doc int, path string, t typed, depth int) {
+	if depth >= limits.DeployListDepth {
+		r.exceeded("DeployListDepth", "lists inside lists deeper than %d", limits.DeployListDepth)
+		return
+	}
+	if items.Kind == document.Null {
+		return
+	}
+	if items.Kind != document.Sequence {
+		r.fault(items.Line, path, "not a list")
+		return
+	}
+	inner := typed{apiVersion: t.apiVersion, kind: strings.TrimSuffix(t.kind, "List")}
+	if inner.kind == "" { // a List, whose items are of any kind
+		inner = typed{}
+	}
+	for i, d := range items.Items {
+		r.object(d, doc, at(path, i), inner, depth+1)
+	}
+}
+
+// pods finds the pods of an object.
+func (r *reader) pods(w *workload, d *document.Node, path string, t typed) {
+	group, _, ok := strings.Cut(t.apiVersion, "/")
+	if !ok {
+		group = ""
+	}
+	if places, ok := podSpecs[t.kind]; ok && slices.Contains(ownGroups, group) {
+		spec := d
+		for _, key := range places {
+			path = join(path, key)
+			parent := spec
+			if spec = spec.Field(key); spec == nil || spec.Kind != document.Mapping {
+				r.fault(lineOf(spec, parent), path, "missing: a %s has its pod there", t.kind)
+				return
+			}
+		}
+		r.podSpec(w, spec, path)
+		return
+	}
+	r.custom(w, d, path)
+}
+
+func lineOf(n, parent *document.Node) int {
+	if n != nil {
+		return n.Line
+	}
+	return parent.Line
+}
+
+// podSpec reads the images of a pod: of containers of each sort, and of
+// volumes that are images.
+func (r *reader) podSpec(w *workload, spec *document.Node, path string) {
+	containers := spec.Field("containers")
+	if containers == nil || containers.Kind != document.Sequence || len(containers.Items) == 0 {
+		r.fault(lineOf(containers, spec), join(path, "containers"), "missing: a pod has one container at least")
+		return
+	}
+	for _, key := range []string{"initContainers", "containers", "ephemeralContainers"} {
+		list := r.list(spec, key, path)
+		if list == nil {
+			continue
+		}
+		for i, c := range list.Items {
+			p := at(join(path, key), i)
+			if c.Kind != document.Mapping {
+				r.fault(c.Line, p, "not an object")
+				continue
+			}
+			r.image(w, r.text(c, "name", p), c, c.Field("image"), p+".image")
+		}
+	}
+	r.volumes(w, spec, path)
+}
+
+// volumes reads volumes[].image.reference.
+func (r *reader) volumes(w *workload, spec *document.Node, path string) {
+	list := r.list(spec, "volumes", path)
+	if list == nil {
+		return
+	}
+	for i, v := range list.Items {
+		p := at(join(path, "volumes"), i)
+		image := v.Field("image")
+		if image == nil || image.Kind == document.Null {
+			continue
+		}
+		r.image(w, r.text(v, "name", p), image, image.Field("reference"), p+".image.reference")
+	}
+}
+
+// custom reads an object of a kind that is not known here. Its pod templates
+// are found by their shape, wherever they are: an object under "spec" with a list
+// "containers", as in spec.template.spec or spec.jobTemplate.spec.template.spec.
+// Elsewhere "containers" may be something else (a patch of containers that
+// somebody else defines): there, what names an image is read and what names
+// none is left.
+func (r *reader) custom(w *workload, d *document.Node, path string) {
+	for _, p := range d.Pairs {
+		below := join(path, p.Key)
+		switch p.Value.Kind {
+		case document.Mapping:
+			r.customObject(w, p, below, strings.HasSuffix("."+below, ".template.spec"))
+		case document.Sequence:
+			r.customList(w, p.Value, below)
+		}
+		if r.limit != nil {
+			return
+		}
+	}
+}
+
+func (r *reader) customObject(w *workload, p document.Pair, path string, template bool) {
+	list := p.Value.Field("containers")
+	isPod := list != nil && list.Kind == document.Sequence && len(list.Items) > 0
+	switch {
+	case isPod && template:
+		r.podSpec(w, p.Value, path)
+	case isPod:
+		r.loosePod(w, p.Value, path)
+	default:
+		r.custom(w, p.Value, path)
+	}
+}
+
+func (r *reader) customList(w *workload, list *document.Node, path string) {
+	for i, item := range list.Items {
+		switch item.Kind {
+		case document.Mapping:
+			r.customObject(w, document.Pair{Value: item}, at(path, i), false)
+		case document.Sequence:
+			r.customList(w, item, at(path, i))
+		}
+	}
+}
+
+// loosePod reads the images of what looks like a pod and need not be one, and
+// goes on below it.
+func (r *reader) loosePod(w *workload, spec *document.Node, path string) {
+	rest := &document.Node{Kind: document.Mapping, Line: spec.Line}
+	for _, p := range spec.Pairs {
+		switch p.Key {
+		case "initContainers", "containers", "ephemeralContainers":
+		default:
+			rest.Pairs = append(rest.Pairs, p)
+			continue
+		}
+		for i, c := range itemsOf(p.Value) {
+			if image := c.Field("image"); image != nil && image.Kind == document.String {
+				at := at(join(path, p.Key), i)
+				r.image(w, r.text(c, "name", at), c, image, at+".image")
+			}
+		}
+	}
+	for i, v := range itemsOf(spec.Field("volumes")) {
+		if ref := v.Field("image").Field("reference"); ref != nil && ref.Kind == document.String {
+			p := at(join(path, "volumes"), i)
+			r.image(w, r.text(v, "name", p), v, ref, p+".image.reference")
+		}
+	}
+	r.custom(w, rest, path)
+}
+
+func itemsOf(n *document.Node) []*document.Node {
+	if n == nil {
+		return nil
+	}
+	return n.Items
+}
