@@ -1,31 +1,17 @@
 package awsclient
 
 import (
-	"bytes"
 	"context"
-	"crypto/sha256"
 	"encoding/base64"
-	"encoding/hex"
-	"errors"
-	"fmt"
-	"io"
-	"math/rand/v2"
-	"net/http"
 	"strings"
 	"sync"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/shuin/shuin"
 	"github.com/shuin/shuin/internal/limits"
 )
-
-// The SDK's clients of ECR are left out: GetAuthorizationToken is all that is
-// needed of them, and their tables alone take longer to set up at the start of
-// every command than the rest of this program.
 
 // ECRCredential is a user name and password for a registry of ECR.
 type ECRCredential struct {
@@ -103,114 +89,20 @@ func (c *Client) askECR(ctx context.Context, h ECRHost, profile string) (ECRCred
 	if err != nil {
 		return ECRCredential{}, err
 	}
-	if err := c.credentials(limited, cfg); err != nil {
-		return ECRCredential{}, err
+	call := jsonCall{
+		doing: "ask Amazon ECR for a token", title: "Amazon ECR", service: "ecr", id: "ECR", region: h.Region, host: h.api,
+		target: "AmazonEC2ContainerRegistry_V20150921.GetAuthorizationToken", body: []byte("{}"),
+		action: "ecr:GetAuthorizationToken", resource: "*",
 	}
-	endpoint, err := ecrEndpoint(limited, cfg, h)
-	if err != nil {
-		return ECRCredential{}, err
-	}
-	for try := 1; ; try++ {
-		cred, err := c.tryECR(limited, cfg, h, endpoint)
-		if err == nil || try == limits.AWSTries || !passing(err) || !pause(limited, try) {
-			return cred, c.ecrFailed(ctx, h, err)
-		}
-	}
-}
-
-// ecrEndpoint is where tokens are asked for: the address that the environment
-// or the shared configuration gives, else AWS's.
-func ecrEndpoint(ctx context.Context, cfg aws.Config, h ECRHost) (string, error) {
-	service := "ECR"
 	if h.Public {
-		service = "ECR PUBLIC"
+		call.service, call.id, call.target = "ecr-public", "ECR PUBLIC", "SpencerFrontendService.GetAuthorizationToken"
+		call.action = "ecr-public:GetAuthorizationToken and sts:GetServiceBearerToken"
 	}
-	for _, source := range cfg.ConfigSources {
-		if s, ok := source.(interface {
-			GetIgnoreConfiguredEndpoints(context.Context) (bool, bool, error)
-		}); ok {
-			if ignore, found, err := s.GetIgnoreConfiguredEndpoints(ctx); err == nil && found && ignore {
-				return "https://" + h.api, nil
-			}
-		}
-	}
-	for _, source := range cfg.ConfigSources {
-		if s, ok := source.(interface {
-			GetServiceBaseEndpoint(context.Context, string) (string, bool, error)
-		}); ok {
-			if value, found, err := s.GetServiceBaseEndpoint(ctx, service); err == nil && found {
-				return value, Settings{Endpoint: value}.check()
-			}
-		}
-	}
-	if value := aws.ToString(cfg.BaseEndpoint); value != "" {
-		return value, Settings{Endpoint: value}.check()
-	}
-	return "https://" + h.api, nil
-}
-
-// tryECR sends one signed request (AWS JSON 1.1).
-func (c *Client) tryECR(ctx context.Context, cfg aws.Config, h ECRHost, endpoint string) (ECRCredential, error) {
-	service, target := "ecr", "AmazonEC2ContainerRegistry_V20150921.GetAuthorizationToken"
-	if h.Public {
-		service, target = "ecr-public", "SpencerFrontendService.GetAuthorizationToken"
-	}
-	body := []byte("{}")
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimSuffix(endpoint, "/")+"/", bytes.NewReader(body))
+	data, err := c.ask(ctx, cfg, call)
 	if err != nil {
 		return ECRCredential{}, err
-	}
-	req.Header.Set("Content-Type", "application/x-amz-json-1.1")
-	req.Header.Set("X-Amz-Target", target)
-	req.Header.Set("User-Agent", c.UserAgent)
-	creds, err := cfg.Credentials.Retrieve(ctx)
-	if err != nil {
-		return ECRCredential{}, noCredentials(err)
-	}
-	sum := sha256.Sum256(body)
-	if err := v4.NewSigner().SignHTTP(ctx, creds, req, hex.EncodeToString(sum[:]), service, h.Region, c.Now()); err != nil {
-		return ECRCredential{}, err
-	}
-	resp, err := cfg.HTTPClient.Do(req)
-	if err != nil {
-		return ECRCredential{}, err
-	}
-	defer resp.Body.Close()
-	data, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return ECRCredential{}, err
-	}
-	if resp.StatusCode != http.StatusOK {
-		return ECRCredential{}, ecrRefusal(resp, data)
 	}
 	return c.readToken(data, h.Public)
-}
-
-// ecrRefusal reads an error answer of AWS JSON 1.1.
-func ecrRefusal(resp *http.Response, data []byte) error {
-	e := &ServiceError{
-		Service: "Amazon ECR", Operation: "GetAuthorizationToken", Status: resp.StatusCode,
-		RequestID: printable(resp.Header.Get("x-amzn-RequestId"), 100),
-	}
-	var body struct {
-		Type    string `json:"__type"`
-		Message string `json:"message"`
-		Upper   string `json:"Message"`
-	}
-	_ = json.Unmarshal(data, &body, json.RejectUnknownMembers(false), jsontext.AllowDuplicateNames(true)) // what is no JSON has no code
-	code := resp.Header.Get("x-amzn-ErrorType")
-	if code == "" {
-		code = body.Type
-	}
-	code, _, _ = strings.Cut(code, ":")
-	if _, after, ok := strings.Cut(code, "#"); ok {
-		code = after
-	}
-	if code == "" {
-		code = "no error code"
-	}
-	e.Code, e.Message = printable(code, 200), printable(body.Message+body.Upper, limits.AWSErrorRunes)
-	return e
 }
 
 type ecrAuthorization struct {
@@ -256,56 +148,4 @@ func (c *Client) readToken(data []byte, public bool) (ECRCredential, error) {
 		}
 	}
 	return ECRCredential{Username: user, Password: password, Until: now.Add(life)}, nil
-}
-
-// passing: another try may succeed.
-func passing(err error) bool {
-	var service *ServiceError
-	if errors.As(err, &service) {
-		code := service.code()
-		return code == shuin.CodeThrottled || code == shuin.CodeUnavailable
-	}
-	var known *shuin.Error
-	return !errors.As(err, &known) && !errors.Is(err, errTooLong) && !nameless(err)
-}
-
-// pause waits before the next try, within ctx's deadline.
-func pause(ctx context.Context, try int) bool {
-	wait := (200 * time.Millisecond) << try
-	wait += rand.N(wait / 2)
-	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= wait {
-		return false
-	}
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
-	}
-}
-
-func (c *Client) ecrFailed(ctx context.Context, h ECRHost, err error) error {
-	if err == nil {
-		return nil
-	}
-	const message = "ask Amazon ECR for a token"
-	var already *shuin.Error
-	var service *ServiceError
-	switch {
-	case errors.As(err, &already):
-		return err
-	case ctx.Err() != nil:
-		return &shuin.Error{Code: shuin.CodeDeadline, Message: message, Err: context.Cause(ctx)}
-	case errors.As(err, &service):
-		action, resource := "ecr:GetAuthorizationToken", "*"
-		if h.Public {
-			action = "ecr-public:GetAuthorizationToken and sts:GetServiceBearerToken"
-		}
-		return &shuin.Error{Code: service.code(), Message: message, Hint: service.hint(action, resource), Err: service}
-	case errors.Is(err, errTooLong):
-		return &shuin.Error{Code: shuin.CodeLimit, Message: message, Err: errTooLong}
-	}
-	return &shuin.Error{Code: shuin.CodeUnavailable, Message: message, Hint: unreachableHint(err), Err: fmt.Errorf("%w", passed(err))}
 }

@@ -60,7 +60,7 @@ func (e *ServiceError) code() shuin.Code {
 		return shuin.CodeThrottled
 	case e.Status >= 500, e.Status == http.StatusRequestTimeout:
 		return shuin.CodeUnavailable
-	case e.Status == http.StatusNotFound:
+	case e.Status == http.StatusNotFound, e.Service == ecsTitle && e.absent():
 		return shuin.CodeNotFound
 	}
 	return shuin.CodeInvalidInput
