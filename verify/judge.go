@@ -77,6 +77,11 @@ type Judgement struct {
 
 	TrustStore string // "type:name" of the store that anchors the chain; empty: none does
 	Identity   string // the trusted identity that matched
+	// Authentic: the chain leads to one of the statement's stores and one of
+	// its identities matches, whatever else is wrong with the signature. [Judge]
+	// leaves off at the first enforced failure and does not say: set by
+	// [Verifier.Survey] alone.
+	Authentic  bool
 	TimeSource string
 	// Time is the authenticated time the signature existed at, latest bound;
 	// zero: there is none. Revocation is asked for it (REV-03, REV-04).

@@ -76,12 +76,12 @@ func (r *run) fail(err error) *shuin.Report {
 // conclude makes the Report of an artifact without a good signature. A limit
 // that was hit fails, or junk could keep a verifier from deciding; after that,
 // whatever could not be checked might have been the good one.
-func (r *run) conclude(more bool, maximum int, listing error) *shuin.Report {
+func (r *run) conclude(more bool, listing error) *shuin.Report {
 	if more {
 		return r.fail(&shuin.Error{
 			Code:    shuin.CodeLimit,
-			Message: fmt.Sprintf("none of the first %d signatures verified, and the artifact has more", maximum),
-			Hint:    "remove signatures nobody needs, or raise the number of signatures verified for one artifact",
+			Message: fmt.Sprintf("none of the first %d signatures verified, and the artifact has more", r.maximum),
+			Hint:    fewerSignatures,
 			Err:     r.mostTelling(shuin.NotVerified),
 		})
 	}
@@ -104,13 +104,18 @@ func (r *run) conclude(more bool, maximum int, listing error) *shuin.Report {
 // tooMuchWork ends a run in which bad signatures took all the work that one
 // artifact is worth. It is never "could not check": junk must not decide that.
 func (r *run) tooMuchWork(most int) error {
-	return &shuin.Error{
-		Code:    shuin.CodeLimit,
+	e := &shuin.Error{
+		Code: shuin.CodeLimit, Hint: fewerSignatures,
 		Message: fmt.Sprintf("none of the first %d signatures verified, and they took more than %d signature checks (limit ChecksInVain)", len(r.report.Signatures), most),
-		Hint:    "remove signatures nobody needs, or raise the number of signatures verified for one artifact",
 		Err:     r.mostTelling(shuin.NotVerified),
 	}
+	if r.survey != nil {
+		e.Message, e.Err = fmt.Sprintf("of the first %d signatures, bad ones took more than %d signature checks (limit ChecksInVain)", len(r.report.Signatures), most), nil
+	}
+	return e
 }
+
+const fewerSignatures = "remove signatures nobody needs, or raise the number of signatures verified for one artifact"
 
 // summary says how many signatures there were; the reason's code and hint stay.
 func (r *run) summary(err error) error {
@@ -135,6 +140,14 @@ var nearness = []shuin.Code{
 	shuin.CodeInvalidInput, shuin.CodeUntrusted, shuin.CodeTampered, shuin.CodeLimit, shuin.CodeMalformed,
 }
 
+// rankOf is the place of err among the reasons, nearest first.
+func rankOf(err error) int {
+	if n := slices.Index(nearness, shuin.CodeOf(err)); n >= 0 {
+		return n
+	}
+	return len(nearness)
+}
+
 // mostTelling is the reason of the signature with that result that came
 // nearest to being good; the first of equals. Nil when there is none.
 func (r *run) mostTelling(result shuin.Result) error {
@@ -145,11 +158,7 @@ func (r *run) mostTelling(result shuin.Result) error {
 		if s.Result != result || s.Err == nil {
 			continue
 		}
-		n := slices.Index(nearness, shuin.CodeOf(s.Err))
-		if n < 0 {
-			n = len(nearness)
-		}
-		if n < rank {
+		if n := rankOf(s.Err); n < rank {
 			best, rank = s.Err, n
 		}
 	}
