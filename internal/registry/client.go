@@ -56,6 +56,11 @@ type Client struct {
 	// ForceReferrersTag writes the referrers tag index also where the registry
 	// has the referrers API.
 	ForceReferrersTag bool
+	// Blobs keeps signature manifests and envelopes between requests; nil: nothing
+	// is kept. It never answers in the registry's place: what it is asked for
+	// was named by a listing that the registry gave to this very request, under
+	// this Client's credentials.
+	Blobs Blobs
 	// Warn is told what the user should know and what fails nothing. Nil: dropped.
 	Warn func(message string)
 	// Trace is given the text of each request and response head, secrets

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"sync"
 
+	"github.com/opencontainers/go-digest"
 	"github.com/shuin/shuin"
 	"github.com/shuin/shuin/internal/limits"
 	"github.com/shuin/shuin/verify"
@@ -40,7 +41,7 @@ func (r *Repository) fetch(ctx context.Context, a shuin.Artifact, descs []descri
 	each(len(waiting), func(n int) {
 		i := waiting[n]
 		d := layers[i].plain()
-		sigs[i].Envelope, sigs[i].Err = r.content(ctx, "fetch signature envelope "+d.Digest.String(), "blobs/", d, "EnvelopeBytes")
+		sigs[i].Envelope, sigs[i].Err = r.kept(ctx, "fetch signature envelope "+d.Digest.String(), "blobs/", d, "EnvelopeBytes")
 	})
 	return sigs
 }
@@ -56,7 +57,7 @@ func (r *Repository) fetchManifest(ctx context.Context, a shuin.Descriptor, d de
 		sig.Err = exceeded(op, "SignatureManifestBytes", "it has %d bytes, more than %d", d.Size, limits.SignatureManifestBytes)
 		return descriptor{}
 	}
-	b, err := r.content(ctx, op, "manifests/", d.plain(), "SignatureManifestBytes")
+	b, err := r.kept(ctx, op, "manifests/", d.plain(), "SignatureManifestBytes")
 	if err != nil {
 		sig.Err = err
 		return descriptor{}
@@ -120,6 +121,32 @@ func boundTotal(sigs []shuin.Signature, layers []descriptor) {
 				"the envelopes of this artifact have more than %d bytes together", limits.SignaturesBytes)
 		}
 	}
+}
+
+// Blobs keeps content by its digest. It may give back anything: what it gives
+// is checked. It is called by many goroutines.
+type Blobs interface {
+	// Get is the content of that digest and size, if it is there.
+	Get(d digest.Digest, size int64) ([]byte, bool)
+	// Put keeps content whose digest is d. It need not.
+	Put(d digest.Digest, content []byte)
+}
+
+// kept is content, from Client.Blobs where it is there. For signature manifests
+// and envelopes only: they are small, and a listing of the registry named them.
+func (r *Repository) kept(ctx context.Context, op, path string, d shuin.Descriptor, limit string) ([]byte, error) {
+	blobs := r.client.Blobs
+	if blobs == nil {
+		return r.content(ctx, op, path, d, limit)
+	}
+	if b, ok := blobs.Get(d.Digest, d.Size); ok && checkContent(op, b, d) == nil {
+		return b, nil
+	}
+	b, err := r.content(ctx, op, path, d, limit)
+	if err == nil {
+		blobs.Put(d.Digest, b)
+	}
+	return b, err
 }
 
 // content gets what d names and checks that it is that, byte for byte.
