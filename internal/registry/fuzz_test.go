@@ -99,3 +99,71 @@ func FuzzManifest(f *testing.F) {
 		_, _, _ = signatureSubject(b)
 	})
 }
+
+func FuzzPlatforms(f *testing.F) {
+	child := shuin.Descriptor{MediaType: mediaTypeImageManifest, Digest: digest.FromString("x"), Size: 1}
+	for _, s := range []string{
+		string(indexBody(mediaTypeImageIndex, entry(child, "linux/amd64", ""), entry(child, "unknown/unknown", attestation))),
+		string(indexBody(mediaTypeImageIndex, entry(shuin.Descriptor{MediaType: mediaTypeImageIndex, Digest: child.Digest, Size: 1}, "", ""))),
+		string(indexBody(mediaTypeDockerList)), `{}`, `null`, `[]`, ``,
+	} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		a, err := shuin.NewArtifact(shuin.Reference{Registry: "h.example", Repository: "app", Tag: "x"},
+			shuin.Descriptor{MediaType: mediaTypeImageIndex, Digest: digest.FromBytes(body), Size: int64(len(body))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := plainClient()
+		c.HTTP = &http.Client{Transport: fuzzed(mediaTypeImageIndex, body)}
+		found, err := repository(t, c, "h.example", "app").Platforms(t.Context(), a)
+		if err != nil && found != nil || len(found) > limits.Platforms {
+			t.Fatalf("%d found, %v", len(found), err)
+		}
+		for _, p := range found {
+			if p.Descriptor.Validate() != nil || p.OS == "unknown" && p.Architecture == "unknown" || isIndexType(p.Descriptor.MediaType) {
+				t.Fatalf("a platform that is none: %+v", p)
+			}
+		}
+		if err != nil && shuin.CodeOf(err).Undecided() {
+			t.Fatalf("an answer became %q: %v", shuin.CodeOf(err), err)
+		}
+	})
+}
+
+func FuzzTags(f *testing.F) {
+	f.Add([]byte(`{"name":"app","tags":["a","b"]}`), `</v2/app/tags/list?last=b>; rel="next"`)
+	f.Add([]byte(`{"tags":null}`), "")
+	f.Add([]byte(`[]`), "<")
+	f.Fuzz(func(t *testing.T, body []byte, link string) {
+		c := plainClient()
+		base := fuzzed("application/json", body)
+		pages := 0
+		c.HTTP = &http.Client{Transport: roundTripper(func(req *http.Request) (*http.Response, error) {
+			if pages++; req.URL.Host != "h.example" {
+				t.Errorf("asked %s", req.URL)
+			}
+			resp, err := base.RoundTrip(req)
+			if link != "" {
+				resp.Header.Set("Link", link)
+			}
+			return resp, err
+		})}
+		enough := errors.New("enough")
+		err := repository(t, c, "h.example", "app").Tags(t.Context(), "", func(tags []string) error {
+			for _, tag := range tags {
+				if !shuin.ValidTag(tag) {
+					t.Fatalf("%q is no tag", tag)
+				}
+			}
+			if pages > 3 {
+				return enough
+			}
+			return nil
+		})
+		if err != nil && !errors.Is(err, enough) && shuin.CodeOf(err).Undecided() {
+			t.Fatalf("an answer became %q: %v", shuin.CodeOf(err), err)
+		}
+	})
+}
