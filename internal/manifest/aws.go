@@ -78,7 +78,7 @@ func (r *reader) imageDefinitions(docs []*document.Node) {
 // one is the only document.
 func (r *reader) one(docs []*document.Node) (*document.Node, bool) {
 	if len(docs) > 1 {
-		r.fault(docs[1].Line, "", "a second document: an %s holds one", r.file.Format)
+		r.fault(docs[1].Line, "", "a second document: %s holds one", r.file.Format.one())
 		return nil, false
 	}
 	return docs[0], true

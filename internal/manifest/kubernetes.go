@@ -50,8 +50,10 @@ func (r *reader) object(d *document.Node, doc int, path string, list typed, dept
 		return
 	}
 	if items := d.Field("items"); items != nil && strings.HasSuffix(t.kind, "List") {
-		r.items(items, doc, join(path, "items"), t, depth)
-		return
+		if len(items.Items) > 0 || items.Kind != document.Sequence && items.Kind != document.Null {
+			r.items(items, doc, join(path, "items"), t, depth)
+			return
+		}
 	}
 	meta := d.Field("metadata")
 	w := &workload{source: Source{
@@ -84,9 +86,6 @@ func (r *reader) typeOf(d *document.Node, path string, list typed) typed {
 func (r *reader) items(items *document.Node, doc int, path string, t typed, depth int) {
 	if depth >= limits.DeployListDepth {
 		r.exceeded("DeployListDepth", "lists inside lists deeper than %d", limits.DeployListDepth)
-		return
-	}
-	if items.Kind == document.Null {
 		return
 	}
 	if items.Kind != document.Sequence {

@@ -42,6 +42,14 @@ func (f Format) String() string {
 	return "file"
 }
 
+// one is the format with its article.
+func (f Format) one() string {
+	if f == Kubernetes {
+		return "a " + f.String()
+	}
+	return "an " + f.String()
+}
+
 // Source is where in a file a workload stands.
 type Source struct {
 	Document  int    // of the file's documents that are not empty, from 1
@@ -133,7 +141,7 @@ func recognise(docs []*document.Node) (Format, error) {
 		for _, f := range formatsOf(d) {
 			if found != Recognise && f != found {
 				return 0, &shuin.Error{
-					Code: shuin.CodeInvalidInput, Message: fmt.Sprintf("line %d looks like an %s, and line %d like an %s", at, found, d.Line, f),
+					Code: shuin.CodeInvalidInput, Message: fmt.Sprintf("line %d looks like %s, and line %d like %s", at, found.one(), d.Line, f.one()),
 					Hint: "give each its own file, or say which it is",
 				}
 			}
