@@ -20,6 +20,8 @@ import (
 
 // Source is a repository as the gate needs it. internal/registry satisfies it.
 type Source interface {
+	// Signatures lists those of an artifact that was resolved before.
+	verify.Signatures
 	Resolve(ctx context.Context, ref shuin.Reference) (shuin.Artifact, error)
 	Discover(ctx context.Context, ref shuin.Reference) (shuin.Artifact, verify.Signatures, error)
 	// Platforms are the images of the index a, nested ones included, without

@@ -91,6 +91,10 @@ type Judgement struct {
 	// StaleUntil is when the first of the enforced checks may turn out
 	// otherwise; zero: never. Set for Verified only.
 	StaleUntil time.Time
+	// Ends is when the first of the enforced checks fails that ask nobody: the
+	// signature's own expiry, or its certificates' end where no time is
+	// authenticated; zero: never. Set for Verified only.
+	Ends time.Time
 	// PluginChecks are the checks to ask the plugin for.
 	PluginChecks []string
 	// StatusQuery is what to ask AWS Signer.
@@ -265,6 +269,14 @@ func (j *judging) fresh(i int, until time.Time) {
 	}
 }
 
+// ends notes when an enforced check will fail, whatever anybody answers.
+func (j *judging) ends(i int, at time.Time) {
+	j.fresh(i, at)
+	if !at.IsZero() && j.Statement.Level.Action(reportOrder[i]) == policy.Enforce && (j.out.Ends.IsZero() || at.Before(j.out.Ends)) {
+		j.out.Ends = at
+	}
+}
+
 // anchor checks that a certificate of the chain is in a named store of the
 // right type (VER-03, SCH-04, SCH-05, TS-01). Identity follows in identity.
 func (j *judging) anchor() bool {
@@ -309,6 +321,10 @@ func (j *judging) notAnchored() error {
 func (j *judging) identity() {
 	if j.builtIn() {
 		j.profileIdentity()
+		return
+	}
+	if j.Statement.SigningProfiles {
+		j.certificateProfile()
 		return
 	}
 	name, err := matchIdentity(j.Statement, j.Facts.Chain[0])
@@ -363,7 +379,7 @@ func (j *judging) expiry() {
 		})
 	default:
 		j.set(iExpiry, shuin.Passed, nil)
-		j.fresh(iExpiry, end)
+		j.ends(iExpiry, end)
 	}
 }
 
@@ -494,7 +510,7 @@ func (j *judging) conclude() {
 	}{{shuin.Failed, shuin.NotVerified}, {shuin.Unknown, shuin.Undecided}} {
 		for _, i := range telling {
 			if c := j.checks[i]; c.Enforced && c.Outcome == o.outcome && out.Result == shuin.Verified {
-				out.Result, out.Err, out.StaleUntil = o.result, c.Err, time.Time{}
+				out.Result, out.Err, out.StaleUntil, out.Ends = o.result, c.Err, time.Time{}, time.Time{}
 			}
 		}
 	}

@@ -30,6 +30,9 @@ type Surveyed struct {
 	// Authentic or where the envelope does not hold together: then it is a
 	// stranger's word. It may be large: limits.PayloadBytes bounds it.
 	Metadata map[string]string
+	// Err says that the candidate could not be fetched or read, and is then
+	// the reason in every answer.
+	Err error
 }
 
 // Survey judges every candidate signature of a by each of the statements,
@@ -64,7 +67,7 @@ func (v *Verifier) Survey(ctx context.Context, a shuin.Artifact, sigs Signatures
 
 // surveyed judges one candidate by each statement.
 func (r *run) surveyed(s shuin.Signature, e *examination) (good bool) {
-	out := Surveyed{Answers: make([]Judgement, len(r.statements))}
+	out := Surveyed{Answers: make([]Judgement, len(r.statements)), Err: s.Err}
 	nearest, authentic := &Judgement{Result: shuin.NotVerified, Err: errNothingAsked}, false
 	for i := range r.statements {
 		j := e.answer(s, i)

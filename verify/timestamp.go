@@ -67,7 +67,7 @@ func (j *judging) presentTime() {
 	}
 	err := j.outsideValidity(j.Now, j.Now, "now")
 	j.set(iTimestamp, outcomeOf(err), err)
-	j.fresh(iTimestamp, j.Facts.chain.validity.to)
+	j.ends(iTimestamp, j.Facts.chain.validity.to)
 }
 
 // outsideValidity names the first certificate of the signing chain that is not
