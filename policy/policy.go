@@ -40,6 +40,14 @@ type Statement struct {
 	VerifyTimestamp   VerifyTimestamp
 	TrustStores       []trust.StoreName
 	TrustedIdentities []trust.Identity
+
+	// SigningProfiles: the trusted identities are ARNs of signing profiles, and
+	// match a signature that names no verification plugin too, by the URI in
+	// its certificate (the standard profiles of a Shuin signer), under a
+	// signing authority's store alone. Pipeline policies set it. False, as in
+	// every trust policy document: an ARN is left to the plugin that a
+	// signature names, and without one it matches nothing.
+	SigningProfiles bool
 }
 
 // StoresOf are the names of the statement's stores of type t, in order.

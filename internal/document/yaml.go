@@ -453,8 +453,8 @@ func (r *yamlReader) tagged(path string, n *ast.TagNode, level int) (*Node, exte
 		r.faults.Add(line, path, "the tag %s, which is not allowed here", tag)
 	case want == String && value.Kind != Mapping && value.Kind != Sequence:
 		text := value.Text
-		if t := n.Value; t != nil && value.Kind != String {
-			text = t.GetToken().Value
+		if t := n.Value; t != nil && t.GetToken() != nil && value.Kind != String && t.GetToken().Type != token.ImplicitNullType {
+			text = t.GetToken().Value // "True", which value has as "true"
 		}
 		return &Node{Kind: String, Line: value.Line, Text: text}, held, nil
 	case want != value.Kind:
