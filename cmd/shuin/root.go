@@ -13,7 +13,7 @@ func newRootCmd(a *app) *cobra.Command {
 		Short:        a.title(),
 		SilenceUsage: true,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
-			if c := topCommand(cmd).Name(); c == "signer" || c == "aws" {
+			if refusesEmpty(cmd) {
 				if err := refuseEmpty(cmd.Flags()); err != nil {
 					return err
 				}
@@ -39,7 +39,22 @@ func newRootCmd(a *app) *cobra.Command {
 		newAWSCmd(a),
 		newDevRegistryCmd(a),
 	)
+	if !a.asNotation() { // notation has none of these
+		root.AddCommand(newCheckCmd(a))
+	}
 	return root
+}
+
+// refusesEmpty are the commands of which no flag may be given and be empty.
+// Those that notation has take it as notation does.
+func refusesEmpty(cmd *cobra.Command) bool {
+	switch topCommand(cmd).Name() {
+	case "signer", "aws", "check":
+		return true
+	case "policy":
+		return cmd.Name() != "show" && cmd.Name() != "import"
+	}
+	return false
 }
 
 // title is the one-line description.

@@ -1,7 +1,11 @@
 package limits
 
-// Bounds of `shuin check`.
+import "time"
+
+// Bounds of `shuin check` and its kin.
 const (
-	CheckFiles             = 1000 // files, task definitions and services named on one command line
-	ServiceTaskDefinitions = 20   // under way in one ECS service
+	CheckFiles             = 1000             // files, task definitions and services named on one command line
+	CheckInFlight          = 8                // workloads asked about at once
+	CheckTime              = 10 * time.Minute // one check, unless asked otherwise
+	ServiceTaskDefinitions = 20               // under way in one ECS service
 )

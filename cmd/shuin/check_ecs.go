@@ -1,0 +1,68 @@
+package main
+
+import (
+	"context"
+
+	"github.com/shuin/shuin"
+	"github.com/shuin/shuin/internal/awsclient"
+	"github.com/shuin/shuin/internal/manifest"
+)
+
+// names reads the names of --task-definition and --service.
+func (d *deployFlags) names() (tasks []awsclient.ECSTaskDefinition, services []awsclient.ECSService, err error) {
+	for _, s := range d.taskDefinitions {
+		t, err := awsclient.ParseECSTaskDefinition(s)
+		if err != nil {
+			return nil, nil, err
+		}
+		tasks = append(tasks, t)
+	}
+	for _, s := range d.services {
+		v, err := awsclient.ParseECSService(s)
+		if err != nil {
+			return nil, nil, err
+		}
+		services = append(services, v)
+	}
+	return tasks, services, nil
+}
+
+// readECS reads task definitions from AWS: those named, and those of services.
+func (a *app) readECS(ctx context.Context, d *deployFlags, tasks []awsclient.ECSTaskDefinition, services []awsclient.ECSService) ([]*deployed, error) {
+	reader := &awsclient.ECSReader{Client: a.awsClient(), Region: d.region, Profile: d.profile}
+	var all []*deployed
+	read := func(t awsclient.ECSTaskDefinition, service, cluster string) error {
+		data, err := reader.TaskDefinition(ctx, t)
+		if err != nil {
+			return unread(err)
+		}
+		one := &deployed{taskDefinition: t.String(), service: service, cluster: cluster}
+		if err := one.parse(data, manifest.TaskDefinition); err != nil {
+			return &shuin.Error{Code: shuin.CodeOf(err), Message: one.label(), Err: faultsError{err}}
+		}
+		all = append(all, one)
+		return nil
+	}
+	for _, t := range tasks {
+		if err := read(t, "", ""); err != nil {
+			return nil, err
+		}
+	}
+	for _, s := range services {
+		under, err := reader.ServiceTaskDefinitions(ctx, s)
+		if err != nil {
+			return nil, unread(err)
+		}
+		for _, t := range under {
+			if err := read(t, s.String(), s.Cluster); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return all, nil
+}
+
+// unread is the answer where AWS did not tell what is deployed.
+func unread(err error) error {
+	return &verdictError{err: err, undecided: shuin.CodeOf(err).Undecided()}
+}
