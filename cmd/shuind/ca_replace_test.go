@@ -133,9 +133,50 @@ func TestAReplacedIntermediateLeavesALastCRL(t *testing.T) {
 	}
 }
 
+// TestTheLastCRLHasTheNewestEffectiveTime: one that was set while the CRL was
+// due is not in the CRL there is.
+func TestTheLastCRLHasTheNewestEffectiveTime(t *testing.T) {
+	b := newBench(t)
+	n := b.node(t)
+	if err := n.begin(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	old := n.service.Intermediate.Chain()[0]
+	job := signs(t, n, "standard", "a")
+	revokeProfile(t, b, n, job, false)
+	earlier := b.at.Add(-48 * time.Hour)
+	revokeFrom(t, n, job, earlier, true)
+	if err := n.Close(); err != nil {
+		t.Fatal(err)
+	}
+	chain, key := b.ownCA(t, "theirs")
+	b.logs.Reset()
+	if status := run(t.Context(), b.app, []string{"ca", "import", "--replace", "--config", b.path(), "--chain", chain, "--key", key}); status != exitOK {
+		t.Fatal(b.logs)
+	}
+	n = b.node(t)
+	var row *signing.Authority
+	if err := n.service.Store.View(t.Context(), func(tx signing.Tx) (err error) { row, err = intermediateRow(tx, old); return err }); err != nil {
+		t.Fatal(err)
+	}
+	list, err := x509.ParseRevocationList(row.CRL)
+	if err != nil || len(list.RevokedCertificateEntries) != 1 {
+		t.Fatalf("it lists %d, want the issuing CA alone: %v", len(list.RevokedCertificateEntries), err)
+	}
+	if got := invalidityDate(list.RevokedCertificateEntries[0]); !got.Equal(earlier) {
+		t.Errorf("it says invalid from %s, the revocation %s", got, earlier)
+	}
+}
+
 // revokeProfile revokes the version that job was signed with. due: its
 // intermediate's CRL is the one from before, and marked.
 func revokeProfile(t *testing.T, b *bench, n *node, job *signing.Job, due bool) {
+	t.Helper()
+	revokeFrom(t, n, job, b.at, due)
+}
+
+// revokeFrom is revokeProfile with an effective time.
+func revokeFrom(t *testing.T, n *node, job *signing.Job, from time.Time, due bool) {
 	t.Helper()
 	row := func() (row *signing.Authority) {
 		if err := n.service.Store.View(t.Context(), func(tx signing.Tx) (err error) {
@@ -148,7 +189,7 @@ func revokeProfile(t *testing.T, b *bench, n *node, job *signing.Job, due bool) 
 	}
 	before := row().CRL
 	if err := n.service.RevokeSigningProfile(t.Context(), caller(), signing.RevokeSigningProfileInput{
-		ProfileName: job.Profile.Name, ProfileVersion: job.Profile.Version, Reason: "x", EffectiveTime: b.at}); err != nil {
+		ProfileName: job.Profile.Name, ProfileVersion: job.Profile.Version, Reason: "x", EffectiveTime: from}); err != nil {
 		t.Fatal(err)
 	}
 	if !due {
