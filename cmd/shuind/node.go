@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/shuin/shuin/audit"
@@ -34,6 +35,7 @@ type node struct {
 	served   *crlServer
 	due      dueCRLs
 	kinds    sync.Map     // signing.Kind of the profile version of an issuing CA, by its id
+	refused  atomic.Bool  // the last round of the upkeep could not make all CRLs, and logged why
 	release  func() error // gives the data directory back
 	ready    *readiness
 	pair     *keyPair     // nil: plain HTTP
