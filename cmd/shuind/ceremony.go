@@ -32,6 +32,9 @@ func (a *app) ceremony(ctx context.Context, c *config, f func(*ceremony) error) 
 	if err := os.MkdirAll(c.Data, dirPerm); err != nil {
 		return err
 	}
+	if name, foreign := foreignData(c.Data); foreign {
+		a.warnf("%s belongs to %s, and what this command makes there is root's: run it as that user, or chown -R it afterwards", c.Data, name)
+	}
 	return a.withStore(ctx, c, func(store *sqlstore.Store) error { return f(&ceremony{c: c, now: a.now, store: store}) })
 }
 
