@@ -47,6 +47,9 @@ func (a *app) withStore(ctx context.Context, c *config, f func(*sqlstore.Store) 
 	if err := c.checkNeeds(c.storeNeeds()); err != nil {
 		return err
 	}
+	if err := c.checkOrigin(); err != nil {
+		return err
+	}
 	store, err := openStore(ctx, c.storeOptions())
 	if err != nil {
 		return err

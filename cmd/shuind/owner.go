@@ -22,7 +22,7 @@ func (c *config) storeNeeds() []need {
 	return []need{
 		{c.Data, mayRead | mayWrite | mayEnter},
 		{data("shuin.db"), mayRead | mayWrite}, {data("shuin.db-wal"), mayRead | mayWrite}, {data("shuin.db-shm"), mayRead | mayWrite},
-		{data("checkpoint"), mayRead | mayWrite},
+		{c.checkpointPath(), mayRead | mayWrite},
 	}
 }
 
