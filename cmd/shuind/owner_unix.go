@@ -52,3 +52,10 @@ func foreignData(dir string) (name string, foreign bool) {
 	uid, _, known := owner(dir)
 	return systemUser(uid), known && uid != 0 && os.Geteuid() == 0
 }
+
+// private says whether a file is this process's user's, and nobody else may
+// use it.
+func private(info fs.FileInfo) bool {
+	stat, known := info.Sys().(*syscall.Stat_t)
+	return known && int(stat.Uid) == os.Geteuid() && info.Mode().Perm()&0o077 == 0
+}
