@@ -33,7 +33,11 @@ func (a *app) exit(err error) int {
 	if err == nil {
 		return exitOK
 	}
-	if hint := shuin.HintOf(err); hint != "" {
+	hint := shuin.HintOf(err)
+	if hint == "" {
+		hint = deniedHint(err)
+	}
+	if hint != "" {
 		fmt.Fprintln(a.stderr, "Hint: "+oneLine(hint))
 	}
 	return exitFailed

@@ -36,15 +36,38 @@ func (f caFiles) chain() ([]*x509.Certificate, error) {
 	return chain, err
 }
 
-// authority opens the intermediate.
+// authority opens the intermediate. Files that do not belong together are
+// those of a replacement that was killed.
 func (f caFiles) authority(identity *age.Identity) (*issue.Authority, error) {
+	a, err := f.open(f.intermediateKey(), identity)
+	if err != nil {
+		return nil, err
+	}
+	chain := a.Chain()
+	switch root, err := readChain(f.root()); {
+	case errors.Is(err, fs.ErrNotExist): // needed by people only
+	case err != nil:
+		return nil, err
+	case !root[0].Equal(chain[len(chain)-1]):
+		return nil, invalid(unfinishedHint, "%s is not the root of %s", f.root(), f.intermediate())
+	}
+	return a, nil
+}
+
+const unfinishedHint = "if the intermediate was being replaced (shuind ca intermediate new, shuind ca import --replace): give that command again, and it ends"
+
+// open opens the intermediate with the key at path.
+func (f caFiles) open(path string, identity *age.Identity) (*issue.Authority, error) {
 	chain, err := f.chain()
 	if err != nil {
 		return nil, err
 	}
-	key, err := age.LoadKey(f.intermediateKey(), identity.Lock())
+	key, err := age.LoadKey(path, identity.Lock())
 	if err != nil {
 		return nil, keyHint(err)
+	}
+	if !samePublic(key, chain[0]) {
+		return nil, invalid(unfinishedHint, "%s is not the key of %s", path, f.intermediate())
 	}
 	return issue.NewAuthority(chain, key)
 }

@@ -8,7 +8,6 @@ import (
 	"encoding/hex"
 	"encoding/pem"
 	"errors"
-	"fmt"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -122,14 +121,16 @@ func (y *ceremony) importCA(ctx context.Context, i imported) error {
 
 // importInPlace takes an intermediate in place of the one there is.
 func (y *ceremony) importInPlace(ctx context.Context, i imported) error {
-	old, err := y.c.caFiles().authority(i.identity)
+	files := y.c.caFiles()
+	old, err := files.replaced(i.identity)
 	if err != nil {
-		return fmt.Errorf("the intermediate that is to be replaced: %w", err)
+		return err
 	}
 	if old.Chain()[0].Equal(i.chain[0]) {
 		return invalid("", "this is the intermediate in use")
 	}
-	return y.inPlaceOf(ctx, old, func(tmp string) error { return y.write(ctx, i, tmp) })
+	r := replacement{files: files, identity: i.identity, old: old, root: i.chain[len(i.chain)-1]}
+	return y.inPlaceOf(ctx, r, func(tmp string) error { return y.write(ctx, i, tmp) })
 }
 
 // fitForIntermediate checks what the service needs of an intermediate.

@@ -3,12 +3,7 @@ package main
 import (
 	"context"
 	"crypto/x509"
-	"errors"
-	"fmt"
-	"io/fs"
 	"math/big"
-	"os"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -76,75 +71,10 @@ func (a *app) caIntermediateNew(ctx context.Context, o *caIntermediateOptions) e
 // newIntermediate makes an intermediate in place of the one there is.
 func (y *ceremony) newIntermediate(ctx context.Context, root *issue.Authority, identity *age.Identity, years int) error {
 	files := y.c.caFiles()
-	old, err := files.authority(identity)
-	if err != nil {
-		return fmt.Errorf("the intermediate that is to be replaced: %w", err)
-	}
-	return y.inPlaceOf(ctx, old, func(tmp string) error { return y.makeIntermediate(ctx, caFiles{tmp}, root, identity, years) })
-}
-
-// inPlaceOf puts the intermediate that make writes in the place of old, after
-// old's last CRL.
-func (y *ceremony) inPlaceOf(ctx context.Context, old *issue.Authority, make func(tmp string) error) error {
-	files := y.c.caFiles()
-	tmp, err := os.MkdirTemp(files.dir, ".new-*")
+	old, err := files.replaced(identity)
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(tmp)
-	if err := make(tmp); err != nil {
-		return err
-	}
-	if err := y.lastCRL(ctx, old); err != nil {
-		return fmt.Errorf("the last CRL of the intermediate that is to be replaced: %w", err)
-	}
-	return files.replace(old.Chain(), caFiles{tmp})
-}
-
-// replace moves what there is aside and made in its place; the root and its key
-// too if made has another root. Ended half-way, key, certificate and root do
-// not belong together, which every start notices; the old files are there
-// under their serial numbers.
-func (f caFiles) replace(old []*x509.Certificate, made caFiles) error {
-	aside := func(path, name string, cert *x509.Certificate, ext string) error {
-		to := filepath.Join(f.dir, name+"-"+cert.SerialNumber.Text(16)+ext)
-		if _, err := os.Lstat(to); err == nil {
-			return fmt.Errorf("%s exists already", to)
-		}
-		return os.Link(path, to)
-	}
-	if err := errors.Join(
-		aside(f.intermediateKey(), "intermediate", old[0], ".key.age"),
-		aside(f.intermediate(), "intermediate", old[0], ".pem"),
-	); err != nil {
-		return err
-	}
-	if err := f.replaceRoot(old[len(old)-1], made, aside); err != nil {
-		return err
-	}
-	return errors.Join(
-		os.Rename(made.intermediateKey(), f.intermediateKey()),
-		os.Rename(made.intermediate(), f.intermediate()),
-		syncDir(f.dir),
-	)
-}
-
-func (f caFiles) replaceRoot(old *x509.Certificate, made caFiles, aside func(path, name string, cert *x509.Certificate, ext string) error) error {
-	chain, err := readChain(made.intermediate())
-	if err != nil || chain[len(chain)-1].Equal(old) {
-		return err
-	}
-	if err := aside(f.root(), "root", old, ".pem"); err != nil {
-		return err
-	}
-	switch err := aside(f.rootKey(), "root", old, ".key.age"); {
-	case errors.Is(err, fs.ErrNotExist): // off-line, or never here
-	case err != nil:
-		return err
-	default:
-		if err := os.Remove(f.rootKey()); err != nil {
-			return err
-		}
-	}
-	return os.Rename(made.root(), f.root())
+	r := replacement{files: files, identity: identity, old: old, root: root.Chain()[0]}
+	return y.inPlaceOf(ctx, r, func(tmp string) error { return y.makeIntermediate(ctx, caFiles{tmp}, root, identity, years) })
 }

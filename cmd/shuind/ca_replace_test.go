@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/shuin/shuin"
 	"github.com/shuin/shuin/issue"
 	"github.com/shuin/shuin/signing"
 )
@@ -133,9 +134,50 @@ func TestAReplacedIntermediateLeavesALastCRL(t *testing.T) {
 	}
 }
 
+// TestTheLastCRLHasTheNewestEffectiveTime: one that was set while the CRL was
+// due is not in the CRL there is.
+func TestTheLastCRLHasTheNewestEffectiveTime(t *testing.T) {
+	b := newBench(t)
+	n := b.node(t)
+	if err := n.begin(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	old := n.service.Intermediate.Chain()[0]
+	job := signs(t, n, "standard", "a")
+	revokeProfile(t, b, n, job, false)
+	earlier := b.at.Add(-48 * time.Hour)
+	revokeFrom(t, n, job, earlier, true)
+	if err := n.Close(); err != nil {
+		t.Fatal(err)
+	}
+	chain, key := b.ownCA(t, "theirs")
+	b.logs.Reset()
+	if status := run(t.Context(), b.app, []string{"ca", "import", "--replace", "--config", b.path(), "--chain", chain, "--key", key}); status != exitOK {
+		t.Fatal(b.logs)
+	}
+	n = b.node(t)
+	var row *signing.Authority
+	if err := n.service.Store.View(t.Context(), func(tx signing.Tx) (err error) { row, err = intermediateRow(tx, old); return err }); err != nil {
+		t.Fatal(err)
+	}
+	list, err := x509.ParseRevocationList(row.CRL)
+	if err != nil || len(list.RevokedCertificateEntries) != 1 {
+		t.Fatalf("it lists %d, want the issuing CA alone: %v", len(list.RevokedCertificateEntries), err)
+	}
+	if got := invalidityDate(list.RevokedCertificateEntries[0]); !got.Equal(earlier) {
+		t.Errorf("it says invalid from %s, the revocation %s", got, earlier)
+	}
+}
+
 // revokeProfile revokes the version that job was signed with. due: its
 // intermediate's CRL is the one from before, and marked.
 func revokeProfile(t *testing.T, b *bench, n *node, job *signing.Job, due bool) {
+	t.Helper()
+	revokeFrom(t, n, job, b.at, due)
+}
+
+// revokeFrom is revokeProfile with an effective time.
+func revokeFrom(t *testing.T, n *node, job *signing.Job, from time.Time, due bool) {
 	t.Helper()
 	row := func() (row *signing.Authority) {
 		if err := n.service.Store.View(t.Context(), func(tx signing.Tx) (err error) {
@@ -148,7 +190,7 @@ func revokeProfile(t *testing.T, b *bench, n *node, job *signing.Job, due bool) 
 	}
 	before := row().CRL
 	if err := n.service.RevokeSigningProfile(t.Context(), caller(), signing.RevokeSigningProfileInput{
-		ProfileName: job.Profile.Name, ProfileVersion: job.Profile.Version, Reason: "x", EffectiveTime: b.at}); err != nil {
+		ProfileName: job.Profile.Name, ProfileVersion: job.Profile.Version, Reason: "x", EffectiveTime: from}); err != nil {
 		t.Fatal(err)
 	}
 	if !due {
@@ -205,6 +247,204 @@ func TestAnotherRootTakesThePlaceOfTheOldOne(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestAnIntermediateThatWasPutBackCanBeReplacedAnew: as readiness advises. The
+// files that were put aside at first are still there.
+func TestAnIntermediateThatWasPutBackCanBeReplacedAnew(t *testing.T) {
+	b := newBench(t)
+	files := b.caFiles(t)
+	old, err := files.chain()
+	if err != nil {
+		t.Fatal(err)
+	}
+	chain, key := b.ownCA(t, "theirs")
+	replace := func() int {
+		b.logs.Reset()
+		return run(t.Context(), b.app, []string{"ca", "import", "--replace", "--config", b.path(), "--chain", chain, "--key", key})
+	}
+	if status := replace(); status != exitOK {
+		t.Fatal(b.logs)
+	}
+	copyOver := func(from, to string) {
+		t.Helper()
+		data, err := os.ReadFile(from)
+		if err == nil {
+			err = replaceFile(to, data, secretPerm)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	copyOver(files.aside("intermediate", old[0], certExt), files.intermediate())
+	copyOver(files.aside("intermediate", old[0], keyExt), files.intermediateKey())
+	// Not all of it yet, and that is said.
+	if _, err := b.authority(t); err == nil || !strings.Contains(err.Error(), "root.pem is not the root of") {
+		t.Errorf("without its root: %v", err)
+	}
+	copyOver(files.aside("root", old[1], certExt), files.root())
+	if _, err := b.authority(t); err != nil {
+		t.Fatal(err)
+	}
+	if status := replace(); status != exitOK {
+		t.Fatal(b.logs)
+	}
+	if a, err := b.authority(t); err != nil || a.Chain()[0].Equal(old[0]) {
+		t.Errorf("it was not replaced: %v", err)
+	}
+}
+
+// TestNothingIsMadeWhereAnotherFileHasTheNameOfTheOldOne: neither a last CRL
+// nor a certificate.
+func TestNothingIsMadeWhereAnotherFileHasTheNameOfTheOldOne(t *testing.T) {
+	b := newBench(t)
+	n := b.node(t)
+	if err := n.begin(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.Close(); err != nil {
+		t.Fatal(err)
+	}
+	files := b.caFiles(t)
+	old, err := files.chain()
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := files.aside("intermediate", old[0], certExt)
+	if err := os.WriteFile(path, issue.EncodeChain(old[1:]), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	chain, key := b.ownCA(t, "theirs")
+	b.logs.Reset()
+	status := run(t.Context(), b.app, []string{"ca", "import", "--replace", "--config", b.path(), "--chain", chain, "--key", key})
+	if status != exitFailed || !strings.Contains(b.logs.String(), path+" exists already: it is another certificate") || !strings.Contains(b.logs.String(), "move it away") {
+		t.Errorf("status %d: %s", status, b.logs)
+	}
+	n = b.node(t)
+	if err := n.service.Store.View(t.Context(), func(tx signing.Tx) error {
+		row, err := intermediateRow(tx, old[0])
+		if err == nil && row.CRLNext.Equal(old[0].NotAfter) {
+			t.Error("its last CRL was made although it was not replaced")
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestAReplacementThatWasKilledEndsWhenItIsGivenAgain: after any of its steps;
+// and what is half-way there does not serve.
+func TestAReplacementThatWasKilledEndsWhenItIsGivenAgain(t *testing.T) {
+	for done, all := 0, 1; done <= all; done++ {
+		b := newBench(t)
+		files := b.caFiles(t)
+		old, err := files.chain()
+		if err != nil {
+			t.Fatal(err)
+		}
+		chain, key := b.ownCA(t, "theirs")
+		all = b.killedReplacement(t, chain, key, done)
+		at, err := b.authority(t)
+		switch hint := shuin.HintOf(err); {
+		case err != nil && !strings.Contains(hint, "give that command again"):
+			t.Errorf("after %d of %d steps: %v (%s)", done, all, err, hint)
+		case err == nil && !at.Chain()[0].Equal(old[0]):
+			continue // nothing was left to do
+		}
+		b.logs.Reset()
+		if status := run(t.Context(), b.app, []string{"ca", "import", "--replace", "--config", b.path(), "--chain", chain, "--key", key}); status != exitOK {
+			t.Errorf("after %d of %d steps: %s", done, all, b.logs)
+			continue
+		}
+		if a, err := b.authority(t); err != nil || a.Chain()[0].Equal(old[0]) {
+			t.Errorf("after %d of %d steps it was not replaced: %v", done, all, err)
+		}
+		for name, cert := range map[string]*x509.Certificate{"intermediate": old[0], "root": old[1]} {
+			if err := sameCert(files.aside(name, cert, certExt), cert); err != nil {
+				t.Error(err)
+			}
+			if _, err := os.Stat(files.aside(name, cert, keyExt)); err != nil {
+				t.Error(err)
+			}
+		}
+		if left, err := filepath.Glob(filepath.Join(files.dir, unfinished)); err != nil || len(left) > 0 {
+			t.Errorf("after %d of %d steps there are %v: %v", done, all, left, err)
+		}
+	}
+}
+
+// killedReplacement is ca import --replace up to a step, of all.
+func (b *bench) killedReplacement(t *testing.T, chainPath, keyPath string, done int) (all int) {
+	t.Helper()
+	c, err := b.loadConfig(b.path())
+	if err != nil {
+		t.Fatal(err)
+	}
+	identity, err := b.identity(c.Identity)
+	if err != nil {
+		t.Fatal(err)
+	}
+	chain, err := readChain(chainPath)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := readKey(keyPath, identity)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = b.exclusive(t.Context(), c, func(y *ceremony) error {
+		old, err := c.caFiles().replaced(identity)
+		if err != nil {
+			return err
+		}
+		r := replacement{files: c.caFiles(), identity: identity, old: old, root: chain[1]}
+		todo, err := r.asides()
+		if err != nil {
+			return err
+		}
+		tmp, err := os.MkdirTemp(r.files.dir, unfinished)
+		if err != nil {
+			return err
+		}
+		if err := y.write(t.Context(), imported{chain: chain, key: key, identity: identity}, tmp); err != nil {
+			return err
+		}
+		steps := r.steps(todo, caFiles{tmp})
+		all = len(steps)
+		for _, step := range steps[:done] {
+			if err := step(); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+func (b *bench) caFiles(t *testing.T) caFiles {
+	t.Helper()
+	c, err := b.loadConfig(b.path())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c.caFiles()
+}
+
+// authority opens the intermediate as a server does.
+func (b *bench) authority(t *testing.T) (*issue.Authority, error) {
+	t.Helper()
+	c, err := b.loadConfig(b.path())
+	if err != nil {
+		t.Fatal(err)
+	}
+	identity, err := b.identity(c.Identity)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c.caFiles().authority(identity)
 }
 
 func TestACAThatEndedSaysHowEachKindIsReplaced(t *testing.T) {

@@ -32,6 +32,9 @@ func (a *app) ceremony(ctx context.Context, c *config, f func(*ceremony) error) 
 	if err := os.MkdirAll(c.Data, dirPerm); err != nil {
 		return err
 	}
+	if name, foreign := foreignData(c.Data); foreign {
+		a.warnf("%s belongs to %s, and what this command makes there is root's: run it as that user, or chown -R it afterwards", c.Data, name)
+	}
 	return a.withStore(ctx, c, func(store *sqlstore.Store) error { return f(&ceremony{c: c, now: a.now, store: store}) })
 }
 
@@ -199,38 +202,54 @@ func (y *ceremony) lastCRL(ctx context.Context, old *issue.Authority) error {
 	})
 }
 
-// revokedBelow is what the next CRL of an intermediate lists: what the newest
-// one does, and what was revoked since, should its CRL be due still.
+// revokedBelow is what the next CRL of an intermediate lists: what the store
+// says is revoked now, and what the newest CRL lists beside that. The store is
+// believed first: while a CRL is due, the one there is does not have an earlier
+// effective time that was set since.
 func revokedBelow(tx signing.Tx, row signing.Authority) ([]issue.Revoked, error) {
-	var revoked []issue.Revoked
+	revoked, err := storedBelow(tx, row)
+	if err != nil || len(row.CRL) == 0 {
+		return revoked, err
+	}
+	before, err := x509.ParseRevocationList(row.CRL)
+	if err != nil {
+		return nil, err
+	}
 	there := map[string]bool{}
-	if len(row.CRL) > 0 {
-		before, err := x509.ParseRevocationList(row.CRL)
-		if err != nil {
-			return nil, err
-		}
-		revoked = listed(before)
-		for _, r := range revoked {
-			there[r.Serial.String()] = true
+	for _, r := range revoked {
+		there[r.Serial.String()] = true
+	}
+	for _, r := range listed(before) {
+		if !there[r.Serial.String()] {
+			revoked = append(revoked, r)
 		}
 	}
+	return revoked, nil
+}
+
+// storedBelow are the revoked issuing CAs of an intermediate.
+func storedBelow(tx signing.Tx, row signing.Authority) ([]issue.Revoked, error) {
 	all, err := tx.Authorities()
 	if err != nil {
 		return nil, err
 	}
+	var revoked []issue.Revoked
 	for _, a := range all {
-		if a.Revoked == nil || len(a.Chain) < 2 || string(a.Chain[1]) != string(row.Chain[0]) {
+		if a.Revoked == nil || !below(a, row) {
 			continue
 		}
 		cert, err := x509.ParseCertificate(a.Chain[0])
 		if err != nil {
 			return nil, err
 		}
-		if !there[cert.SerialNumber.String()] {
-			revoked = append(revoked, issue.Revoked{Serial: cert.SerialNumber, At: a.Revoked.At, InvalidityDate: a.Revoked.InvalidityDate})
-		}
+		revoked = append(revoked, issue.Revoked{Serial: cert.SerialNumber, At: a.Revoked.At, InvalidityDate: a.Revoked.InvalidityDate})
 	}
 	return revoked, nil
+}
+
+// below says whether the intermediate issued a.
+func below(a, intermediate signing.Authority) bool {
+	return len(a.Chain) > 1 && string(a.Chain[1]) == string(intermediate.Chain[0])
 }
 
 // intermediateRow is what the signing service keeps of an intermediate; nil

@@ -37,6 +37,7 @@ type config struct {
 	Signing    signingConfig    `yaml:"signing"`
 	Requests   requestsConfig   `yaml:"requests"`
 	Operations operationsConfig `yaml:"operations"`
+	Checkpoint checkpointConfig `yaml:"checkpoint"`
 	Log        logConfig        `yaml:"log"`
 }
 
@@ -104,6 +105,13 @@ type requestsConfig struct {
 // health on the API's address only, metrics nowhere.
 type operationsConfig struct {
 	Listen string `yaml:"listen"`
+}
+
+// checkpointConfig is about the checkpoints of the append-only log.
+type checkpointConfig struct {
+	// Origin is the log's name in them, no other log's; empty: as the log there
+	// is was named, a new one NAME/log without the port.
+	Origin string `yaml:"origin"`
 }
 
 type logConfig struct {

@@ -56,6 +56,7 @@ func (c *config) describe() []string {
 		"Profiles are of the kind " + c.Signing.DefaultKind + " unless they say otherwise; self-check: " + c.Signing.SelfCheck + ".",
 		"CRLs are named " + strings.TrimSuffix(c.CRL.Base, "/") + "/ID.crl in certificates, live " + c.CRL.Life.String() + ", are made anew after " +
 			c.CRL.Refresh.String() + ", and are also files in " + c.CRL.Directory + ".",
+		"The log is named " + c.origin() + " in checkpoints.",
 		"Signing stops when the clock steps by more than " + c.Signing.MaxClockStep.String() + ".",
 	}
 	if c.CRL.Listen != "" {

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/shuin/shuin/audit"
 	"github.com/shuin/shuin/internal/limits"
 	"github.com/shuin/shuin/issue"
 	"github.com/shuin/shuin/signing"
@@ -29,6 +30,7 @@ func (c *config) validate(f *faults, lookupEnv func(string) (string, bool)) {
 	c.validateFiles(f, lookupEnv)
 	c.validateCRL(f)
 	c.validateSigning(f)
+	c.validateOrigin(f)
 	for _, n := range []struct {
 		path  string
 		value int
@@ -179,6 +181,15 @@ func (c *config) validateSigning(f *faults) {
 	oneOf(f, "signing.selfCheck", c.Signing.SelfCheck, selfCheckSampled, selfCheckAlways)
 	between(f, "signing.leafLife", c.Signing.LeafLife, 10*time.Minute, limits.LeafLifeMax)
 	between(f, "signing.maxClockStep", c.Signing.MaxClockStep, time.Second, time.Hour)
+}
+
+func (c *config) validateOrigin(f *faults) {
+	switch origin := c.Checkpoint.Origin; {
+	case origin == "" && c.Name != "" && !audit.ValidOrigin(c.newOrigin()):
+		f.at("checkpoint.origin", "it is missing: %q is too long to name a log after (at most %d bytes)", c.newOrigin(), limits.LogOriginBytes)
+	case origin != "" && !audit.ValidOrigin(origin):
+		f.at("checkpoint.origin", "a name such as signer.example.com/log, of at most %d bytes, without white space and plus signs, not %q", limits.LogOriginBytes, origin)
+	}
 }
 
 func between(f *faults, path string, d, low, high time.Duration) {

@@ -44,6 +44,12 @@ func (a *app) withService(ctx context.Context, c *config, f func(*signing.Servic
 
 // withStore runs f on the store of a configuration.
 func (a *app) withStore(ctx context.Context, c *config, f func(*sqlstore.Store) error) (err error) {
+	if err := c.checkNeeds(c.storeNeeds()); err != nil {
+		return err
+	}
+	if err := c.checkOrigin(); err != nil {
+		return err
+	}
 	store, err := openStore(ctx, c.storeOptions())
 	if err != nil {
 		return err

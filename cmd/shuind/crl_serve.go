@@ -16,7 +16,10 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
+
+	"golang.org/x/sync/singleflight"
 
 	"github.com/shuin/shuin/internal/limits"
 	"github.com/shuin/shuin/signing"
@@ -45,11 +48,6 @@ func newKeptCRL(der []byte) *keptCRL {
 	return k
 }
 
-// olderThan says whether other is a later CRL of the same authority.
-func (k *keptCRL) olderThan(other *keptCRL) bool {
-	return k.number != nil && other.number != nil && k.number.Cmp(other.number) < 0
-}
-
 // crlSource finds the newest CRL of an authority; signing.Service does.
 type crlSource interface {
 	CRL(ctx context.Context, id string) (der []byte, next time.Time, err error)
@@ -64,24 +62,35 @@ type crlServer struct {
 	dir    string
 	log    *slog.Logger
 
-	reading sync.Mutex // one at a time is read and parsed, whoever asks
+	flights singleflight.Group // reading what is not kept, by id: whoever asks meanwhile waits for the same
+	flying  atomic.Int64
+	large   sync.Mutex // held while a CRL above limits.CRLAlone is parsed
 
 	mu   sync.Mutex
 	kept map[string]*keptCRL
 	size int64 // of what is kept
+	// newest are the numbers of the service's CRLs, of those too that are not
+	// kept any more: what is read for long may have a successor by then.
+	newest map[string]*big.Int
+	slots  chan struct{}
 }
 
 // renew takes a CRL that was made.
 func (s *crlServer) renew(id string, der []byte) { s.keep(id, newKeptCRL(der)) }
 
-// keep keeps k, unless a later one came meanwhile, and returns which is kept.
+// keep keeps k, unless a later one came meanwhile, and returns which is kept;
+// nil if that is the later one and it had to give way already.
 func (s *crlServer) keep(id string, k *keptCRL) *keptCRL {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if there := s.kept[id]; there != nil {
-		if there.file == nil && k.olderThan(there) {
-			return there
+	there := s.kept[id]
+	if !s.advance(id, k) {
+		if there != nil && there.file != nil {
+			return nil
 		}
+		return there
+	}
+	if there != nil {
 		s.size -= int64(len(there.der))
 		delete(s.kept, id)
 	}
@@ -98,6 +107,29 @@ func (s *crlServer) keep(id string, k *keptCRL) *keptCRL {
 	s.kept[id] = k
 	s.size += int64(len(k.der))
 	return k
+}
+
+// advance notes k's number and says whether no later one was there before.
+// Static files are as others put them, and what is no CRL has no number.
+func (s *crlServer) advance(id string, k *keptCRL) bool {
+	if k.file != nil || k.number == nil {
+		return true
+	}
+	newest, known := s.newest[id]
+	if known && k.number.Cmp(newest) < 0 {
+		return false
+	}
+	if !known && len(s.newest) >= limits.CRLNumbers {
+		for any := range s.newest {
+			delete(s.newest, any)
+			break
+		}
+	}
+	if s.newest == nil {
+		s.newest = map[string]*big.Int{}
+	}
+	s.newest[id] = k.number
+	return true
 }
 
 func (s *crlServer) known(id string) *keptCRL {
@@ -132,6 +164,9 @@ func (s *crlServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case errors.Is(err, fs.ErrNotExist):
 		http.Error(w, "no such CRL", http.StatusNotFound)
 		return
+	case r.Context().Err() != nil: // whoever asked is gone
+		http.Error(w, "the CRL was not read in time", http.StatusServiceUnavailable)
+		return
 	case err != nil:
 		s.log.Error("a CRL could not be read", "crl", name, "error", err)
 		http.Error(w, "the CRL could not be read", http.StatusServiceUnavailable)
@@ -145,19 +180,76 @@ func (s *crlServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	http.ServeContent(w, r, "", crl.modified, bytes.NewReader(crl.der))
 }
 
-// find is the newest CRL; fs.ErrNotExist in the tree of the error for none.
+// find is the newest CRL; fs.ErrNotExist in the tree of the error for none. It
+// waits no longer than ctx; what it waits for goes on for the others.
 func (s *crlServer) find(ctx context.Context, id string) (*keptCRL, error) {
 	if k := s.known(id); k != nil {
 		return k, nil
 	}
-	s.reading.Lock()
-	defer s.reading.Unlock()
-	if k := s.known(id); k != nil { // read while this one waited
+	flight := s.flights.DoChan(id, func() (any, error) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limits.CRLReadTime)
+		defer cancel()
+		return s.read(ctx, id)
+	})
+	select {
+	case r := <-flight:
+		if r.Err != nil {
+			return nil, r.Err
+		}
+		return r.Val.(*keptCRL), nil
+	case <-ctx.Done():
+		return nil, fmt.Errorf("wait for CRL %s to be read: %w", id, ctx.Err())
+	}
+}
+
+var (
+	errCRLsAsked = errors.New("too many CRLs are asked for at a time that have to be read")
+	errCRLOlder  = errors.New("the database has an older CRL than was served")
+)
+
+// read reads a CRL and keeps it. Few are read at a time, since strangers may
+// ask and the database has others to serve.
+func (s *crlServer) read(ctx context.Context, id string) (*keptCRL, error) {
+	defer s.flying.Add(-1)
+	if s.flying.Add(1) > limits.CRLFlights {
+		return nil, errCRLsAsked
+	}
+	slots := s.slot()
+	select {
+	case slots <- struct{}{}:
+		defer func() { <-slots }()
+	case <-ctx.Done():
+		return nil, fmt.Errorf("wait to read CRL %s: %w", id, ctx.Err())
+	}
+	if k := s.known(id); k != nil { // made while this one waited
 		return k, nil
 	}
+	for range 3 { // a newer one may be made meanwhile, and give way to others: read again
+		k, err := s.readOnce(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		if k = s.keep(id, k); k != nil {
+			return k, nil
+		}
+	}
+	return nil, fmt.Errorf("CRL %s: %w", id, errCRLOlder)
+}
+
+// slot are the places of those that read, so that the zero value serves.
+func (s *crlServer) slot() chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.slots == nil {
+		s.slots = make(chan struct{}, limits.CRLReads)
+	}
+	return s.slots
+}
+
+func (s *crlServer) readOnce(ctx context.Context, id string) (*keptCRL, error) {
 	der, _, err := s.source.CRL(ctx, id)
 	if err == nil {
-		return s.keep(id, newKeptCRL(der)), nil
+		return s.parse(der), nil
 	}
 	if !notFound(err) {
 		return nil, err
@@ -169,9 +261,18 @@ func (s *crlServer) find(ctx context.Context, id string) (*keptCRL, error) {
 	if der, err = readFile(s.path(id), limits.CRLBytes, "CRLBytes"); err != nil {
 		return nil, err
 	}
-	k := newKeptCRL(der)
+	k := s.parse(der)
 	k.file = info
-	return s.keep(id, k), nil
+	return k, nil
+}
+
+// parse parses a large CRL alone: in memory it takes many times its size.
+func (s *crlServer) parse(der []byte) *keptCRL {
+	if len(der) > limits.CRLAlone {
+		s.large.Lock()
+		defer s.large.Unlock()
+	}
+	return newKeptCRL(der)
 }
 
 // notFound says whether the service or store has no such thing.

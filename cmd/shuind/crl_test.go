@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math/big"
 	"net/http"
 	"net/http/httptest"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"github.com/shuin/shuin"
+	"github.com/shuin/shuin/internal/limits"
 	"github.com/shuin/shuin/issue"
 	"github.com/shuin/shuin/signing"
 )
@@ -120,6 +122,145 @@ func TestKeptCRLsAreBounded(t *testing.T) {
 	}
 	if s.kept["4"] == nil {
 		t.Error("the newest is not kept")
+	}
+}
+
+// slow is a source whose CRLs have to be let go.
+type slow struct {
+	asked chan string            // told who is read
+	give  map[string]chan []byte // what is read, by id; closed: there is none
+}
+
+func newSlow(ids ...string) *slow {
+	s := &slow{asked: make(chan string, 100), give: map[string]chan []byte{}}
+	for _, id := range ids {
+		s.give[id] = make(chan []byte, 100)
+	}
+	return s
+}
+
+func (s *slow) CRL(ctx context.Context, id string) ([]byte, time.Time, error) {
+	s.asked <- id
+	select {
+	case der, ok := <-s.give[id]:
+		if !ok {
+			return nil, time.Time{}, signing.ErrNotFound
+		}
+		return der, time.Time{}, nil
+	case <-ctx.Done():
+		return nil, time.Time{}, ctx.Err()
+	}
+}
+
+// TestACRLThatGaveWayDoesNotGoBack: one that was read before its successor was
+// made, and served, is not served after it.
+func TestACRLThatGaveWayDoesNotGoBack(t *testing.T) {
+	source := newSlow("a")
+	s := &crlServer{source: source, dir: t.TempDir(), log: silent}
+	first, second := bigCRL(t, 1, 1), bigCRL(t, 1, 2)
+	found := make(chan *keptCRL)
+	go func() {
+		k, err := s.find(t.Context(), "a")
+		if err != nil {
+			t.Error(err)
+		}
+		found <- k
+	}()
+	<-source.asked
+	s.renew("a", second)
+	s.keep("b", &keptCRL{der: make([]byte, keptCRLBytes)})
+	if s.kept["a"] != nil {
+		t.Fatal("it did not give way")
+	}
+	source.give["a"] <- first
+	source.give["a"] <- second
+	if k := <-found; k == nil || k.number.Int64() != 2 {
+		t.Errorf("CRL %v is served, want the newer one that was served before", k)
+	}
+	s.keep("b", &keptCRL{der: make([]byte, keptCRLBytes)})
+	for range 3 {
+		source.give["a"] <- first
+	}
+	if _, err := s.find(t.Context(), "a"); !errors.Is(err, errCRLOlder) {
+		t.Errorf("a database that went back: %v", err)
+	}
+}
+
+func TestRememberedCRLNumbersAreBounded(t *testing.T) {
+	s := &crlServer{source: crlsOf{}, dir: t.TempDir(), log: silent}
+	for i := range limits.CRLNumbers + 10 {
+		s.keep(fmt.Sprint(i), &keptCRL{der: []byte{1}, number: big.NewInt(1)})
+	}
+	if len(s.newest) != limits.CRLNumbers {
+		t.Errorf("%d are remembered", len(s.newest))
+	}
+}
+
+// TestWhoAsksForACRLWaitsForNoOther: neither for another CRL that is slow, nor
+// longer than whoever asked does.
+func TestWhoAsksForACRLWaitsForNoOther(t *testing.T) {
+	source := newSlow("a", "b")
+	s := &crlServer{source: source, dir: t.TempDir(), log: silent}
+	gone, leave := context.WithCancel(t.Context())
+	waits := make(chan error)
+	ask := func(ctx context.Context) {
+		_, err := s.find(ctx, "a")
+		waits <- err
+	}
+	go ask(gone)
+	<-source.asked
+	go ask(t.Context())
+	source.give["b"] <- bigCRL(t, 1, 1)
+	if k, err := s.find(t.Context(), "b"); err != nil || k.number.Int64() != 1 {
+		t.Errorf("beside a slow one: %v", err)
+	}
+	<-source.asked
+	leave()
+	if err := <-waits; !errors.Is(err, context.Canceled) {
+		t.Errorf("whoever went waited on: %v", err)
+	}
+	source.give["a"] <- bigCRL(t, 1, 1)
+	if err := <-waits; err != nil {
+		t.Errorf("who stayed: %v", err)
+	}
+	// Whether the second came before or after the first was read, it read nothing itself.
+	if len(source.asked) > 0 {
+		t.Error("it was read twice")
+	}
+}
+
+// TestFewCRLsAreReadAtATime: a stranger who asks for many leaves the database
+// to the others.
+func TestFewCRLsAreReadAtATime(t *testing.T) {
+	const many = 20
+	var ids []string
+	for i := range many {
+		ids = append(ids, fmt.Sprint(i))
+	}
+	source := newSlow(ids...)
+	s := &crlServer{source: source, dir: t.TempDir(), log: silent}
+	done := make(chan error)
+	for _, id := range ids {
+		go func() {
+			_, err := s.find(t.Context(), id)
+			done <- err
+		}()
+	}
+	for range many {
+		id := <-source.asked
+		if len(s.slot()) > limits.CRLReads {
+			t.Errorf("%d are read at a time", len(s.slot()))
+		}
+		close(source.give[id])
+	}
+	for range many {
+		if err := <-done; !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("there is none: %v", err)
+		}
+	}
+	s.flying.Store(limits.CRLFlights)
+	if _, err := s.find(t.Context(), "1"); !errors.Is(err, errCRLsAsked) {
+		t.Errorf("one more than may wait: %v", err)
 	}
 }
 

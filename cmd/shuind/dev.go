@@ -32,7 +32,7 @@ func newDevCmd(a *app) *cobra.Command {
 		Short: "Run a throw-away signer and registry to try things on",
 		Long: `Run a signer with a CA of its own, a registry with two images, and an access key, all in this process and on loopback
 only, and print the commands to try it with shuin, notation and the AWS CLI. Without --data all of it is gone when it ends
-(killed by SIGKILL it leaves its directory, shuind-dev-… in the system's temporary one, which may be removed).
+(killed by SIGKILL it leaves its directory, shuind-dev-… in the system's temporary one; the next shuind dev removes it).
 It is not for production: its secrets are printed.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.dev(cmd.Context(), &o) },
@@ -60,13 +60,11 @@ func (a *app) dev(ctx context.Context, o *devOptions) (err error) {
 			return invalid("", "%q is no loopback address with a port: shuind dev serves nobody else", address)
 		}
 	}
-	dir, temporary, err := devDirectory(o.data)
+	dir, remove, err := a.devDirectory(o.data)
 	if err != nil {
 		return err
 	}
-	if temporary {
-		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	}
+	defer func() { err = errors.Join(err, remove()) }()
 	ln, err := listen(ctx, "API", o.listen, 256)
 	if err != nil {
 		return err
@@ -105,27 +103,38 @@ func (a *app) dev(ctx context.Context, o *devOptions) (err error) {
 	return n.serve(ctx, entrances, nil)
 }
 
-// devDirectory is where the data lies. A directory that is there already must
-// be empty or an earlier run's.
-func devDirectory(data string) (dir string, temporary bool, err error) {
+// devDirectory is where the data lies, and what is done when it ends. A
+// directory that is there already must be empty or an earlier run's.
+func (a *app) devDirectory(data string) (dir string, remove func() error, err error) {
 	if data == "" {
-		dir, err = os.MkdirTemp("", "shuind-dev-")
-		return dir, true, err
+		removed, err := sweepDev(os.TempDir())
+		for _, dir := range removed {
+			a.warnf("%s was left by a shuind dev that was killed, and is removed", dir)
+		}
+		if err != nil {
+			a.warnf("%v", err) // in nobody's way
+		}
+		return devTemporary()
 	}
 	if dir, err = filepath.Abs(data); err != nil {
-		return "", false, err
+		return "", nil, err
 	}
+	return dir, func() error { return nil }, devKept(dir)
+}
+
+// devKept makes or takes a directory that stays.
+func devKept(dir string) error {
 	entries, err := os.ReadDir(dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return dir, false, os.MkdirAll(dir, dirPerm)
+		return os.MkdirAll(dir, dirPerm)
 	case err != nil:
-		return "", false, err
+		return err
 	}
 	if _, err := os.Stat(filepath.Join(dir, "identity.txt")); err != nil && len(entries) > 0 {
-		return "", false, invalid("choose an empty directory, or one of an earlier shuind dev", "%s is not empty and not of shuind dev", dir)
+		return invalid("choose an empty directory, or one of an earlier shuind dev", "%s is not empty and not of shuind dev", dir)
 	}
-	return dir, false, nil
+	return gone(os.Remove(filepath.Join(dir, devMark))) // it is temporary no more
 }
 
 // devConfig is a configuration for dir and ln; identity and CA are made when

@@ -15,7 +15,10 @@ import (
 // that one's last CRL. The system gives it back when the process ends, however
 // it ends. Access keys and the log need it not: the database sees to them.
 func (c *config) lockData() (release func() error, err error) {
-	lock := flock.New(filepath.Join(c.Data, "lock"), flock.SetPermissions(secretPerm))
+	if err := c.checkNeeds(c.serverNeeds()); err != nil {
+		return nil, err
+	}
+	lock := flock.New(c.lockPath(), flock.SetPermissions(secretPerm))
 	taken, err := lock.TryLock()
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -27,3 +30,5 @@ func (c *config) lockData() (release func() error, err error) {
 	}
 	return lock.Close, nil
 }
+
+func (c *config) lockPath() string { return filepath.Join(c.Data, "lock") }

@@ -40,6 +40,6 @@ func (a *app) logVerify(ctx context.Context, c *config) error {
 		if err != nil {
 			return err
 		}
-		return a.printf("the log is whole: %d entries, root %s", checkpoint.Size, checkpoint.Root)
+		return a.printf("the log is whole: %d entries, root %s, name %s", checkpoint.Size, checkpoint.Root, checkpoint.Origin)
 	})
 }

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/shuin/shuin/audit"
@@ -34,6 +35,7 @@ type node struct {
 	served   *crlServer
 	due      dueCRLs
 	kinds    sync.Map     // signing.Kind of the profile version of an issuing CA, by its id
+	refused  atomic.Bool  // the last round of the upkeep could not make all CRLs, and logged why
 	release  func() error // gives the data directory back
 	ready    *readiness
 	pair     *keyPair     // nil: plain HTTP
@@ -43,7 +45,7 @@ type node struct {
 
 // storeOptions are how the database of a configuration is opened.
 func (c *config) storeOptions() sqlstore.Options {
-	return sqlstore.Options{Path: filepath.Join(c.Data, "shuin.db"), Checkpoint: filepath.Join(c.Data, "checkpoint")}
+	return sqlstore.Options{Path: filepath.Join(c.Data, "shuin.db"), Checkpoint: c.checkpointPath(), Origin: c.origin()}
 }
 
 // openStore opens the database with a hint for each way to fail.
@@ -97,6 +99,9 @@ func (a *app) newNode(ctx context.Context, c *config, store sqlstore.Options, lo
 	if err := os.MkdirAll(c.CRL.Directory, 0o755); err != nil {
 		return nil, fmt.Errorf("directory of CRL files: %w", err)
 	}
+	if err := c.checkOrigin(); err != nil {
+		return nil, err
+	}
 	if n.store, err = openServedStore(ctx, store, a.now(), logger); err != nil {
 		return nil, err
 	}
@@ -129,7 +134,7 @@ func openServedStore(ctx context.Context, o sqlstore.Options, now time.Time, log
 		err = store.Update(ctx, func(tx signing.Tx) error {
 			_, err := tx.AppendEntry(audit.Entry{
 				Kind: audit.Revocation, Time: now.UTC(), Principal: operator(), Action: "shuind:AcceptMissingCheckpoint", Attempt: -1,
-				Detail: fmt.Sprintf("the log was accepted without its checkpoint, with %d entries and the root %s", checkpoint.Size, checkpoint.Root),
+				Detail: fmt.Sprintf("the log was accepted without its checkpoint, with %d entries and the root %s; it is named %s now", checkpoint.Size, checkpoint.Root, checkpoint.Origin),
 			})
 			return err
 		})

@@ -81,9 +81,11 @@ func (n *node) upkeep(ctx context.Context, reload <-chan os.Signal) {
 // tend is one round of the upkeep of what is stored. What RefreshCRLs returns
 // is not written: NewCRL told of it already, and a newer one may have come.
 func (n *node) tend(ctx context.Context) {
-	if _, err := n.service.RefreshCRLs(ctx); err != nil {
+	_, err := n.service.RefreshCRLs(ctx)
+	if err != nil {
 		n.log.Error("CRLs could not be made anew", "error", cause(err))
 	}
+	n.refused.Store(err != nil)
 	before := n.now().Add(-limits.ReplyLife)
 	if err := n.service.Store.Update(ctx, func(tx signing.Tx) error { return tx.PurgeReplies(before) }); err != nil {
 		n.log.Error("old replies could not be removed", "error", err)
@@ -120,12 +122,15 @@ func (n *node) measure(ctx context.Context) {
 // of the upkeep makes it, if it can be made.
 const crlGrace = 5 * time.Minute
 
-// crlState is about the CRLs that verifiers need: the root's, those of
-// intermediates, replaced ones too, and of issuing CAs, until they end.
+// crlState is about the CRLs that verifiers need: the root's, those of issuing
+// CAs and of intermediates, until they end; of a replaced intermediate while a
+// certificate below it names its CRL.
 type crlState struct {
 	oldest, next time.Time // the earliest thisUpdate and nextUpdate
 	which        string    // whose nextUpdate is the earliest
 	replaced     bool      // it is a replaced intermediate's
+	due          []string  // whose CRL is due, of those that are made here
+	orphan       string    // a replaced intermediate whose CRL is due, or was never made: nobody here can; empty: none
 	late         string    // whose CRL has been due for longer than crlGrace; empty: none
 	since        time.Time // it was first seen to be due
 }
@@ -184,44 +189,35 @@ func (n *node) unnamed(tx signing.Tx, a signing.Authority) bool {
 
 func (n *node) crlState(ctx context.Context) (crlState, error) {
 	var state crlState
-	var due []string
-	current := n.service.Intermediate.Chain()[0].Raw
 	now := n.now()
 	err := n.service.Store.View(ctx, func(tx signing.Tx) error {
-		state, due = crlState{}, nil
+		state = crlState{}
 		authorities, err := tx.Authorities()
-		for _, a := range authorities {
-			if !now.Before(a.NotAfter) || n.unnamed(tx, a) {
-				continue
-			}
-			next := a.CRLNext
-			if next.IsZero() {
-				due = append(due, a.ID)
-			}
-			if len(a.CRL) == 0 {
-				continue
-			}
-			// Read from the CRL itself where it has another life than usual.
-			replaced := a.Profile.Name == "" && string(a.Chain[0]) != string(current)
-			this := next.Add(-n.c.CRL.Life)
-			if next.IsZero() || replaced {
-				list, err := x509.ParseRevocationList(a.CRL)
-				if err != nil {
-					return fmt.Errorf("the CRL of %s: %w", a.ID, err)
-				}
-				this, next = list.ThisUpdate, list.NextUpdate
-			}
-			if replaced { // its age says nothing: it is the last one
-				this = now
-			}
-			state.add(a.ID, replaced, this, next)
+		if err != nil {
+			return err
 		}
-		return err
+		watched := n.watched(tx, authorities, now)
+		named := map[string]bool{}
+		for _, a := range watched {
+			if a.Profile.Name != "" && len(a.Chain) > 1 {
+				named[string(a.Chain[1])] = true
+			}
+		}
+		for _, a := range watched {
+			replaced := n.replaced(a)
+			if replaced && !named[string(a.Chain[0])] {
+				continue
+			}
+			if err := state.look(a, replaced, n.c.CRL.Life, now); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 	if err != nil {
 		return state, err
 	}
-	if id, since := n.due.seen(due, now); id != "" && now.Sub(since) > crlGrace {
+	if id, since := n.due.seen(state.due, now); id != "" && now.Sub(since) > crlGrace {
 		state.late, state.since = id, since
 	}
 	if list, err := n.rootCRL(); err != nil {
@@ -230,6 +226,50 @@ func (n *node) crlState(ctx context.Context) (crlState, error) {
 		state.add("the root", false, list.ThisUpdate, list.NextUpdate)
 	}
 	return state, nil
+}
+
+// watched are the authorities that have not ended and whose CRL somebody may
+// wait for.
+func (n *node) watched(tx signing.Tx, all []signing.Authority, now time.Time) []signing.Authority {
+	var watched []signing.Authority
+	for _, a := range all {
+		if now.Before(a.NotAfter) && !n.unnamed(tx, a) {
+			watched = append(watched, a)
+		}
+	}
+	return watched
+}
+
+// replaced says whether a is an intermediate that is not the one in use.
+func (n *node) replaced(a signing.Authority) bool {
+	return a.Profile.Name == "" && string(a.Chain[0]) != string(n.service.Intermediate.Chain()[0].Raw)
+}
+
+// look adds the CRL of an authority.
+func (s *crlState) look(a signing.Authority, replaced bool, life time.Duration, now time.Time) error {
+	switch {
+	case replaced && (a.CRLNext.IsZero() || len(a.CRL) == 0):
+		s.orphan = a.ID
+	case a.CRLNext.IsZero():
+		s.due = append(s.due, a.ID)
+	}
+	if len(a.CRL) == 0 {
+		return nil
+	}
+	this, next := a.CRLNext.Add(-life), a.CRLNext
+	// Read from the CRL itself where it has another life than usual.
+	if next.IsZero() || replaced {
+		list, err := x509.ParseRevocationList(a.CRL)
+		if err != nil {
+			return fmt.Errorf("the CRL of %s: %w", a.ID, err)
+		}
+		this, next = list.ThisUpdate, list.NextUpdate
+	}
+	if replaced { // its age says nothing: it is the last one
+		this = now
+	}
+	s.add(a.ID, replaced, this, next)
+	return nil
 }
 
 // rootCRL is the root's CRL; nil where the root is somebody else's, who
@@ -289,12 +329,24 @@ func (n *node) crlsFresh(ctx context.Context) error {
 	case err != nil:
 		return err
 	case state.late != "":
-		return fmt.Errorf("the CRL of %s is due since %s and could not be made: a revocation may be missing from it; the log says why", state.late, state.since.Format(time.RFC3339))
+		return fmt.Errorf("the CRL of %s is due since %s and %s: a revocation may be missing from it", state.late, state.since.Format(time.RFC3339), n.whyLate())
+	case state.orphan != "":
+		return fmt.Errorf("the CRL of the replaced intermediate %s is due, and its key is not here: a revocation may be missing from it: %s", state.orphan, putBack)
 	case !state.next.IsZero() && !n.now().Before(state.next) && state.replaced:
-		return fmt.Errorf("the CRL of the replaced intermediate %s ended on %s: stop the server, put that intermediate's files back, "+
-			"and replace it anew by shuind ca intermediate new or shuind ca import --replace, which make its last CRL", state.which, state.next.Format(time.RFC3339))
+		return fmt.Errorf("the CRL of the replaced intermediate %s ended on %s: %s", state.which, state.next.Format(time.RFC3339), putBack)
 	case !state.next.IsZero() && !n.now().Before(state.next):
 		return fmt.Errorf("the CRL of %s ended on %s", state.which, state.next.Format(time.RFC3339))
 	}
 	return nil
+}
+
+const putBack = "stop the server, put that intermediate's files back, and replace it anew by shuind ca intermediate new or shuind ca import --replace, which make its last CRL"
+
+// whyLate is said of a CRL that is due for long: the log knows why only if the
+// last round of the upkeep failed, and wrote so.
+func (n *node) whyLate() string {
+	if n.refused.Load() {
+		return "could not be made (the log says why)"
+	}
+	return "was not made yet: the upkeep has not come to it"
 }

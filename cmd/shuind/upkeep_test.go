@@ -105,6 +105,7 @@ func TestAReplacedIntermediateWithoutALastCRLIsSeen(t *testing.T) {
 		t.Fatal(err)
 	}
 	old, dir := n.service.Intermediate.Chain()[0], n.c.caFiles().dir
+	signs(t, n, "standard", "a") // somebody needs that CRL
 	if err := n.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -143,6 +144,103 @@ func TestAReplacedIntermediateWithoutALastCRLIsSeen(t *testing.T) {
 	}
 	if got := unready(n)["crls"]; got != "" {
 		t.Error(got)
+	}
+}
+
+// TestAReplacedIntermediateThatNobodyNeedsIsNotWaitedFor: nothing below it
+// names its CRL, whether that was never made, is due, or has ended.
+func TestAReplacedIntermediateThatNobodyNeedsIsNotWaitedFor(t *testing.T) {
+	for _, c := range []struct {
+		name, kind string
+		crl        func(*signing.Authority)
+		want       string // of readiness at once; empty: all is well, also later
+	}{
+		{name: "nothing was signed"},
+		{name: "nothing was signed and no CRL was made", crl: func(a *signing.Authority) { a.CRL, a.CRLNext = nil, time.Time{} }},
+		{name: "only the kind aws", kind: "aws"},
+		{name: "the kind standard, due", kind: "standard", crl: func(a *signing.Authority) { a.CRLNext = time.Time{} }, want: "its key is not here"},
+		{name: "the kind standard, never made", kind: "standard", crl: func(a *signing.Authority) { a.CRL, a.CRLNext = nil, time.Time{} }, want: "its key is not here"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			b := newBench(t)
+			n := b.node(t)
+			if err := n.begin(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if c.kind != "" {
+				signs(t, n, c.kind, "a")
+			}
+			if c.crl != nil {
+				if err := n.service.Store.Update(t.Context(), func(tx signing.Tx) error {
+					row, err := intermediateRow(tx, n.service.Intermediate.Chain()[0])
+					if err != nil {
+						return err
+					}
+					c.crl(row)
+					return tx.SetAuthority(*row)
+				}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			b.movedAway(t, n)
+			n = b.node(t)
+			if err := n.begin(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			for _, wait := range []time.Duration{0, crlGrace + time.Minute, 200 * time.Hour} {
+				b.at = b.at.Add(wait)
+				n.tend(t.Context())
+				got := unready(n)["crls"]
+				if (got == "") != (c.want == "") || !strings.Contains(got, c.want) || strings.Contains(got, "the log says why") {
+					t.Errorf("%s later: %q, want %q", wait, got, c.want)
+				}
+				if c.want != "" && !strings.Contains(got, putBack) {
+					t.Errorf("%s later it does not say what to do: %q", wait, got)
+				}
+			}
+		})
+	}
+}
+
+// movedAway closes n, moves its CA away by hand and brings another.
+func (b *bench) movedAway(t *testing.T, n *node) {
+	t.Helper()
+	dir := n.c.caFiles().dir
+	if err := errors.Join(n.Close(), os.Rename(dir, dir+".old")); err != nil {
+		t.Fatal(err)
+	}
+	chain, key := b.ownCA(t, "theirs")
+	b.logs.Reset()
+	if status := run(t.Context(), b.app, []string{"ca", "import", "--chain", chain, "--key", key, "--config", b.path()}); status != exitOK {
+		t.Fatal(b.logs)
+	}
+}
+
+// TestReadinessSendsNobodyToALogThatSaysNothing: a CRL that is due may also
+// wait for an upkeep that does not come.
+func TestReadinessSendsNobodyToALogThatSaysNothing(t *testing.T) {
+	b := newBench(t)
+	n := b.node(t)
+	if err := n.begin(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var logs bytes.Buffer
+	n.log = slog.New(slog.NewTextHandler(&logs, nil))
+	job := signs(t, n, "standard", "a")
+	n.tend(t.Context())
+	mark(t, n, job.Authority)
+	n.measure(t.Context())
+	b.at = b.at.Add(crlGrace + time.Minute)
+	if got := unready(n)["crls"]; !strings.Contains(got, "the upkeep has not come to it") || logs.Len() > 0 {
+		t.Errorf("%q; the log: %s", got, &logs)
+	}
+	whole := n.service
+	n.service = n.c.newService(whole.Store, whole.Intermediate)
+	n.service.Sealer, n.service.Now, n.service.NewCRL = broken{}, whole.Now, whole.NewCRL
+	b.at = b.at.Add(time.Minute)
+	n.tend(t.Context())
+	if got := unready(n)["crls"]; !strings.Contains(got, "the log says why") || !strings.Contains(logs.String(), "wrong identity") {
+		t.Errorf("%q; the log: %s", got, &logs)
 	}
 }
 

@@ -155,6 +155,11 @@ const (
 	ServerReadyInterval = 5 * time.Second  // one look at readiness serves all who ask meanwhile
 	ServerReadyTime     = 5 * time.Second  // to find out whether the store takes writes
 
+	CRLReads    = 2                // CRLs that the server reads at a time for those who ask; its database answers four
+	CRLFlights  = 1024             // CRLs that are asked for at a time and have to be read
+	CRLReadTime = 10 * time.Second // for one of them, waiting included
+	CRLNumbers  = 1 << 16          // CRLs whose newest number the server remembers
+
 	CRLLife     = 24 * time.Hour // of a signer's CRL, unless the configuration says otherwise
 	CRLRefresh  = time.Hour      // after which it is made anew
 	LeafLife    = 24 * time.Hour // of the certificate that signatures of an aws profile share

@@ -127,7 +127,7 @@ func addKeys(t *testing.T, w *world, secrets map[string][]byte) {
 		block, _ := pem.Decode(plain)
 		secrets["the key in "+name] = scalar(t, block.Bytes)
 	}
-	store, err := sqlstore.Open(t.Context(), sqlstore.Options{Path: filepath.Join(w.dir, "data", "shuin.db"), Checkpoint: filepath.Join(w.dir, "data", "checkpoint")})
+	store, err := sqlstore.Open(t.Context(), sqlstore.Options{Path: filepath.Join(w.dir, "data", "shuin.db"), Checkpoint: filepath.Join(w.dir, "data", "checkpoint"), Origin: "localhost/log"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -184,5 +184,5 @@ func (s *server) tail() string {
 
 // options are how shuind opens its database.
 func (s *server) options() sqlstore.Options {
-	return sqlstore.Options{Path: filepath.Join(s.dir, "data", "shuin.db"), Checkpoint: filepath.Join(s.dir, "data", "checkpoint")}
+	return sqlstore.Options{Path: filepath.Join(s.dir, "data", "shuin.db"), Checkpoint: filepath.Join(s.dir, "data", "checkpoint"), Origin: "localhost/log"}
 }
