@@ -15,7 +15,7 @@ const (
 // Bounds of the cache of signature manifests and envelopes on disk.
 const (
 	BlobCacheBytes   = 512 << 20      // all files, unless asked otherwise
-	BlobCacheFiles   = 50_000         // their number, unless asked otherwise
+	BlobCacheFiles   = 20_000         // their number, unless asked otherwise
 	BlobCacheBlob    = EnvelopeBytes  // a larger one is not kept
 	BlobCacheTouched = time.Hour      // a use is noted on disk once in
 	BlobCacheOrphan  = 24 * time.Hour // a file that was never finished is removed after
