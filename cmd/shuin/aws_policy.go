@@ -26,8 +26,12 @@ type iamPolicyOptions struct {
 
 func newIAMPolicyCmd(a *app) *cobra.Command {
 	var o iamPolicyOptions
+	uses := "(sign|verify|check)"
+	if a.asNotation() {
+		uses = "(sign|verify)"
+	}
 	cmd := &cobra.Command{
-		Use:   "iam-policy [flags] --for (sign|verify)",
+		Use:   "iam-policy [flags] --for " + uses,
 		Short: "Print the IAM policy with the least that signing or verifying needs",
 		Long: a.help(`Print the IAM policy (JSON) with the least that signing or verifying with AWS Signer needs. Nothing is asked of AWS.
 
@@ -41,7 +45,7 @@ Example - What a verifier needs:
 		RunE: func(*cobra.Command, []string) error { return a.iamPolicy(&o) },
 	}
 	fs := cmd.Flags()
-	fs.StringVar(&o.purpose, "for", "", "what is to be allowed: \"sign\" or \"verify\"")
+	fs.StringVar(&o.purpose, "for", "", "what is to be allowed: "+a.purposes())
 	fs.StringArrayVar(&o.profiles, "profile", nil, "ARN of a signing profile or of a version of one; may be given several times (default: every profile)")
 	fs.StringArrayVar(&o.registries, "registry", nil, "registry of Amazon ECR, with or without a repository; may be given several times (default: none)")
 	return cmd
@@ -64,9 +68,9 @@ type iamStatement struct {
 type iamEqual map[string][]string
 
 func (a *app) iamPolicy(o *iamPolicyOptions) error {
-	signs := o.purpose == "sign"
-	if !signs && o.purpose != "verify" {
-		return invalidf("flag --for is %q; it has to be \"sign\" or \"verify\"", o.purpose)
+	signs, checks := o.purpose == "sign", o.purpose == "check" && !a.asNotation()
+	if !signs && !checks && o.purpose != "verify" {
+		return invalidf("flag --for is %q; it has to be %s", o.purpose, a.purposes())
 	}
 	var profiles []awsprofile.Profile
 	for _, s := range o.profiles {
@@ -87,6 +91,9 @@ func (a *app) iamPolicy(o *iamPolicyOptions) error {
 		return err
 	}
 	policy.Statement = append(policy.Statement, registries...)
+	if checks {
+		policy.Statement = append(policy.Statement, ecsStatement())
+	}
 	return writeJSON(a.stdout, policy)
 }
 

@@ -66,3 +66,18 @@ func (a *app) readECS(ctx context.Context, d *deployFlags, tasks []awsclient.ECS
 func unread(err error) error {
 	return &verdictError{err: err, undecided: shuin.CodeOf(err).Undecided()}
 }
+
+// purposes are the values of --for.
+func (a *app) purposes() string {
+	if a.asNotation() {
+		return `"sign" or "verify"`
+	}
+	return `"sign", "verify" or "check"`
+}
+
+// ecsStatement allows what `check --task-definition` and `--service` read.
+// Services could be named; task definitions know no resources in IAM.
+func ecsStatement() iamStatement {
+	return iamStatement{Sid: "ReadFromECS", Effect: "Allow", Resource: []string{"*"},
+		Action: []string{awsclient.ActionDescribeTaskDefinition, awsclient.ActionDescribeServices}}
+}

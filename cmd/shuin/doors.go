@@ -23,14 +23,9 @@ func (a *app) openTarget(ref shuin.Reference, r *registryFlags, push *pushing) (
 		}
 		return layout, nil
 	}
-	client := a.registryClient(r)
+	client := a.clientFor(ref, r, push != nil)
 	if push != nil {
 		client.ForceReferrersTag = push.forceReferrersTag
-	}
-	if cred := registry.NewCredential(r.username, r.password); cred.IsZero() {
-		a.registryCredentials(client, push != nil)
-	} else {
-		client.Credential = registry.StaticCredential(ref.Registry, cred)
 	}
 	repo, err := client.Repository(ref)
 	if err != nil {
@@ -40,6 +35,18 @@ func (a *app) openTarget(ref shuin.Reference, r *registryFlags, push *pushing) (
 		repo = repo.ForPush()
 	}
 	return repo, nil
+}
+
+// clientFor talks to the registry that ref names, with the credentials of the
+// flags where they hold some, and to no other with those.
+func (a *app) clientFor(ref shuin.Reference, r *registryFlags, pushes bool) *registry.Client {
+	client := a.registryClient(r)
+	if cred := registry.NewCredential(r.username, r.password); cred.IsZero() {
+		a.registryCredentials(client, pushes)
+	} else {
+		client.Credential = registry.StaticCredential(ref.Registry, cred)
+	}
+	return client
 }
 
 // registryClient talks to registries as the flags and config.json say.

@@ -24,6 +24,7 @@ type verifyOptions struct {
 	output        outputFlag
 	revocation    revocationFlags
 	installed     bool
+	pipeline      pipelineFlags
 }
 
 func newVerifyCmd(a *app) *cobra.Command {
@@ -51,9 +52,15 @@ Example - Show every check of every signature as JSON:
 			if err := o.output.check(); err != nil {
 				return err
 			}
-			return a.checkExperimental(cmd, "oci-layout", "scope")
+			if err := a.checkExperimental(cmd, "oci-layout", "scope"); err != nil {
+				return err
+			}
+			return o.pipeline.check(cmd.Flags(), cmd.Flags().Args())
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if o.pipeline.policy != "" {
+				return a.verifyByPolicy(cmd.Context(), &o)
+			}
 			return a.verify(cmd.Context(), &o)
 		},
 	}
@@ -67,6 +74,7 @@ Example - Show every check of every signature as JSON:
 	o.output.add(fs, "text", "json")
 	o.revocation.add(a, fs)
 	installedPluginFlag(fs, &o.installed)
+	o.pipeline.add(a, fs)
 	cmd.MarkFlagsRequiredTogether("oci-layout", "scope")
 	a.hideExperimental(cmd, "oci-layout", "scope")
 	return cmd
