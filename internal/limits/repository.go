@@ -20,3 +20,9 @@ const (
 	BlobCacheTouched = time.Hour      // a use is noted on disk once in
 	BlobCacheOrphan  = 24 * time.Hour // a file that was never finished is removed after
 )
+
+// Bounds on listing a repository through ECR's API.
+const (
+	ECRImagesPage = 250     // images asked for at once: with many tags each, an answer stays below AWSAnswer
+	ECRImages     = 500_000 // images of one repository, and pages
+)
