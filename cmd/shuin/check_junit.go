@@ -91,7 +91,7 @@ func junitCaseOf(c *checked, i int) junitCase {
 		name = visible(v.Image.Name) + ": " + name
 	}
 	out := junitCase{ClassName: visible(c.Source.String()), Name: name}
-	if c.from.file != "" && i < len(c.Places) {
+	if c.from.file != "" && c.from.file != "-" && i < len(c.Places) {
 		out.File, out.Line = visible(c.from.file), c.Places[i].Line
 	}
 	reason := oneLine(imageReason(v))
