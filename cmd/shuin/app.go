@@ -93,5 +93,18 @@ func (a *app) exit(err error) int {
 	if v, ok := errors.AsType[*verdictError](err); ok && v.undecided {
 		return exitUndecided
 	}
+	if s, ok := errors.AsType[*statusError](err); ok {
+		return s.status
+	}
 	return exitFailed
 }
+
+// statusError is a failure with an exit status of its own: that of a command
+// that was run.
+type statusError struct {
+	err    error
+	status int
+}
+
+func (e *statusError) Error() string { return e.err.Error() }
+func (e *statusError) Unwrap() error { return e.err }

@@ -39,7 +39,7 @@ func (a *app) checkDirs() error {
 func needsNoDirs(cmd *cobra.Command) bool {
 	cmd = topCommand(cmd)
 	switch cmd.Name() {
-	case "version", "dev-registry", "signer", "aws", "help", "completion", "verify", "list", cobra.ShellCompRequestCmd, cobra.ShellCompNoDescRequestCmd:
+	case "version", "dev-registry", "signer", "aws", "help", "completion", "verify", "list", "seal", cobra.ShellCompRequestCmd, cobra.ShellCompNoDescRequestCmd:
 		return true
 	}
 	return !cmd.HasParent()

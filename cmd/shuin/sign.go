@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/shuin/shuin"
 	"github.com/shuin/shuin/sign"
@@ -13,14 +14,37 @@ import (
 
 type signOptions struct {
 	registryFlags
-	metadataFlags
+	signatureFlags
+	debug     bool
+	reference string
+	layout    bool
+}
+
+// signatureFlags say how a signature is made and stored, whoever asks for it.
+type signatureFlags struct {
 	signerFlags
+	metadataFlags
 	timestampFlags
-	debug             bool
-	reference         string
 	expiry            time.Duration
 	forceReferrersTag bool
-	layout            bool
+}
+
+func (s *signatureFlags) add(a *app, cmd *cobra.Command) {
+	fs := cmd.Flags()
+	s.signerFlags.add(a, cmd)
+	s.metadataFlags.add(fs, "{key}={value} pairs that are signed with the artifact")
+	s.timestampFlags.add(a, fs)
+	fs.DurationVarP(&s.expiry, "expiry", "e", 0, "how long the signature is good for, in hours, minutes and seconds: 12h, 30m, 3h20m; 0 for no end")
+	fs.BoolVar(&s.forceReferrersTag, "force-referrers-tag", false, "store the signature with the referrers tag schema even where the registry has the referrers API")
+	cmd.MarkFlagsRequiredTogether("timestamp-url", "timestamp-root-cert")
+}
+
+// check refuses flags that were given and are empty.
+func (s *signatureFlags) check(fs *pflag.FlagSet) error {
+	if err := s.timestampFlags.check(fs); err != nil {
+		return err
+	}
+	return s.signerFlags.check(fs)
 }
 
 func newSignCmd(a *app) *cobra.Command {
@@ -54,10 +78,7 @@ Example - Sign for 24 hours, with a timestamp:
 		Args:    a.oneReference(&o.reference),
 		PreRunE: func(cmd *cobra.Command, _ []string) error { return a.checkExperimental(cmd, "oci-layout") },
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := o.timestampFlags.check(cmd.Flags()); err != nil {
-				return err
-			}
-			if err := o.signerFlags.check(cmd.Flags()); err != nil {
+			if err := o.signatureFlags.check(cmd.Flags()); err != nil {
 				return err
 			}
 			return a.sign(cmd.Context(), &o)
@@ -65,15 +86,10 @@ Example - Sign for 24 hours, with a timestamp:
 	}
 	fs := cmd.Flags()
 	debugFlag(fs, &o.debug)
-	o.signerFlags.add(a, cmd)
 	o.registryFlags.add(a, fs)
-	o.metadataFlags.add(fs, "{key}={value} pairs that are signed with the artifact")
-	o.timestampFlags.add(a, fs)
-	fs.DurationVarP(&o.expiry, "expiry", "e", 0, "how long the signature is good for, in hours, minutes and seconds: 12h, 30m, 3h20m; 0 for no end")
-	fs.BoolVar(&o.forceReferrersTag, "force-referrers-tag", false, "store the signature with the referrers tag schema even where the registry has the referrers API")
+	o.signatureFlags.add(a, cmd)
 	fs.BoolVar(&o.layout, "oci-layout", false, a.experimental("sign an artifact stored as an OCI image layout"))
 	cmd.MarkFlagsMutuallyExclusive("oci-layout", "force-referrers-tag")
-	cmd.MarkFlagsRequiredTogether("timestamp-url", "timestamp-root-cert")
 	a.hideExperimental(cmd, "oci-layout")
 	return cmd
 }
@@ -81,15 +97,10 @@ Example - Sign for 24 hours, with a timestamp:
 // sign reads all files and checks all flags before it uses the network.
 func (a *app) sign(ctx context.Context, o *signOptions) error {
 	a.startDebug(o.debug)
-	so, err := o.signing()
+	signer, so, err := a.signing(ctx, &o.signatureFlags)
 	if err != nil {
 		return err
 	}
-	signer, config, err := a.newSigner(ctx, &o.signerFlags, so.PluginConfig)
-	if err != nil {
-		return err
-	}
-	so.PluginConfig = config
 	ref, err := parseReference(o.reference, o.layout)
 	if err != nil {
 		return err
@@ -120,23 +131,35 @@ func (a *app) sign(ctx context.Context, o *signOptions) error {
 	return err
 }
 
-// signing is what the flags say of the signature.
-func (o *signOptions) signing() (sign.Options, error) {
-	mediaType, err := envelopeMediaType(o.signerFlags.format)
+// signing is the signer that the flags choose, without a timestamper, and what
+// they say of its signatures. Nothing is sent.
+func (a *app) signing(ctx context.Context, s *signatureFlags) (*sign.Signer, sign.Options, error) {
+	so, err := s.options()
+	if err != nil {
+		return nil, so, err
+	}
+	signer, config, err := a.newSigner(ctx, &s.signerFlags, so.PluginConfig)
+	so.PluginConfig = config
+	return signer, so, err
+}
+
+// options is what the flags say of the signature.
+func (s *signatureFlags) options() (sign.Options, error) {
+	mediaType, err := envelopeMediaType(s.signerFlags.format)
 	if err != nil {
 		return sign.Options{}, err
 	}
-	metadata, config, err := o.metadataFlags.parse()
+	metadata, config, err := s.metadataFlags.parse()
 	if err != nil {
 		return sign.Options{}, err
 	}
-	if o.expiry < 0 {
+	if s.expiry < 0 {
 		return sign.Options{}, invalid("expiry duration cannot be a negative value")
 	}
-	if o.expiry%time.Second != 0 {
+	if s.expiry%time.Second != 0 {
 		return sign.Options{}, invalid("expiry duration supports minimum granularity of seconds")
 	}
-	return sign.Options{MediaType: mediaType, Expiry: o.expiry, Metadata: metadata, PluginConfig: config}, nil
+	return sign.Options{MediaType: mediaType, Expiry: s.expiry, Metadata: metadata, PluginConfig: config}, nil
 }
 
 // envelopeMediaType reads --signature-format.

@@ -9,7 +9,6 @@ const (
 	SealCommandBytes = 1 << 10     // of a command as it is signed; what is longer is cut, with its hash
 	SealTargets      = 64          // manifests sealed by one command
 	SealSignatures   = 256         // signatures made by one command
-	SealPushes       = 4           // of them stored at once
 	EvidenceBytes    = 1 << 20     // an evidence file
 	EvidenceStages   = 64          // in one file
 	EvidenceFiles    = 64          // redeemed by one command

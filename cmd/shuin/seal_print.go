@@ -1,0 +1,90 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/shuin/shuin"
+	"github.com/shuin/shuin/seal"
+)
+
+// mediaTypeSeals is the media type of what "seal --output json" prints.
+const mediaTypeSeals = "application/vnd.shuin.seals.v1+json"
+
+type (
+	sealsJSON struct {
+		MediaType string         `json:"mediaType"`
+		Reference string         `json:"reference"`
+		Written   string         `json:"written,omitempty"`
+		Complete  bool           `json:"complete"` // all that was to be sealed is
+		Seals     []sealJSON     `json:"seals"`
+		Evidence  []redeemedJSON `json:"evidence,omitempty"`
+	}
+	sealJSON struct {
+		Stage     string            `json:"stage"`
+		Reference string            `json:"reference"`
+		Platform  string            `json:"platform,omitempty"`
+		Signature digest.Digest     `json:"signature"`
+		Metadata  map[string]string `json:"userMetadata"`
+	}
+	redeemedJSON struct {
+		File      string       `json:"file"`
+		Subject   seal.Subject `json:"subject"`
+		Matched   string       `json:"matched"` // "digest" or "config digest"
+		Reference string       `json:"reference"`
+		Platform  string       `json:"platform,omitempty"`
+	}
+	recordedJSON struct {
+		MediaType string       `json:"mediaType"`
+		File      string       `json:"file"`
+		Subject   seal.Subject `json:"subject"`
+		Stage     string       `json:"stage"`
+		Stages    []string     `json:"stages"` // all that the file holds now
+	}
+)
+
+// printSeals prints what was sealed, also where err says that not all was.
+func (a *app) printSeals(o *sealOptions, artifact shuin.Artifact, done []madeSeal, from []redeemed, err error) error {
+	if o.output.value == "json" {
+		if err != nil && len(done) == 0 {
+			return err
+		}
+		return errors.Join(err, writeJSON(a.stdout, sealsOf(artifact, done, from, err == nil)))
+	}
+	for _, r := range from {
+		if err == nil {
+			fmt.Fprintf(a.stdout, "Redeemed %s: %s is the %s of %s\n", r.file, r.named, r.matched, r.artifact)
+		}
+	}
+	for _, d := range done {
+		platform := ""
+		if d.platform != "" {
+			platform = " (" + visible(d.platform) + ")"
+		}
+		if _, werr := fmt.Fprintf(a.stdout, "Sealed stage %s of %s%s\nPushed the signature to %s@%s\n",
+			d.evidence.Stage, d.artifact, platform, d.artifact.Name(), d.signature); werr != nil {
+			return errors.Join(err, werr)
+		}
+	}
+	return err
+}
+
+func sealsOf(artifact shuin.Artifact, done []madeSeal, from []redeemed, complete bool) sealsJSON {
+	out := sealsJSON{MediaType: mediaTypeSeals, Reference: artifact.String(), Complete: complete, Seals: []sealJSON{}}
+	if w := artifact.Written().String(); w != out.Reference {
+		out.Written = w
+	}
+	for _, d := range done {
+		out.Seals = append(out.Seals, sealJSON{
+			Stage: d.evidence.Stage, Reference: d.artifact.String(), Platform: d.platform, Signature: d.signature, Metadata: d.metadata,
+		})
+	}
+	for _, r := range from {
+		out.Evidence = append(out.Evidence, redeemedJSON{
+			File: r.file, Subject: r.subject, Matched: r.matched, Reference: r.artifact.String(), Platform: r.platform,
+		})
+	}
+	return out
+}
