@@ -42,8 +42,11 @@ func (s *Service) CRL(ctx context.Context, id string) (der []byte, next time.Tim
 // returns all that were made since it was called last, by id. Call it every
 // minute or so. It goes on after a failure and tells of all of them.
 func (s *Service) RefreshCRLs(ctx context.Context) (changed map[string][]byte, err error) {
-	s.state.revoking.Lock()
-	defer s.state.revoking.Unlock()
+	release, err := s.state.revoking.take(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
 	err = asError(s.refresh(ctx))
 	s.state.changes.Lock()
 	defer s.state.changes.Unlock()

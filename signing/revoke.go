@@ -40,10 +40,13 @@ func (s *Service) RevokeSignature(ctx context.Context, c Caller, in RevokeSignat
 	if err := checkReason(in.Reason); err != nil {
 		return err
 	}
-	s.state.revoking.Lock()
-	defer s.state.revoking.Unlock()
+	release, err := s.state.revoking.take(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
 	var job Job
-	err := s.update(ctx, func(tx Tx) (err error) {
+	err = s.update(ctx, func(tx Tx) (err error) {
 		if job, err = s.revocableJob(tx, &c, owner, in.JobID); err != nil || job.Revocation != nil {
 			return err
 		}
@@ -134,8 +137,11 @@ func (s *Service) RevokeSigningProfile(ctx context.Context, c Caller, in RevokeS
 	if err != nil {
 		return err
 	}
-	s.state.revoking.Lock()
-	defer s.state.revoking.Unlock()
+	release, err := s.state.revoking.take(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
 	var profile Profile
 	var authorities []Authority
 	err = s.update(ctx, func(tx Tx) (err error) {
