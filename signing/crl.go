@@ -47,39 +47,56 @@ func (s *Service) RefreshCRLs(ctx context.Context) (changed map[string][]byte, e
 		return nil, err
 	}
 	defer release()
-	err = asError(s.refresh(ctx))
+	err = unrefreshed(s.refresh(ctx))
 	s.state.changes.Lock()
 	defer s.state.changes.Unlock()
 	changed, s.state.changed = s.state.changed, nil
 	return changed, err
 }
 
+// unrefreshed words the failures of a refresh; asError would tell of one alone.
+func unrefreshed(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &Error{Fault: FaultUnavailable, Message: "not every CRL that is due could be made anew; it will be tried again", Err: err}
+}
+
 func (s *Service) refresh(ctx context.Context) error {
 	if err := s.ensureIntermediate(ctx); err != nil {
-		return err
+		return detailed(err)
 	}
-	var due []string
-	err := s.view(ctx, func(tx Tx) error {
-		due = nil
+	due, failed, err := s.dueCRLs(ctx)
+	if err != nil {
+		return detailed(err)
+	}
+	return errors.Join(failed, s.publish(ctx, due))
+}
+
+// dueCRLs are the authorities whose CRL is due. One whose profile version
+// cannot be read holds up no other: failed tells of it. Whether certificates
+// name its CRL is known all the same, as only those of KindStandard have one.
+func (s *Service) dueCRLs(ctx context.Context) (due []string, failed, err error) {
+	err = s.view(ctx, func(tx Tx) error {
+		due, failed = nil, nil
 		all, err := tx.Authorities()
 		for _, a := range all {
 			if !s.due(a) {
 				continue
 			}
 			kind, err := s.kindOfVersion(tx, a.Profile)
+			named := kind != KindAWS
 			if err != nil {
-				return err
+				failed = errors.Join(failed, fmt.Errorf("issuing CA %s: %w", a.ID, detailed(err)))
+				named = len(a.CRL) > 0
 			}
-			if kind != KindAWS {
+			if named {
 				due = append(due, a.ID)
 			}
 		}
 		return err
 	})
-	if err != nil {
-		return err
-	}
-	return s.publish(ctx, due)
+	return due, failed, err
 }
 
 // kindOfVersion is the kind of the profile version of an issuing CA; empty for
@@ -93,7 +110,7 @@ func (s *Service) kindOfVersion(tx Tx, p awsprofile.Profile) (Kind, error) {
 	}
 	v, err := tx.ProfileVersion(p.Account, p.Name, p.Version)
 	if err != nil {
-		return "", fmt.Errorf("profile version of an issuing CA: %w", err)
+		return "", fmt.Errorf("read its profile version %s: %w", p, err)
 	}
 	s.state.versions.Store(p, v.Kind)
 	return v.Kind, nil
@@ -108,7 +125,7 @@ func (s *Service) publish(ctx context.Context, ids []string) error {
 	for _, id := range ids {
 		var row Authority
 		if err := s.view(ctx, func(tx Tx) (err error) { row, err = tx.Authority(id); return err }); err != nil {
-			failed = errors.Join(failed, err)
+			failed = errors.Join(failed, fmt.Errorf("CRL %s: %w", id, detailed(err)))
 		} else if row.Profile.Name != "" && row.Revoked != nil && row.CRLNext.IsZero() {
 			unlisted[row.Profile] = append(unlisted[row.Profile], id)
 		} else {
