@@ -118,7 +118,7 @@ func (s *Service) kindOfVersion(tx Tx, p awsprofile.Profile) (Kind, error) {
 
 // publish makes the CRLs of ids anew. An issuing CA that is revoked and due may
 // have leaves that are not on its list yet, because whoever was listing them
-// did not come to an end: that is done first, and the CA stays due until it is.
+// did not come to an end: see publishRevoked.
 func (s *Service) publish(ctx context.Context, ids []string) error {
 	unlisted := map[awsprofile.Profile][]string{}
 	var failed error
@@ -129,18 +129,33 @@ func (s *Service) publish(ctx context.Context, ids []string) error {
 		} else if row.Profile.Name != "" && row.Revoked != nil && row.CRLNext.IsZero() {
 			unlisted[row.Profile] = append(unlisted[row.Profile], id)
 		} else {
-			failed = errors.Join(failed, s.reissue(ctx, id))
+			failed = errors.Join(failed, s.reissue(ctx, id, wholeList))
 		}
 	}
 	for p, ids := range unlisted {
-		if err := s.revokeLeaves(ctx, p); err != nil {
-			failed = errors.Join(failed, err)
-			continue
-		}
+		failed = errors.Join(failed, s.publishRevoked(ctx, p, ids))
+	}
+	return failed
+}
+
+// publishRevoked makes the CRLs of the issuing CAs of a revoked version, when
+// all leaves that it takes back are on their lists. There may be very many: what
+// is listed already is published before them, and should the rest fail then what
+// of it was listed, too. The CAs stay due until all of it is.
+func (s *Service) publishRevoked(ctx context.Context, p awsprofile.Profile, ids []string) error {
+	var failed error
+	reissue := func(part listPart) {
 		for _, id := range ids {
-			failed = errors.Join(failed, s.reissue(ctx, id))
+			failed = errors.Join(failed, s.reissue(ctx, id, part))
 		}
 	}
+	reissue(listedSoFar)
+	if err := s.revokeLeaves(ctx, p); err != nil {
+		failed = errors.Join(failed, fmt.Errorf("list the leaves of profile version %s: %w", p, detailed(err)))
+		reissue(listedSoFar)
+		return failed
+	}
+	reissue(wholeList)
 	return failed
 }
 
@@ -189,19 +204,31 @@ func (s *Service) ensureIntermediate(ctx context.Context) error {
 
 var errCRLRace = errors.New("the CRL was made by somebody else meanwhile")
 
+// listPart says what the list of an authority has when its CRL is made.
+type listPart bool
+
+const (
+	// wholeList: all that is revoked. The CRL is not due again until it ages.
+	wholeList listPart = true
+	// listedSoFar: more is to come. The authority stays due, and a CRL that has
+	// all of it and is not old is left as it is.
+	listedSoFar listPart = false
+)
+
 // reissue makes the next CRL of an authority. The caller holds state.revoking,
 // so that no revocation falls between reading the list and storing the CRL.
-func (s *Service) reissue(ctx context.Context, id string) error {
-	for range 3 {
-		err := s.reissueOnce(ctx, id)
-		if !errors.Is(err, errCRLRace) {
-			return err
-		}
+func (s *Service) reissue(ctx context.Context, id string, part listPart) error {
+	err := errCRLRace
+	for try := 0; try < 3 && errors.Is(err, errCRLRace); try++ {
+		err = s.reissueOnce(ctx, id, part)
 	}
-	return fmt.Errorf("CRL %s: %w", id, errCRLRace)
+	if err != nil {
+		return fmt.Errorf("CRL %s: %w", id, detailed(err))
+	}
+	return nil
 }
 
-func (s *Service) reissueOnce(ctx context.Context, id string) error {
+func (s *Service) reissueOnce(ctx context.Context, id string, part listPart) error {
 	var row Authority
 	var list []issue.Revoked
 	err := s.Store.View(ctx, func(tx Tx) (err error) {
@@ -216,22 +243,27 @@ func (s *Service) reissueOnce(ctx context.Context, id string) error {
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("CRL %s: %w", id, err)
+		return err
+	}
+	if part == listedSoFar {
+		if enough, err := s.listsAll(row, list); err != nil || enough {
+			return err
+		}
 	}
 	issuer, err := s.crlIssuer(row)
 	if err != nil {
-		return fmt.Errorf("CRL %s: %w", id, err)
+		return err
 	}
 	now := s.Now().UTC().Truncate(time.Second)
 	number, next := row.CRLNumber+1, now.Add(s.crlLife())
 	if last, err := lastUpdate(row); err != nil {
-		return fmt.Errorf("CRL %s: %w", id, err)
+		return err
 	} else if last.After(next) {
 		next = last
 	}
 	der, err := issuer.CRL(ctx, list, big.NewInt(number), now, next)
 	if err != nil {
-		return fmt.Errorf("CRL %s: %w", id, err)
+		return err
 	}
 	err = s.Store.Update(ctx, func(tx Tx) error {
 		a, err := tx.Authority(id)
@@ -242,13 +274,29 @@ func (s *Service) reissueOnce(ctx context.Context, id string) error {
 			return errCRLRace
 		}
 		a.CRLNumber, a.CRL, a.CRLNext = number, der, next
+		if part == listedSoFar {
+			a.CRLNext = time.Time{}
+		}
 		return tx.SetAuthority(a)
 	})
 	if err != nil {
-		return fmt.Errorf("CRL %s: %w", id, err)
+		return err
 	}
 	s.published(id, der)
 	return nil
+}
+
+// listsAll: the CRL there is has as many lines as the list, which only grows,
+// and is younger than CRLs get.
+func (s *Service) listsAll(row Authority, list []issue.Revoked) (bool, error) {
+	if len(row.CRL) == 0 {
+		return false, nil
+	}
+	made, err := x509.ParseRevocationList(row.CRL)
+	if err != nil {
+		return false, fmt.Errorf("read the CRL there is: %w", err)
+	}
+	return len(made.RevokedCertificateEntries) == len(list) && s.Now().Before(made.ThisUpdate.Add(s.crlEvery())), nil
 }
 
 // lastUpdate is the next update of an intermediate's last CRL, which the next

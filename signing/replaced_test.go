@@ -112,7 +112,7 @@ func TestARevocationWhileACRLIsMadeIsNotLost(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		err = s.reissue(ctx, job.Authority)
+		err = s.reissue(ctx, job.Authority, wholeList)
 		release()
 		if err != nil {
 			t.Fatal(err)

@@ -56,6 +56,9 @@ func (s *Service) RevokeSignature(ctx context.Context, c Caller, in RevokeSignat
 	if err != nil || job.Kind != KindStandard {
 		return err
 	}
+	// What is durable goes on without its client, who may have gone meanwhile.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limits.PublishTime)
+	defer cancel()
 	return s.listed(s.publish(ctx, []string{job.Authority}))
 }
 
@@ -126,7 +129,7 @@ func (s *Service) listed(err error) error {
 	if err == nil {
 		return nil
 	}
-	return &Error{Fault: FaultUnavailable, Message: "the revocation is recorded, but the CRL could not be made yet; it will be tried again", Err: err}
+	return &Error{Fault: FaultUnavailable, Message: "the revocation is recorded, but not every CRL could be made yet; it will be tried again", Err: err}
 }
 
 // RevokeSigningProfile takes back all signatures of a profile version that

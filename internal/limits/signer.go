@@ -14,14 +14,15 @@ const (
 	ReplyPurge         = 500              // old answers dropped in one transaction
 	RevocationHashes   = 32               // certificate ids asked for at once
 	ProfileTags        = 50
-	ProfilePermissions = 100             // statements of one profile's policy
-	ProfilePolicyBytes = 20 << 10        // their size as a policy document
-	SigningParameters  = 16              // of one profile
-	CredentialCache    = 4096            // opened access keys kept in memory
-	CredentialFresh    = 2 * time.Second // until a kept one is looked up again
-	CredentialRules    = 100             // actions, and profiles, of one access key
-	SigningKeys        = 10_000          // issuing CAs, and leaves, kept in memory
-	PageToken          = 1 << 10         // bytes of a pagination token
-	RevokeBatch        = 500             // leaves revoked in one transaction
-	SelfCheckEvery     = 1000            // signatures of a key for one that is verified
+	ProfilePermissions = 100              // statements of one profile's policy
+	ProfilePolicyBytes = 20 << 10         // their size as a policy document
+	SigningParameters  = 16               // of one profile
+	CredentialCache    = 4096             // opened access keys kept in memory
+	CredentialFresh    = 2 * time.Second  // until a kept one is looked up again
+	CredentialRules    = 100              // actions, and profiles, of one access key
+	SigningKeys        = 10_000           // issuing CAs, and leaves, kept in memory
+	PageToken          = 1 << 10          // bytes of a pagination token
+	RevokeBatch        = 500              // leaves revoked in one transaction
+	PublishTime        = 30 * time.Second // for the CRL of a revoked signature; a refresh goes on with it
+	SelfCheckEvery     = 1000             // signatures of a key for one that is verified
 )
