@@ -71,7 +71,8 @@ type Service struct {
 	// of KindAWS is used; 0: a day. Signatures outlive it.
 	LeafLife time.Duration
 	// CRLLife is from a CRL's issue to its next update; 0: a day. CRLEvery is
-	// how often it is reissued; 0: an hour. Both are cut to what makes sense.
+	// how often it is reissued, at a moment of each CA's own; 0: an hour. Both
+	// are cut to what makes sense.
 	CRLLife, CRLEvery time.Duration
 	// Notice is told what an operator should look at: constant message, facts
 	// as slog's key and value pairs, no secrets. Nil: nobody.

@@ -2,7 +2,9 @@ package signing
 
 import (
 	"context"
+	"crypto/sha256"
 	"crypto/x509"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -159,9 +161,10 @@ func (s *Service) publishRevoked(ctx context.Context, p awsprofile.Profile, ids 
 	return failed
 }
 
-// due: never made, marked, or crlEvery old. One whose authority has ended is
-// not made again, nor one of an intermediate whose key is not here any more,
-// nor an intermediate's last one, which is good until its end.
+// due: never made, marked, or made before the authority's last turn (turnOf).
+// One whose authority has ended is not made again, nor one of an intermediate
+// whose key is not here any more, nor an intermediate's last one, which is good
+// until its end.
 func (s *Service) due(a Authority) bool {
 	now := s.Now()
 	switch {
@@ -172,8 +175,20 @@ func (s *Service) due(a Authority) bool {
 	case a.Profile.Name == "" && !a.CRLNext.Before(a.NotAfter):
 		return false
 	}
-	life := s.crlLife() // another one, perhaps, than the CRL there is was made with
-	return a.CRLNext.After(now.Add(life)) || !now.Before(a.CRLNext.Add(s.crlEvery()-life))
+	made := a.CRLNext.Add(-s.crlLife()) // as it would be now: it may have been made with another life
+	every := s.crlEvery()
+	return made.After(now) || turnOf(a.ID, made, every).Before(turnOf(a.ID, now, every))
+}
+
+// turnOf is the last turn of an authority up to at. It has one each time every
+// has gone by, so that no CRL gets older than that; at which second lies in its
+// id: CRLs that were made together, as a start does, do not fall due together
+// from then on. Turns are whole seconds, as the times of CRLs are.
+func turnOf(id string, at time.Time, every time.Duration) time.Time {
+	every = every.Truncate(time.Second)
+	sum := sha256.Sum256([]byte(id))
+	offset := time.Duration(binary.BigEndian.Uint64(sum[:])%uint64(every/time.Second)) * time.Second
+	return at.Add(-offset).Truncate(every).Add(offset)
 }
 
 func (s *Service) foreign(a Authority) bool {

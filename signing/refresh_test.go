@@ -3,10 +3,13 @@ package signing
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/shuin/shuin/awsprofile"
 )
 
 // withoutVersion leaves the profile version of an issuing CA out of the store,
@@ -165,5 +168,44 @@ func TestTheCRLOfARevokedSignatureIsMadeWithoutItsClient(t *testing.T) {
 	}
 	if updates != 2 || !bounded {
 		t.Errorf("%d updates; the CRL's has a deadline: %t", updates, bounded)
+	}
+}
+
+func TestCRLsThatWereMadeTogetherDoNotFallDueTogether(t *testing.T) {
+	for _, every := range []time.Duration{0, 2 * time.Minute, 90*time.Minute + time.Millisecond} {
+		w := newWorld(t)
+		w.CRLEvery = every
+		every := w.crlEvery()
+		const cas = 600
+		all := make([]Authority, cas)
+		for i := range all {
+			all[i] = Authority{
+				ID: fmt.Sprintf("%032x", i), Profile: awsprofile.Profile{Name: "build"}, NotAfter: worldStart.Add(day),
+				CRLNext: worldStart.Add(w.crlLife()).Truncate(time.Second),
+			}
+		}
+		steps := int(every / time.Minute)
+		turns := make([][]int, cas) // the minutes at which each fell due
+		most := 0
+		for m := 1; m <= 3*steps; m++ {
+			w.sleep(every / time.Duration(steps))
+			together := 0
+			for i := range all {
+				if w.due(all[i]) {
+					all[i].CRLNext = w.now().Add(w.crlLife()).Truncate(time.Second)
+					turns[i] = append(turns[i], m)
+					together++
+				}
+			}
+			most = max(most, together)
+		}
+		if mean := cas / steps; most > 2*mean+10 {
+			t.Errorf("every %s: %d fell due in one minute, %d do on average", every, most, mean)
+		}
+		for i, at := range turns {
+			if len(at) != 3 || at[0] > steps || at[1]-at[0] != steps || at[2]-at[1] != steps {
+				t.Fatalf("every %s: %d fell due after minutes %v", every, i, at)
+			}
+		}
 	}
 }
