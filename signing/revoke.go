@@ -384,6 +384,6 @@ func (s *Service) RevokeCertificate(ctx context.Context, by, id, reason string) 
 		if err := tx.AddRevokedID(id, s.Now().UTC()); err != nil {
 			return err
 		}
-		return s.note(tx, &Caller{Principal: by}, audit.Revocation, "signer:RevokeCertificate", audit.Entry{Detail: "certificate id " + id + "; " + reason})
+		return s.note(tx, &Caller{Principal: by}, audit.CertificateRevocation, "signer:RevokeCertificate", audit.Entry{Detail: "certificate id " + id + "; " + reason})
 	})
 }

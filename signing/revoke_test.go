@@ -428,7 +428,7 @@ func TestACertificateIsRevokedByItsID(t *testing.T) {
 	if diff := cmp.Diff(job.CertificateIDs[:1], w.status(job)); diff != "" {
 		t.Error(diff)
 	}
-	if e := w.last(); e.Kind != audit.Revocation || e.Principal != "operator" || !strings.Contains(e.Detail, job.CertificateIDs[0]) {
+	if e := w.last(); e.Kind != audit.CertificateRevocation || e.Principal != "operator" || !strings.Contains(e.Detail, job.CertificateIDs[0]) {
 		t.Errorf("logged %+v", e)
 	}
 	wantFault(t, w.RevokeCertificate(ctx, "operator", "xy", "x"), FaultValidation, "certificate id")

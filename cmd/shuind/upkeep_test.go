@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/shuin/shuin/audit"
 	"github.com/shuin/shuin/signing"
 )
 
@@ -209,7 +210,7 @@ func TestALogAcceptedWithoutItsCheckpointSaysSo(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !bytes.Contains(leaf, []byte("shuind:AcceptMissingCheckpoint")) {
+		if e, err := audit.ParseLeaf(leaf); err != nil || e.Kind != audit.CheckpointAcceptance || e.Action != "shuind:AcceptMissingCheckpoint" {
 			t.Errorf("the newest entry is %s", leaf)
 		}
 		if warned := strings.Contains(logs.String(), "accepted without its checkpoint"); warned == again {
