@@ -64,8 +64,8 @@ type Service struct {
 	SelfCheck  SelfCheck
 	// Now is the clock, with its monotonic reading.
 	Now func() time.Time
-	// MaxClockStep is how far the clock may jump ahead of its monotonic reading
-	// between two signatures before signing stops; 0: limits.ClockStep.
+	// MaxClockStep is by how much the clock may be set ahead in all, as its
+	// monotonic reading shows, before signing stops; 0: limits.ClockStep.
 	MaxClockStep time.Duration
 	// LeafLife is how long a leaf certificate is valid, and so how long the key
 	// of KindAWS is used; 0: a day. Signatures outlive it.

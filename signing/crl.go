@@ -44,6 +44,7 @@ func (s *Service) CRL(ctx context.Context, id string) (der []byte, next time.Tim
 // returns all that were made since it was called last, by id. Call it every
 // minute or so. It goes on after a failure and tells of all of them.
 func (s *Service) RefreshCRLs(ctx context.Context) (changed map[string][]byte, err error) {
+	_, _ = s.watchClock() // so that an idle service watches it too; who signs is told
 	release, err := s.state.revoking.take(ctx)
 	if err != nil {
 		return nil, err

@@ -8,7 +8,8 @@ const (
 	SignPayload        = 4096             // bytes of a payload to be signed
 	SignAnnotations    = 64               // of its descriptor
 	ClockBack          = 5 * time.Second  // that the clock may be behind the last signing time
-	ClockStep          = 5 * time.Minute  // that it may jump ahead between two signatures
+	ClockStep          = 5 * time.Minute  // that it may be set ahead in all
+	ClockSlew          = 2000             // a part in so many that it may run fast or slow with nobody setting it (adjtime's 500 ppm)
 	SignTime           = time.Minute      // from the log's entry of an attempt to that of its result
 	ReplyLife          = 15 * time.Minute // that the answer to a request is kept for its retry
 	ReplyPurge         = 500              // old answers dropped in one transaction
