@@ -111,7 +111,7 @@ func (s *Service) watchClock() (time.Time, error) {
 // behind: the clock may lie a little behind the last signing time, not more.
 func behind(last, now time.Time) error {
 	if by := last.Sub(now); by > limits.ClockBack {
-		return clockError("is %s behind the last signing time (put it right; or, if it is right now, wait that long, or stop the signer and accept its clock)", by)
+		return clockError("is %s behind the last signing time (put it right; or, if it is right now, wait that long, or stop the signer and accept its clock)", rounded(by))
 	}
 	return nil
 }
@@ -122,17 +122,19 @@ func clockFits(wall, off, most time.Duration) error {
 	const putRight = " (put it right; or, if it is right now, restart the signer)"
 	switch {
 	case wall < -limits.ClockBack:
-		return clockError("was set back by %s"+putRight, -wall)
+		return clockError("was set back by %s"+putRight, rounded(-wall))
 	case off < -limits.ClockBack:
-		return clockError("was set back by %s"+putRight, -off)
+		return clockError("was set back by %s"+putRight, rounded(-off))
 	case off > most:
-		return clockError("was set ahead by %s"+putRight, off)
+		return clockError("was set ahead by %s"+putRight, rounded(off))
 	}
 	return nil
 }
 
-func clockError(what string, by time.Duration) *Error {
-	return fault(FaultUnavailable, "the signer's clock "+what+"; nothing is signed meanwhile", by.Round(time.Millisecond))
+func rounded(d time.Duration) time.Duration { return d.Round(time.Millisecond) }
+
+func clockError(what string, facts ...any) *Error {
+	return fault(FaultUnavailable, "the signer's clock "+what+"; nothing is signed meanwhile", facts...)
 }
 
 // signingTime is the authentic signing time at now: whole seconds, never
