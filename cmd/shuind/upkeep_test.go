@@ -356,7 +356,7 @@ func TestACRLThatCannotBeMadeDoesNotKeepTheServerFromStarting(t *testing.T) {
 	if got, err := os.ReadFile(filepath.Join(n.c.CRL.Directory, job.Authority+".crl")); err != nil || len(got) == 0 {
 		t.Errorf("the CRL that is there is not published: %d bytes, %v", len(got), err)
 	}
-	b.at = b.at.Add(crlGrace + time.Minute)
+	b.at = b.at.Add(n.c.CRL.Life)
 	n.tend(t.Context())
 	if got := unready(n)["crls"]; !strings.Contains(got, job.Authority) {
 		t.Errorf("readiness says %q", got)
