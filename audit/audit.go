@@ -9,7 +9,8 @@ import "time"
 // Kind says what an entry records. The zero value is invalid.
 type Kind string
 
-// The kinds. "Attempt" is written before the act, "result" after it.
+// The kinds. "Attempt" is written before the act, "result" after it. One is
+// never renamed, removed or put to another use: leaves of old logs have it.
 const (
 	SignAttempt      Kind = "sign-attempt"
 	SignResult       Kind = "sign-result"
@@ -17,16 +18,23 @@ const (
 	IssueResult      Kind = "issue-result"
 	ProfileChange    Kind = "profile-change"
 	PermissionChange Kind = "permission-change"
-	Revocation       Kind = "revocation"
+	Revocation       Kind = "revocation" // of a signature or a profile version by its account; the root's CRL
 	CredentialChange Kind = "credential-change"
 	TagChange        Kind = "tag-change"
+
+	// An operator's. The first two were logged as Revocation before they had
+	// kinds of their own; their Action tells them apart there.
+	CertificateRevocation Kind = "certificate-revocation"
+	CheckpointAcceptance  Kind = "checkpoint-acceptance" // a log was taken for complete without the checkpoint beside it
+	ClockAcceptance       Kind = "clock-acceptance"      // signing times go on from another time than the newest
 )
 
 // known tells a Kind of this package from any other text.
 func (k Kind) known() bool {
 	switch k {
 	case SignAttempt, SignResult, IssueAttempt, IssueResult, ProfileChange,
-		PermissionChange, Revocation, CredentialChange, TagChange:
+		PermissionChange, Revocation, CredentialChange, TagChange,
+		CertificateRevocation, CheckpointAcceptance, ClockAcceptance:
 		return true
 	}
 	return false

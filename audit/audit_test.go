@@ -69,6 +69,38 @@ func TestTheEncodingOfALeafStaysAsItIs(t *testing.T) {
 	}
 }
 
+// Leaves of every kind that a log may have, as they were first written: kinds
+// are added at the end, and none of these changes.
+func TestLeavesOfOldLogsReadBackAsTheyAre(t *testing.T) {
+	const head, tail = `{"v":1,"kind":"`, `","time":"2026-11-22T04:05:06Z","principal":"local:op","action":"signer:Act","outcome":"ok"`
+	for kind, want := range map[string]Kind{
+		"sign-attempt": SignAttempt, "sign-result": SignResult, "issue-attempt": IssueAttempt, "issue-result": IssueResult,
+		"profile-change": ProfileChange, "permission-change": PermissionChange, "revocation": Revocation,
+		"credential-change": CredentialChange, "tag-change": TagChange, "certificate-revocation": CertificateRevocation,
+		"checkpoint-acceptance": CheckpointAcceptance, "clock-acceptance": ClockAcceptance,
+	} {
+		text := head + kind + tail
+		if want.result() {
+			text += `,"attempt":3`
+		}
+		text += "}"
+		e, err := ParseLeaf([]byte(text))
+		if err != nil || e.Kind != want {
+			t.Errorf("%s: %q, %v", kind, e.Kind, err)
+		}
+	}
+	// What has a kind of its own now was a revocation once.
+	for _, old := range []string{
+		head + "revocation" + strings.Replace(tail, "Act", "RevokeCertificate", 1) + `,"detail":"certificate id ` + hexA + `; lost"}`,
+		head + "revocation" + `","time":"2026-11-22T04:05:06Z","principal":"local:op","action":"shuind:AcceptMissingCheckpoint","detail":"x"}`,
+	} {
+		e, err := ParseLeaf([]byte(old))
+		if err != nil || e.Kind != Revocation {
+			t.Errorf("%s: %v", old, err)
+		}
+	}
+}
+
 func TestWhatCannotBeReadBackIsNoEntry(t *testing.T) {
 	tests := map[string]func(*Entry){
 		"no kind":                   func(e *Entry) { e.Kind = "" },

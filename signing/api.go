@@ -64,14 +64,15 @@ type Service struct {
 	SelfCheck  SelfCheck
 	// Now is the clock, with its monotonic reading.
 	Now func() time.Time
-	// MaxClockStep is how far the clock may jump ahead of its monotonic reading
-	// between two signatures before signing stops; 0: limits.ClockStep.
+	// MaxClockStep is by how much the clock may be set ahead in all, as its
+	// monotonic reading shows, before signing stops; 0: limits.ClockStep.
 	MaxClockStep time.Duration
 	// LeafLife is how long a leaf certificate is valid, and so how long the key
 	// of KindAWS is used; 0: a day. Signatures outlive it.
 	LeafLife time.Duration
 	// CRLLife is from a CRL's issue to its next update; 0: a day. CRLEvery is
-	// how often it is reissued; 0: an hour. Both are cut to what makes sense.
+	// how often it is reissued, at a moment of each CA's own; 0: an hour. Both
+	// are cut to what makes sense.
 	CRLLife, CRLEvery time.Duration
 	// Notice is told what an operator should look at: constant message, facts
 	// as slog's key and value pairs, no secrets. Nil: nobody.

@@ -90,9 +90,10 @@ func (s *Service) knownAuthority(p awsprofile.Profile, at time.Time) *authority 
 	return nil
 }
 
-// usable: not due for rotation, and made by the intermediate of today.
+// usable: not due for rotation, made by the intermediate of today, and not by a
+// clock that was ahead.
 func (s *Service) usable(a *authority, at time.Time) bool {
-	return at.Before(a.retire) && a.above.Equal(s.Intermediate.Chain()[0])
+	return at.Before(a.retire) && !at.Before(a.issuer.Chain()[0].NotBefore) && a.above.Equal(s.Intermediate.Chain()[0])
 }
 
 // loadAuthority gives nil when a new one has to be made.

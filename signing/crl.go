@@ -2,7 +2,9 @@ package signing
 
 import (
 	"context"
+	"crypto/sha256"
 	"crypto/x509"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -42,41 +44,62 @@ func (s *Service) CRL(ctx context.Context, id string) (der []byte, next time.Tim
 // returns all that were made since it was called last, by id. Call it every
 // minute or so. It goes on after a failure and tells of all of them.
 func (s *Service) RefreshCRLs(ctx context.Context) (changed map[string][]byte, err error) {
-	s.state.revoking.Lock()
-	defer s.state.revoking.Unlock()
-	err = asError(s.refresh(ctx))
+	_, _ = s.watchClock() // so that an idle service watches it too; who signs is told
+	release, err := s.state.revoking.take(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	err = unrefreshed(s.refresh(ctx))
 	s.state.changes.Lock()
 	defer s.state.changes.Unlock()
 	changed, s.state.changed = s.state.changed, nil
 	return changed, err
 }
 
+// unrefreshed words the failures of a refresh; asError would tell of one alone.
+func unrefreshed(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &Error{Fault: FaultUnavailable, Message: "not every CRL that is due could be made anew; it will be tried again", Err: err}
+}
+
 func (s *Service) refresh(ctx context.Context) error {
 	if err := s.ensureIntermediate(ctx); err != nil {
-		return err
+		return detailed(err)
 	}
-	var due []string
-	err := s.view(ctx, func(tx Tx) error {
-		due = nil
+	due, failed, err := s.dueCRLs(ctx)
+	if err != nil {
+		return detailed(err)
+	}
+	return errors.Join(failed, s.publish(ctx, due))
+}
+
+// dueCRLs are the authorities whose CRL is due. One whose profile version
+// cannot be read holds up no other: failed tells of it. Whether certificates
+// name its CRL is known all the same, as only those of KindStandard have one.
+func (s *Service) dueCRLs(ctx context.Context) (due []string, failed, err error) {
+	err = s.view(ctx, func(tx Tx) error {
+		due, failed = nil, nil
 		all, err := tx.Authorities()
 		for _, a := range all {
 			if !s.due(a) {
 				continue
 			}
 			kind, err := s.kindOfVersion(tx, a.Profile)
+			named := kind != KindAWS
 			if err != nil {
-				return err
+				failed = errors.Join(failed, fmt.Errorf("issuing CA %s: %w", a.ID, detailed(err)))
+				named = len(a.CRL) > 0
 			}
-			if kind != KindAWS {
+			if named {
 				due = append(due, a.ID)
 			}
 		}
 		return err
 	})
-	if err != nil {
-		return err
-	}
-	return s.publish(ctx, due)
+	return due, failed, err
 }
 
 // kindOfVersion is the kind of the profile version of an issuing CA; empty for
@@ -90,7 +113,7 @@ func (s *Service) kindOfVersion(tx Tx, p awsprofile.Profile) (Kind, error) {
 	}
 	v, err := tx.ProfileVersion(p.Account, p.Name, p.Version)
 	if err != nil {
-		return "", fmt.Errorf("profile version of an issuing CA: %w", err)
+		return "", fmt.Errorf("read its profile version %s: %w", p, err)
 	}
 	s.state.versions.Store(p, v.Kind)
 	return v.Kind, nil
@@ -98,35 +121,51 @@ func (s *Service) kindOfVersion(tx Tx, p awsprofile.Profile) (Kind, error) {
 
 // publish makes the CRLs of ids anew. An issuing CA that is revoked and due may
 // have leaves that are not on its list yet, because whoever was listing them
-// did not come to an end: that is done first, and the CA stays due until it is.
+// did not come to an end: see publishRevoked.
 func (s *Service) publish(ctx context.Context, ids []string) error {
 	unlisted := map[awsprofile.Profile][]string{}
 	var failed error
 	for _, id := range ids {
 		var row Authority
 		if err := s.view(ctx, func(tx Tx) (err error) { row, err = tx.Authority(id); return err }); err != nil {
-			failed = errors.Join(failed, err)
+			failed = errors.Join(failed, fmt.Errorf("CRL %s: %w", id, detailed(err)))
 		} else if row.Profile.Name != "" && row.Revoked != nil && row.CRLNext.IsZero() {
 			unlisted[row.Profile] = append(unlisted[row.Profile], id)
 		} else {
-			failed = errors.Join(failed, s.reissue(ctx, id))
+			failed = errors.Join(failed, s.reissue(ctx, id, wholeList))
 		}
 	}
 	for p, ids := range unlisted {
-		if err := s.revokeLeaves(ctx, p); err != nil {
-			failed = errors.Join(failed, err)
-			continue
-		}
-		for _, id := range ids {
-			failed = errors.Join(failed, s.reissue(ctx, id))
-		}
+		failed = errors.Join(failed, s.publishRevoked(ctx, p, ids))
 	}
 	return failed
 }
 
-// due: never made, marked, or crlEvery old. One whose authority has ended is
-// not made again, nor one of an intermediate whose key is not here any more,
-// nor an intermediate's last one, which is good until its end.
+// publishRevoked makes the CRLs of the issuing CAs of a revoked version, when
+// all leaves that it takes back are on their lists. There may be very many: what
+// is listed already is published before them, and should the rest fail then what
+// of it was listed, too. The CAs stay due until all of it is.
+func (s *Service) publishRevoked(ctx context.Context, p awsprofile.Profile, ids []string) error {
+	var failed error
+	reissue := func(part listPart) {
+		for _, id := range ids {
+			failed = errors.Join(failed, s.reissue(ctx, id, part))
+		}
+	}
+	reissue(listedSoFar)
+	if err := s.revokeLeaves(ctx, p); err != nil {
+		failed = errors.Join(failed, fmt.Errorf("list the leaves of profile version %s: %w", p, detailed(err)))
+		reissue(listedSoFar)
+		return failed
+	}
+	reissue(wholeList)
+	return failed
+}
+
+// due: never made, marked, or made before the authority's last turn (turnOf).
+// One whose authority has ended is not made again, nor one of an intermediate
+// whose key is not here any more, nor an intermediate's last one, which is good
+// until its end.
 func (s *Service) due(a Authority) bool {
 	now := s.Now()
 	switch {
@@ -137,8 +176,20 @@ func (s *Service) due(a Authority) bool {
 	case a.Profile.Name == "" && !a.CRLNext.Before(a.NotAfter):
 		return false
 	}
-	life := s.crlLife() // another one, perhaps, than the CRL there is was made with
-	return a.CRLNext.After(now.Add(life)) || !now.Before(a.CRLNext.Add(s.crlEvery()-life))
+	made := a.CRLNext.Add(-s.crlLife()) // as it would be now: it may have been made with another life
+	every := s.crlEvery()
+	return made.After(now) || turnOf(a.ID, made, every).Before(turnOf(a.ID, now, every))
+}
+
+// turnOf is the last turn of an authority up to at. It has one each time every
+// has gone by, so that no CRL gets older than that; at which second lies in its
+// id: CRLs that were made together, as a start does, do not fall due together
+// from then on. Turns are whole seconds, as the times of CRLs are.
+func turnOf(id string, at time.Time, every time.Duration) time.Time {
+	every = every.Truncate(time.Second)
+	sum := sha256.Sum256([]byte(id))
+	offset := time.Duration(binary.BigEndian.Uint64(sum[:])%uint64(every/time.Second)) * time.Second
+	return at.Add(-offset).Truncate(every).Add(offset)
 }
 
 func (s *Service) foreign(a Authority) bool {
@@ -169,19 +220,31 @@ func (s *Service) ensureIntermediate(ctx context.Context) error {
 
 var errCRLRace = errors.New("the CRL was made by somebody else meanwhile")
 
+// listPart says what the list of an authority has when its CRL is made.
+type listPart bool
+
+const (
+	// wholeList: all that is revoked. The CRL is not due again until it ages.
+	wholeList listPart = true
+	// listedSoFar: more is to come. The authority stays due, and a CRL that has
+	// all of it and is not old is left as it is.
+	listedSoFar listPart = false
+)
+
 // reissue makes the next CRL of an authority. The caller holds state.revoking,
 // so that no revocation falls between reading the list and storing the CRL.
-func (s *Service) reissue(ctx context.Context, id string) error {
-	for range 3 {
-		err := s.reissueOnce(ctx, id)
-		if !errors.Is(err, errCRLRace) {
-			return err
-		}
+func (s *Service) reissue(ctx context.Context, id string, part listPart) error {
+	err := errCRLRace
+	for try := 0; try < 3 && errors.Is(err, errCRLRace); try++ {
+		err = s.reissueOnce(ctx, id, part)
 	}
-	return fmt.Errorf("CRL %s: %w", id, errCRLRace)
+	if err != nil {
+		return fmt.Errorf("CRL %s: %w", id, detailed(err))
+	}
+	return nil
 }
 
-func (s *Service) reissueOnce(ctx context.Context, id string) error {
+func (s *Service) reissueOnce(ctx context.Context, id string, part listPart) error {
 	var row Authority
 	var list []issue.Revoked
 	err := s.Store.View(ctx, func(tx Tx) (err error) {
@@ -196,22 +259,27 @@ func (s *Service) reissueOnce(ctx context.Context, id string) error {
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("CRL %s: %w", id, err)
+		return err
+	}
+	if part == listedSoFar {
+		if enough, err := s.listsAll(row, list); err != nil || enough {
+			return err
+		}
 	}
 	issuer, err := s.crlIssuer(row)
 	if err != nil {
-		return fmt.Errorf("CRL %s: %w", id, err)
+		return err
 	}
 	now := s.Now().UTC().Truncate(time.Second)
 	number, next := row.CRLNumber+1, now.Add(s.crlLife())
 	if last, err := lastUpdate(row); err != nil {
-		return fmt.Errorf("CRL %s: %w", id, err)
+		return err
 	} else if last.After(next) {
 		next = last
 	}
 	der, err := issuer.CRL(ctx, list, big.NewInt(number), now, next)
 	if err != nil {
-		return fmt.Errorf("CRL %s: %w", id, err)
+		return err
 	}
 	err = s.Store.Update(ctx, func(tx Tx) error {
 		a, err := tx.Authority(id)
@@ -222,13 +290,29 @@ func (s *Service) reissueOnce(ctx context.Context, id string) error {
 			return errCRLRace
 		}
 		a.CRLNumber, a.CRL, a.CRLNext = number, der, next
+		if part == listedSoFar {
+			a.CRLNext = time.Time{}
+		}
 		return tx.SetAuthority(a)
 	})
 	if err != nil {
-		return fmt.Errorf("CRL %s: %w", id, err)
+		return err
 	}
 	s.published(id, der)
 	return nil
+}
+
+// listsAll: the CRL there is has as many lines as the list, which only grows,
+// and is younger than CRLs get.
+func (s *Service) listsAll(row Authority, list []issue.Revoked) (bool, error) {
+	if len(row.CRL) == 0 {
+		return false, nil
+	}
+	made, err := x509.ParseRevocationList(row.CRL)
+	if err != nil {
+		return false, fmt.Errorf("read the CRL there is: %w", err)
+	}
+	return len(made.RevokedCertificateEntries) == len(list) && s.Now().Before(made.ThisUpdate.Add(s.crlEvery())), nil
 }
 
 // lastUpdate is the next update of an intermediate's last CRL, which the next

@@ -56,6 +56,15 @@ func asError(err error) error {
 	return &Error{Fault: FaultUnavailable, Message: "the signer's store cannot be used at the moment", Err: fmt.Errorf("store: %w", err)}
 }
 
+// detailed is err with what a refusal came from, which its own text keeps to
+// itself: for errors that are joined, and read by the operator alone.
+func detailed(err error) error {
+	if e := refusal(err); e != nil && e.Err != nil {
+		return fmt.Errorf("%w: %w", err, e.Err)
+	}
+	return err
+}
+
 // refusal is the *Error of err, nil when err is none.
 func refusal(err error) *Error {
 	var e *Error

@@ -133,6 +133,14 @@ func (t *memTx) SetRequestClock(principal string, at time.Time) error {
 	}
 	return t.write()
 }
+func (t *memTx) CapRequestClocks(at time.Time) error {
+	for p, kept := range t.requests {
+		if kept.After(at) {
+			t.requests[p] = at
+		}
+	}
+	return t.write()
+}
 func (t *memTx) Profile(account, name string) (Profile, error) {
 	for _, p := range t.profiles[profileKey(account, name)] {
 		if p.Current {

@@ -108,9 +108,12 @@ func TestARevocationWhileACRLIsMadeIsNotLost(t *testing.T) {
 				t.Error(err)
 			}
 		}}
-		s.state.revoking.Lock()
-		err := s.reissue(ctx, job.Authority)
-		s.state.revoking.Unlock()
+		release, err := s.state.revoking.take(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = s.reissue(ctx, job.Authority, wholeList)
+		release()
 		if err != nil {
 			t.Fatal(err)
 		}

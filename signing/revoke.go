@@ -40,10 +40,13 @@ func (s *Service) RevokeSignature(ctx context.Context, c Caller, in RevokeSignat
 	if err := checkReason(in.Reason); err != nil {
 		return err
 	}
-	s.state.revoking.Lock()
-	defer s.state.revoking.Unlock()
+	release, err := s.state.revoking.take(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
 	var job Job
-	err := s.update(ctx, func(tx Tx) (err error) {
+	err = s.update(ctx, func(tx Tx) (err error) {
 		if job, err = s.revocableJob(tx, &c, owner, in.JobID); err != nil || job.Revocation != nil {
 			return err
 		}
@@ -53,6 +56,9 @@ func (s *Service) RevokeSignature(ctx context.Context, c Caller, in RevokeSignat
 	if err != nil || job.Kind != KindStandard {
 		return err
 	}
+	// What is durable goes on without its client, who may have gone meanwhile.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limits.PublishTime)
+	defer cancel()
 	return s.listed(s.publish(ctx, []string{job.Authority}))
 }
 
@@ -123,7 +129,7 @@ func (s *Service) listed(err error) error {
 	if err == nil {
 		return nil
 	}
-	return &Error{Fault: FaultUnavailable, Message: "the revocation is recorded, but the CRL could not be made yet; it will be tried again", Err: err}
+	return &Error{Fault: FaultUnavailable, Message: "the revocation is recorded, but not every CRL could be made yet; it will be tried again", Err: err}
 }
 
 // RevokeSigningProfile takes back all signatures of a profile version that
@@ -134,8 +140,11 @@ func (s *Service) RevokeSigningProfile(ctx context.Context, c Caller, in RevokeS
 	if err != nil {
 		return err
 	}
-	s.state.revoking.Lock()
-	defer s.state.revoking.Unlock()
+	release, err := s.state.revoking.take(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
 	var profile Profile
 	var authorities []Authority
 	err = s.update(ctx, func(tx Tx) (err error) {
@@ -375,6 +384,6 @@ func (s *Service) RevokeCertificate(ctx context.Context, by, id, reason string) 
 		if err := tx.AddRevokedID(id, s.Now().UTC()); err != nil {
 			return err
 		}
-		return s.note(tx, &Caller{Principal: by}, audit.Revocation, "signer:RevokeCertificate", audit.Entry{Detail: "certificate id " + id + "; " + reason})
+		return s.note(tx, &Caller{Principal: by}, audit.CertificateRevocation, "signer:RevokeCertificate", audit.Entry{Detail: "certificate id " + id + "; " + reason})
 	})
 }

@@ -27,7 +27,7 @@ type serviceState struct {
 	leaves      map[awsprofile.Profile]*signer    // of KindAWS, by profile version
 	flight      singleflight.Group
 
-	revoking sync.Mutex // orders revocations and the CRLs that list them
+	revoking turn // orders revocations and the CRLs that list them
 	changed  map[string][]byte
 	changes  sync.Mutex   // guards changed
 	replies  atomic.Int64 // kept since the start

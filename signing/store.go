@@ -41,6 +41,9 @@ type Tx interface {
 	// t, and never back.
 	RequestClock(principal string) (time.Time, error)
 	SetRequestClock(principal string, t time.Time) error
+	// CapRequestClocks moves those of all principals that are later than t back
+	// to it: they were set by a clock that was wrong (AcceptClock).
+	CapRequestClocks(t time.Time) error
 
 	// Profile is the current version of account's profile.
 	Profile(account, name string) (Profile, error)

@@ -133,7 +133,7 @@ func openServedStore(ctx context.Context, o sqlstore.Options, now time.Time, log
 		logger.Warn("the log was accepted without its checkpoint: entries after these may have been lost", "entries", checkpoint.Size, "root", checkpoint.Root)
 		err = store.Update(ctx, func(tx signing.Tx) error {
 			_, err := tx.AppendEntry(audit.Entry{
-				Kind: audit.Revocation, Time: now.UTC(), Principal: operator(), Action: "shuind:AcceptMissingCheckpoint", Attempt: -1,
+				Kind: audit.CheckpointAcceptance, Time: now.UTC(), Principal: operator(), Action: "shuind:AcceptMissingCheckpoint", Attempt: -1,
 				Detail: fmt.Sprintf("the log was accepted without its checkpoint, with %d entries and the root %s; it is named %s now", checkpoint.Size, checkpoint.Root, checkpoint.Origin),
 			})
 			return err

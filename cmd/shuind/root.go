@@ -16,6 +16,7 @@ func newRootCmd(a *app) *cobra.Command {
 		newIdentityCmd(a),
 		newCredentialCmd(a),
 		newCertificateCmd(a),
+		newClockCmd(a),
 		newLogCmd(a),
 		newDevCmd(a),
 		newVersionCmd(a),

@@ -51,6 +51,9 @@ func (a *app) serve(ctx context.Context, o *serveOptions) (err error) {
 			err = cerr
 		}
 	}()
+	if err := n.clockFits(ctx); err != nil {
+		return err
+	}
 	if err := caValid(n.service.Intermediate, a.now()); err != nil {
 		return invalid("", "%w", err)
 	}

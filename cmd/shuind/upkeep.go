@@ -19,11 +19,10 @@ import (
 const upkeepInterval = 30 * time.Second
 
 // begin does what has to be done before the first request: every CRL is fresh
-// and written.
+// and written. One that cannot be made stops nobody else's signatures: the
+// server starts, says so in its log and is not ready.
 func (n *node) begin(ctx context.Context) error {
-	if _, err := n.service.RefreshCRLs(ctx); err != nil {
-		return fmt.Errorf("make the CRLs anew: %w", cause(err))
-	}
+	n.refresh(ctx)
 	crls := map[string][]byte{}
 	err := n.service.Store.View(ctx, func(tx signing.Tx) error {
 		authorities, err := tx.Authorities()
@@ -78,14 +77,19 @@ func (n *node) upkeep(ctx context.Context, reload <-chan os.Signal) {
 	}
 }
 
-// tend is one round of the upkeep of what is stored. What RefreshCRLs returns
-// is not written: NewCRL told of it already, and a newer one may have come.
-func (n *node) tend(ctx context.Context) {
+// refresh makes the CRLs that are due. What RefreshCRLs returns is not
+// written: NewCRL told of it already, and a newer one may have come.
+func (n *node) refresh(ctx context.Context) {
 	_, err := n.service.RefreshCRLs(ctx)
 	if err != nil {
 		n.log.Error("CRLs could not be made anew", "error", cause(err))
 	}
 	n.refused.Store(err != nil)
+}
+
+// tend is one round of the upkeep of what is stored.
+func (n *node) tend(ctx context.Context) {
+	n.refresh(ctx)
 	before := n.now().Add(-limits.ReplyLife)
 	if err := n.service.Store.Update(ctx, func(tx signing.Tx) error { return tx.PurgeReplies(before) }); err != nil {
 		n.log.Error("old replies could not be removed", "error", err)

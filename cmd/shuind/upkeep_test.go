@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/shuin/shuin/audit"
 	"github.com/shuin/shuin/signing"
 )
 
@@ -307,7 +308,7 @@ func TestALogAcceptedWithoutItsCheckpointSaysSo(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !bytes.Contains(leaf, []byte("shuind:AcceptMissingCheckpoint")) {
+		if e, err := audit.ParseLeaf(leaf); err != nil || e.Kind != audit.CheckpointAcceptance || e.Action != "shuind:AcceptMissingCheckpoint" {
 			t.Errorf("the newest entry is %s", leaf)
 		}
 		if warned := strings.Contains(logs.String(), "accepted without its checkpoint"); warned == again {
@@ -332,5 +333,32 @@ func TestADatabaseThatIsDamagedHasAHint(t *testing.T) {
 	}
 	if !damaged(11) || !damaged(11|1<<8) || damaged(5) {
 		t.Error("another code is taken for damage")
+	}
+}
+
+// TestACRLThatCannotBeMadeDoesNotKeepTheServerFromStarting: the others'
+// signatures and the CRLs there are go on being served.
+func TestACRLThatCannotBeMadeDoesNotKeepTheServerFromStarting(t *testing.T) {
+	b := newBench(t)
+	n := b.node(t)
+	if err := n.begin(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	job := signs(t, n, "standard", "a")
+	n.tend(t.Context())
+	restarted := n.c.newService(n.service.Store, n.service.Intermediate)
+	restarted.Sealer, restarted.Now, restarted.NewCRL = broken{}, n.service.Now, n.service.NewCRL
+	n.service = restarted
+	b.at = b.at.Add(n.c.CRL.Refresh + time.Minute) // due, and its key cannot be opened
+	if err := n.begin(t.Context()); err != nil {
+		t.Fatalf("the server does not start: %v", err)
+	}
+	if got, err := os.ReadFile(filepath.Join(n.c.CRL.Directory, job.Authority+".crl")); err != nil || len(got) == 0 {
+		t.Errorf("the CRL that is there is not published: %d bytes, %v", len(got), err)
+	}
+	b.at = b.at.Add(n.c.CRL.Life)
+	n.tend(t.Context())
+	if got := unready(n)["crls"]; !strings.Contains(got, job.Authority) {
+		t.Errorf("readiness says %q", got)
 	}
 }

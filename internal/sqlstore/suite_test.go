@@ -545,6 +545,9 @@ func requestClockKept(t *testing.T, s signing.Store) {
 		t.Errorf("error %v", err)
 	}
 	same(t, "after an update that failed", clock("a"), t0.Add(time.Second))
+	keep(t, s, func(tx signing.Tx) error { return tx.CapRequestClocks(t0.Add(time.Minute)) })
+	same(t, "of those capped, the later one", clock("b"), t0.Add(time.Minute))
+	same(t, "and the earlier one", clock("a"), t0.Add(time.Second))
 }
 
 func anAuthority(id string) signing.Authority {
