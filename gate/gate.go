@@ -9,11 +9,14 @@ package gate
 
 import (
 	"context"
+	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/opencontainers/go-digest"
 
 	"github.com/shuin/shuin"
+	"github.com/shuin/shuin/internal/limits"
 	"github.com/shuin/shuin/pipeline"
 	"github.com/shuin/shuin/verify"
 )
@@ -94,30 +97,20 @@ type Verdict struct {
 	StaleUntil time.Time
 }
 
-// Rules are a policy with the trust it names, loaded: what a decision is made
-// by, from beginning to end.
-type Rules struct {
-	policy *pipeline.Policy
-}
-
-// NewRules loads every trust store that the policy names. The error says which
-// cannot be used: then the rules are not fit for use.
-func NewRules(ctx context.Context, p *pipeline.Policy, stores verify.Stores) (*Rules, error) {
-	panic("unimplemented")
-}
-
 // Options are what a Gate is made of.
 type Options struct {
 	Sources Sources
-	// Verifier judges signatures; its Stores are the Rules' own.
+	// Verifier judges signatures; its Stores are the Rules' own. Give it a
+	// verify.ChainCache, or each digest pays for its signers' chains.
 	Verifier verify.Verifier
 	Now      func() time.Time
-	// Wait waits, or ends with ctx.
+	// Wait waits, or ends with ctx. Nil: nothing is tried again.
 	Wait func(ctx context.Context, d time.Duration) error
 	// Engine is the version of this program: part of every key.
 	Engine string
-	// Record is given every verdict before it is returned; its failure makes
-	// the verdict Undecided. Nil: none.
+	// Record is given every verdict before it is returned, not to keep or
+	// change it; its failure makes what was admitted Undecided, and not allowed
+	// where the rule enforces. Nil: none.
 	Record func(ctx context.Context, w Workload, v *Verdict) error
 	// Remember: results outlive the request (a server); without it nothing
 	// does (a command).
@@ -125,15 +118,110 @@ type Options struct {
 }
 
 // Gate decides. Safe for concurrent use.
-type Gate struct{ o Options }
+type Gate struct {
+	o      Options
+	rules  atomic.Pointer[Rules]
+	memory *memory       // nil where nothing outlives a decision
+	places chan struct{} // of limits.GateFlights
+	talks  chan struct{} // of limits.GateSurveys
+	hosts  hosts
+}
 
 // New makes a gate that decides by rules.
-func New(o Options, rules *Rules) *Gate { panic("unimplemented") }
+func New(o Options, rules *Rules) *Gate {
+	g := &Gate{o: o, places: make(chan struct{}, limits.GateFlights), talks: make(chan struct{}, limits.GateSurveys)}
+	if o.Remember {
+		g.memory = newMemory(true)
+	}
+	g.Use(rules)
+	return g
+}
 
-// Use replaces the rules: decisions that have begun keep theirs.
-func (g *Gate) Use(rules *Rules) { panic("unimplemented") }
+// Use replaces the rules: decisions that have begun keep theirs. What is
+// remembered under the parts of a policy that did not change stays.
+func (g *Gate) Use(rules *Rules) { g.rules.Store(rules) }
+
+// Rules are those in use.
+func (g *Gate) Rules() *Rules { return g.rules.Load() }
 
 // Decide answers for a workload within ctx's deadline. What is not known by
 // then is Undecided with shuin.CodeDeadline; the work goes on where the gate
-// remembers, so that asking again finds it done.
-func (g *Gate) Decide(ctx context.Context, w Workload) *Verdict { panic("unimplemented") }
+// remembers, so that asking again finds it done. What the verdict points to is
+// shared with other verdicts: it is not to be changed.
+func (g *Gate) Decide(ctx context.Context, w Workload) *Verdict {
+	d := deciding{g: g, m: g.memory, rules: g.rules.Load(), w: &w, now: g.o.Now()}
+	v := &Verdict{Policy: d.rules.policy.Digest(), Engine: g.o.Engine, Time: d.now}
+	if fault := unfit(&w); fault != nil {
+		v.Images = make([]ImageVerdict, max(1, min(len(w.Images), limits.GateImages)))
+		for i := range v.Images {
+			if i < len(w.Images) {
+				v.Images[i].Image = w.Images[i]
+			}
+			t := task{iv: &v.Images[i]}
+			t.settle(pipeline.Deny, fault)
+		}
+	} else {
+		if d.m == nil {
+			d.m = newMemory(false)
+		}
+		v.Images = make([]ImageVerdict, len(w.Images))
+		for i := range w.Images {
+			v.Images[i].Image = w.Images[i]
+		}
+		d.images(ctx, v.Images)
+	}
+	v.sum()
+	if g.o.Record != nil {
+		// The record is written also where the caller has gone.
+		if err := g.o.Record(context.WithoutCancel(ctx), w, v); err != nil {
+			v.unrecorded(err)
+		}
+	}
+	return v
+}
+
+// unfit says why a workload cannot be judged at all.
+func unfit(w *Workload) error {
+	switch {
+	case len(w.Images) == 0:
+		return &shuin.Error{Code: shuin.CodeInvalidInput, Message: "the workload names no image", Hint: "name at least one image"}
+	case len(w.Images) > limits.GateImages:
+		return &shuin.Error{
+			Code: shuin.CodeLimit, Message: fmt.Sprintf("the workload has %d images, more than %d (limit GateImages)", len(w.Images), limits.GateImages),
+			Hint: "ask about fewer images at a time",
+		}
+	}
+	return nil
+}
+
+// sum makes the whole's answer of the images'.
+func (v *Verdict) sum() {
+	v.Allowed, v.Outcome, v.StaleUntil = true, pipeline.Admit, time.Time{}
+	for i := range v.Images {
+		iv := &v.Images[i]
+		v.StaleUntil = earlier(v.StaleUntil, iv.StaleUntil)
+		switch {
+		case !iv.Allowed && v.Allowed: // the first that is not: what is allowed does not count any more
+			v.Allowed, v.Outcome = false, iv.Outcome
+		case iv.Allowed == v.Allowed && worse(iv.Outcome, v.Outcome):
+			v.Outcome = iv.Outcome
+		}
+	}
+}
+
+// unrecorded: what nobody can look up later is not let in where the rule
+// enforces.
+func (v *Verdict) unrecorded(err error) {
+	for i := range v.Images {
+		iv := &v.Images[i]
+		if iv.Outcome == pipeline.Deny {
+			continue // denied it stays
+		}
+		iv.Outcome, iv.Allowed, iv.LastGood = pipeline.Undecided, iv.Mode != pipeline.Enforce, time.Time{}
+		iv.Err = &shuin.Error{
+			Code: shuin.CodeUnavailable, Message: "the decision could not be recorded", Err: err,
+			Hint: "make room or repair where decisions are recorded",
+		}
+	}
+	v.sum()
+}

@@ -1,0 +1,384 @@
+package gate
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/shuin/shuin"
+	"github.com/shuin/shuin/internal/limits"
+	"github.com/shuin/shuin/pipeline"
+)
+
+// deciding is one call of Decide: it sees one state of the rules.
+type deciding struct {
+	g     *Gate
+	m     *memory
+	rules *Rules
+	w     *Workload
+	now   time.Time
+}
+
+// task is one image of it.
+type task struct {
+	iv  *ImageVerdict
+	ref shuin.Reference
+	// sel is without exceptions: they stand above what is remembered.
+	sel       pipeline.Selection
+	exception *pipeline.Exception
+	expired   *pipeline.Exception
+	artifact  shuin.Artifact // of a tag that was resolved
+	digest    digest.Digest  // to be judged; empty: not known yet
+	key       key            // once the digest is known
+	keyed     bool
+	member    bool // what runs was found in the index
+}
+
+// images answers for all images: each distinct one once, what is not known
+// side by side.
+func (d *deciding) images(ctx context.Context, out []ImageVerdict) {
+	first := make(map[Image]int, len(out))
+	same := make([]int, len(out))
+	var open []*task
+	for i := range out {
+		image := out[i].Image
+		image.Name = ""
+		if n, known := first[image]; known && len(out) > 1 {
+			same[i] = n
+			continue
+		}
+		first[image], same[i] = i, i
+		t := &task{iv: &out[i]}
+		if !d.begin(t) {
+			open = append(open, t)
+		}
+	}
+	if len(open) > 0 {
+		together(len(open), limits.GateParallel, func(i int) { d.finish(ctx, open[i]) })
+	}
+	for i, n := range same {
+		if i != n {
+			image := out[i].Image
+			out[i] = out[n]
+			out[i].Image = image
+		}
+	}
+}
+
+// begin answers what can be answered at once, without asking anybody.
+func (d *deciding) begin(t *task) bool {
+	t.iv.TrustHash = d.rules.trust
+	ref, err := d.m.parse(t.iv.Image.Written)
+	if err != nil {
+		t.settle(pipeline.Deny, &shuin.Error{
+			Code: shuin.CodeInvalidInput, Message: "read the image reference", Err: err,
+			Hint: "name registry, repository and digest: registry/repository@sha256:…",
+		})
+		return true
+	}
+	if r := t.iv.Image.Running; r != "" && r.Validate() != nil {
+		t.settle(pipeline.Deny, &shuin.Error{Code: shuin.CodeInvalidInput, Message: fmt.Sprintf("what runs is named %.100q, which is no digest", string(r))})
+		return true
+	}
+	if ref.Tag == "" && ref.Digest == "" {
+		ref.Tag = "latest" // as every runtime reads it
+	}
+	t.ref, t.digest = ref, ref.Digest
+	d.choose(t)
+	if t.digest != "" {
+		return d.known(t)
+	}
+	return d.refused(t)
+}
+
+// choose picks the rule, for the digest as far as it is known.
+func (d *deciding) choose(t *task) {
+	sel := d.rules.policy.Select(pipeline.Question{
+		Repository: t.ref.Name(), Digest: t.digest, Where: d.w.Where, Now: d.now,
+	})
+	t.sel, t.exception, t.expired = *sel, sel.Exception, sel.Expired
+	t.sel.Exception, t.sel.Expired = nil, nil
+	t.iv.Rule, t.iv.Mode = sel.Rule, sel.Mode
+}
+
+// refused answers for a tag before anybody is asked what it is.
+func (d *deciding) refused(t *task) bool {
+	if t.exception != nil {
+		return false
+	}
+	if t.sel.Rule == "" && !t.sel.NeedsSignatures {
+		// No rule: nobody is asked about images that nobody thought of.
+		if dec := t.sel.Decide(nil, nil, d.now); dec.Outcome == pipeline.Deny {
+			t.conclude(dec)
+			return true
+		}
+		return false
+	}
+	switch {
+	case t.sel.Tags == pipeline.Refuse:
+		t.settle(pipeline.Deny, &shuin.Error{
+			Code:    shuin.CodeTagRefused,
+			Message: fmt.Sprintf("the image is named by its tag %q alone, and rule %q wants a digest", t.ref.Tag, t.sel.Rule),
+			Hint:    "write the image with its digest: " + t.ref.Name() + "@sha256:…",
+		})
+	case t.sel.Tags == pipeline.Pin && !d.w.Pins:
+		t.settle(pipeline.Deny, &shuin.Error{
+			Code:    shuin.CodeTagRefused,
+			Message: fmt.Sprintf("the image is named by its tag %q alone, and nobody pins it here to the digest that is judged", t.ref.Tag),
+			Hint:    "write the image with its digest: " + t.ref.Name() + "@sha256:…; or set tags of the rule to allowUnpinned",
+		})
+	default:
+		return false
+	}
+	return true
+}
+
+// known answers for a digest from what needs nobody: exceptions, lists and
+// what is remembered.
+func (d *deciding) known(t *task) bool {
+	iv := t.iv
+	iv.Pinned = pinned(t.ref, t.digest)
+	iv.Artifact = t.artifact
+	iv.Unpinned = t.ref.Digest == "" && !d.w.Pins
+	if r := iv.Image.Running; r != "" && r != t.digest && !t.member {
+		return false
+	}
+	if t.exception != nil {
+		iv.Exception = t.exception
+		t.settle(pipeline.Admit, nil)
+		iv.StaleUntil = t.exception.Expires
+		return true
+	}
+	if !t.sel.NeedsSignatures {
+		t.conclude(t.sel.Decide(nil, nil, d.now))
+		return true
+	}
+	t.key = keyOf(t.ref.Name(), string(t.digest), string(t.sel.Hash), string(d.rules.trust),
+		string('0'+rune(t.sel.Platforms)), d.g.o.Engine, d.w.Access)
+	t.keyed = true
+	if a, _, ok := d.m.verdicts.get(t.key, d.now); ok {
+		t.answered(a)
+		return true
+	}
+	return false
+}
+
+func pinned(ref shuin.Reference, d digest.Digest) string {
+	if ref.Digest != "" && ref.Tag == "" {
+		return ref.String()
+	}
+	var b strings.Builder
+	b.Grow(len(ref.Registry) + len(ref.Repository) + len(d) + 2)
+	for _, s := range []string{ref.Registry, "/", ref.Repository, "@", string(d)} {
+		b.WriteString(s)
+	}
+	return b.String()
+}
+
+// finish asks the world.
+func (d *deciding) finish(ctx context.Context, t *task) {
+	if t.digest == "" {
+		a, err := d.resolve(ctx, t)
+		if err != nil {
+			t.unable(err)
+			return
+		}
+		t.artifact, t.digest = a, a.Digest()
+		d.choose(t)
+		if t.exception == nil && d.refused(t) {
+			return
+		}
+	}
+	if d.known(t) {
+		return
+	}
+	if r := t.iv.Image.Running; r != "" && r != t.digest && !t.member {
+		if err := d.membership(ctx, t); err != nil {
+			t.unable(err)
+			return
+		}
+		if t.member = true; d.known(t) {
+			return
+		}
+	}
+	q := &question{g: d.g, m: d.m, rules: d.rules, sel: &t.sel, access: d.w.Access, artifact: t.artifact, key: t.key,
+		ref: shuin.Reference{Registry: t.ref.Registry, Repository: t.ref.Repository, Digest: t.digest}}
+	a := fly(ctx, d.g, &d.m.surveys, t.key, q.answer, q.failed)
+	t.answered(a)
+	if t.iv.Outcome == pipeline.Undecided {
+		d.lastGood(t)
+	}
+}
+
+// lastGood lets the last good answer serve, as far as what is known without
+// asking anybody still lets it be good.
+func (d *deciding) lastGood(t *task) {
+	now := d.g.o.Now()
+	a, at, ok := d.m.lastGood.get(t.key, now)
+	if !ok || a.again(&t.sel, now).Outcome != pipeline.Admit {
+		return
+	}
+	t.iv.Allowed, t.iv.LastGood = true, at
+	if t.iv.Artifact.Digest() == "" {
+		t.iv.Artifact = a.artifactFor(t.ref)
+	}
+}
+
+// resolve asks what a tag is: one request for all who ask at the time. The
+// answer is never remembered.
+func (d *deciding) resolve(ctx context.Context, t *task) (shuin.Artifact, error) {
+	ref := shuin.Reference{Registry: t.ref.Registry, Repository: t.ref.Repository, Tag: t.ref.Tag}
+	k := keyOf(d.w.Access, ref.String())
+	ask := func(ctx context.Context) resolved {
+		done, err := d.g.talk(ctx, ref.Registry)
+		if err != nil {
+			return resolved{err: err}
+		}
+		defer done()
+		source, err := d.g.o.Sources.Open(d.w.Access, ref)
+		if err != nil {
+			return resolved{err: flat(err)}
+		}
+		a, err := source.Resolve(ctx, ref)
+		if err != nil {
+			err = flat(inTime(ctx, err))
+		}
+		return resolved{a, err}
+	}
+	var r resolved
+	d.g.retry(ctx, t.sel.RetryFor, func() bool {
+		r = fly(ctx, d.g, &d.m.resolves, k, ask, func(err error) resolved { return resolved{err: err} })
+		if d.m.resolves.keep && shuin.CodeOf(r.err).Undecided() {
+			d.m.resolves.forget(k)
+		}
+		return shuin.CodeOf(r.err).Undecided()
+	})
+	if r.err == nil && r.artifact.Digest() == "" {
+		r.err = overdue(ctx, "the tag was not resolved")
+	}
+	return r.artifact, r.err
+}
+
+// membership finds out whether what runs is one of the images of the index
+// that is judged. It is asked, never assumed.
+func (d *deciding) membership(ctx context.Context, t *task) error {
+	k := keyOf(d.w.Access, t.ref.Name(), string(t.digest))
+	found, _, ok := d.m.indexes.get(k, d.now)
+	if !ok {
+		l := fly(ctx, d.g, &d.m.listings, k, func(ctx context.Context) listing { return d.list(ctx, t, k) },
+			func(err error) listing { return listing{err: err} })
+		if l.err != nil {
+			return l.err
+		}
+		found = l.platforms
+	}
+	if holds(found, t.iv.Image.Running) {
+		return nil
+	}
+	e := &shuin.Error{
+		Code:    shuin.CodeNotInIndex,
+		Message: fmt.Sprintf("%s runs, which is neither %s nor an image of one of its platforms", t.iv.Image.Running, t.digest),
+		Hint:    "find out where it comes from, and deploy " + t.iv.Pinned,
+	}
+	if t.ref.Digest == "" {
+		e.Message = fmt.Sprintf("%s runs, which is neither what tag %q names now (%s) nor an image of one of its platforms: the tag may have been moved", t.iv.Image.Running, t.ref.Tag, t.digest)
+		e.Hint = "deploy by digest; what runs can be judged as " + t.ref.Name() + "@" + string(t.iv.Image.Running)
+	}
+	return e
+}
+
+func (d *deciding) list(ctx context.Context, t *task, k key) listing {
+	done, err := d.g.talk(ctx, t.ref.Registry)
+	if err != nil {
+		return listing{err: err}
+	}
+	defer done()
+	ref := shuin.Reference{Registry: t.ref.Registry, Repository: t.ref.Repository, Digest: t.digest}
+	source, err := d.g.o.Sources.Open(d.w.Access, ref)
+	if err != nil {
+		return listing{err: flat(err)}
+	}
+	a := t.artifact
+	if a.Digest() == "" {
+		if a, err = source.Resolve(ctx, ref); err != nil {
+			return listing{err: flat(inTime(ctx, err))}
+		}
+	}
+	found, err := source.Platforms(ctx, a)
+	if err != nil {
+		return listing{err: flat(inTime(ctx, err))}
+	}
+	now := d.g.o.Now()
+	d.m.indexes.put(k, found, now, now.Add(limits.GateIndexLife))
+	return listing{platforms: found}
+}
+
+// answered takes over what a survey led to.
+func (t *task) answered(a *answer) {
+	if t.iv.Artifact.Digest() == "" {
+		t.iv.Artifact = a.artifactFor(t.ref)
+	}
+	t.iv.Signatures = append([]shuin.SignatureReport(nil), a.reports...)
+	t.conclude(a.decision)
+}
+
+// artifactFor is what was judged, as the asker wrote it.
+func (a *answer) artifactFor(ref shuin.Reference) shuin.Artifact {
+	if a.artifact.Digest() == "" {
+		return shuin.Artifact{}
+	}
+	own, err := shuin.NewArtifact(ref, a.artifact.Descriptor())
+	if err != nil {
+		return shuin.Artifact{}
+	}
+	return own
+}
+
+// conclude takes over a decision.
+func (t *task) conclude(dec *pipeline.Decision) {
+	t.iv.Stages = append([]pipeline.StageResult(nil), dec.Stages...)
+	t.settle(dec.Outcome, dec.Err)
+	t.iv.StaleUntil = dec.StaleUntil
+}
+
+// unable takes over why nothing could be judged.
+func (t *task) unable(err error) {
+	if shuin.CodeOf(err).Undecided() {
+		t.settle(pipeline.Undecided, err)
+		return
+	}
+	t.settle(pipeline.Deny, err)
+}
+
+// settle says what is so, and from that what to do. Nothing but a definite
+// Admit, a mode that does not enforce, or a rule that admits what could not be
+// checked, allows an image.
+func (t *task) settle(o pipeline.Outcome, err error) {
+	iv := t.iv
+	if o == pipeline.Deny && t.expired != nil {
+		err = exceptionOver(err, t.expired)
+	}
+	iv.Outcome, iv.Err = o, err
+	switch o {
+	case pipeline.Admit:
+		iv.Allowed = true
+	case pipeline.Undecided:
+		iv.Allowed = iv.Mode != pipeline.Enforce || t.sel.UndecidedAdmits
+	case pipeline.Deny:
+		iv.Allowed = iv.Mode != pipeline.Enforce
+	default:
+		iv.Outcome, iv.Allowed = pipeline.Deny, false
+		iv.Err = &shuin.Error{Code: shuin.CodeInternal, Message: "the policy gave no answer"}
+	}
+}
+
+// exceptionOver adds to a denial that an exception would have held, and is over.
+func exceptionOver(err error, e *pipeline.Exception) error {
+	return &shuin.Error{
+		Code: shuin.CodeOf(err), Hint: shuin.HintOf(err),
+		Message: fmt.Sprintf("%s; the exception %q of %s expired on %s", err, e.Reason, e.Owner, e.Expires.UTC().Format(time.RFC3339)),
+	}
+}

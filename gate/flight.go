@@ -1,0 +1,191 @@
+package gate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/shuin/shuin"
+	"github.com/shuin/shuin/internal/limits"
+)
+
+// flights are questions under way: one for each key, however many ask.
+type flights[V any] struct {
+	keep bool // an answer is kept until the memory goes
+	mu   sync.Mutex
+	m    map[key]*flight[V]
+}
+
+type flight[V any] struct {
+	done  chan struct{}
+	value V // set when done is closed
+}
+
+// join is the flight for k; begun: there was none, and who asks has to end it.
+func (f *flights[V]) join(k key) (fl *flight[V], begun bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if fl = f.m[k]; fl != nil {
+		return fl, false
+	}
+	fl = &flight[V]{done: make(chan struct{})}
+	if f.m == nil {
+		f.m = map[key]*flight[V]{}
+	}
+	f.m[k] = fl
+	return fl, true
+}
+
+// find is the flight for k, where one is under way.
+func (f *flights[V]) find(k key) *flight[V] {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.m[k]
+}
+
+// forget lets the next who asks begin anew.
+func (f *flights[V]) forget(k key) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.m, k)
+}
+
+func (f *flights[V]) end(k key, fl *flight[V], v V) {
+	fl.value = v
+	if !f.keep {
+		f.mu.Lock()
+		delete(f.m, k)
+		f.mu.Unlock()
+	}
+	close(fl.done)
+}
+
+// fly answers k by ask, which runs once for all who ask at the same time. ask
+// has its own deadline; ctx only ends the waiting. fault makes an answer of
+// what ask was not able to say.
+func fly[V any](ctx context.Context, g *Gate, f *flights[V], k key, ask func(context.Context) V, fault func(error) V) V {
+	if fl := f.find(k); fl != nil {
+		return wait(ctx, fl, fault)
+	}
+	// A place for a new one, in the asker's own time.
+	select {
+	case g.places <- struct{}{}:
+	default:
+		select {
+		case g.places <- struct{}{}:
+		case <-ctx.Done():
+			return fault(overdue(ctx, "the gate has as many checks under way as it may have"))
+		}
+	}
+	fl, begun := f.join(k)
+	if !begun { // by somebody else meanwhile
+		<-g.places
+		return wait(ctx, fl, fault)
+	}
+	go func() {
+		own, cancel := g.flightContext(ctx)
+		v := fault(&shuin.Error{Code: shuin.CodeInternal, Message: "the check ended without an answer"})
+		defer func() {
+			if p := recover(); p != nil {
+				v = fault(&shuin.Error{Code: shuin.CodeInternal, Message: fmt.Sprintf("the check failed: %.200v", p)})
+			}
+			cancel()
+			f.end(k, fl, v)
+			<-g.places
+		}()
+		v = ask(own)
+	}()
+	return wait(ctx, fl, fault)
+}
+
+// wait waits for the answer as long as ctx lets it; what is known already is
+// given also after its end.
+func wait[V any](ctx context.Context, fl *flight[V], fault func(error) V) V {
+	select {
+	case <-fl.done:
+		return fl.value
+	default:
+	}
+	select {
+	case <-fl.done:
+		return fl.value
+	case <-ctx.Done():
+		return fault(overdue(ctx, "the check is still under way"))
+	}
+}
+
+func overdue(ctx context.Context, what string) error {
+	return &shuin.Error{Code: shuin.CodeDeadline, Message: what, Hint: "ask again: what is found meanwhile is remembered", Err: context.Cause(ctx)}
+}
+
+// flightContext has a deadline of its own. Where nothing outlives the
+// decision, the work ends with it.
+func (g *Gate) flightContext(ctx context.Context) (context.Context, context.CancelFunc) {
+	if g.o.Remember {
+		ctx = context.WithoutCancel(ctx)
+	}
+	return context.WithTimeoutCause(ctx, limits.GateFlightTime, errFlightTime)
+}
+
+var errFlightTime = errors.New("the registry took too long (limit GateFlightTime)")
+
+// talk waits for a turn to talk to a registry, and gives it back with done.
+func (g *Gate) talk(ctx context.Context, host string) (done func(), err error) {
+	slots := g.hosts.take(host)
+	select {
+	case slots.taken <- struct{}{}:
+	case <-ctx.Done():
+		g.hosts.leave(host, slots)
+		return nil, overdue(ctx, "too many checks talk to this registry at a time")
+	}
+	select {
+	case g.talks <- struct{}{}:
+	case <-ctx.Done():
+		<-slots.taken
+		g.hosts.leave(host, slots)
+		return nil, overdue(ctx, "too many checks talk to registries at a time")
+	}
+	return func() {
+		<-g.talks
+		<-slots.taken
+		g.hosts.leave(host, slots)
+	}, nil
+}
+
+func (h *hosts) take(host string) *hostSlots {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	s := h.slots[host]
+	if s == nil {
+		s = &hostSlots{taken: make(chan struct{}, limits.GatePerRegistry)}
+		if h.slots == nil {
+			h.slots = map[string]*hostSlots{}
+		}
+		h.slots[host] = s
+	}
+	s.holders++
+	return s
+}
+
+func (h *hosts) leave(host string, s *hostSlots) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if s.holders--; s.holders == 0 {
+		delete(h.slots, host)
+	}
+}
+
+// retry repeats what could not be checked, for at most d and as long as ctx
+// lasts, with growing pauses.
+func (g *Gate) retry(ctx context.Context, d time.Duration, undecided func() bool) {
+	began := g.o.Now()
+	pause := limits.GateRetryFirst
+	for undecided() && ctx.Err() == nil {
+		if g.o.Wait == nil || g.o.Now().Add(pause).Sub(began) > d || g.o.Wait(ctx, pause) != nil {
+			return
+		}
+		pause = min(2*pause, limits.GateRetryMost)
+	}
+}

@@ -1,0 +1,39 @@
+package limits
+
+import "time"
+
+// Bounds of the gate: one decision, and all that are under way.
+const (
+	GateImages   = 1000 // images of one workload
+	GateParallel = 32   // of them looked at together
+
+	GateFlights     = 4096        // digests and tags being asked about at a time; who comes after waits
+	GateFlightTime  = time.Minute // one of them, repetitions and waiting included
+	GatePerRegistry = 16          // of them that talk to one registry at a time
+	GateSurveys     = 64          // of them that talk to any registry at a time
+	GatePlatforms   = 4           // platforms of one image surveyed together
+
+	GateRetryFirst = 250 * time.Millisecond // before what could not be checked is tried again; doubled each time
+	GateRetryMost  = 5 * time.Second        // the longest of these waits
+)
+
+// Bounds of what the gate remembers.
+const (
+	GateAdmitLife    = 5 * time.Minute // a good answer, unless it grows stale before
+	GateDenyLife     = 5 * time.Second // a bad one
+	GateLastGoodLife = 24 * time.Hour  // a good answer that serves while the world cannot be asked
+	GateIndexLife    = 24 * time.Hour  // the platforms of an index, which its digest fixes
+
+	GateVerdictBytes  = 64 << 20 // answers remembered, as far as counted
+	GateLastGoodBytes = 64 << 20
+	GateIndexBytes    = 16 << 20
+	GateEntryBytes    = 1 << 10 // what an entry counts at least: bounds their number
+	GateParsedEntries = 16_384  // references read before
+	GateParsedBytes   = 1 << 10 // the longest reference that is remembered as read
+
+	GateReports       = 128     // signatures told of one image
+	GateReportBytes   = 8 << 10 // one of them; where it is larger, its reason alone is told
+	GateMetadataBytes = 4 << 10 // signed metadata kept of one signature
+	GateReasonBytes   = 2 << 10 // one reason's text, and its hint's
+	GateReasonRunes   = 600     // of a reason in a line for people
+)
