@@ -25,27 +25,65 @@ const (
 // Policy is a valid pipeline policy. Make one with [Parse] or
 // [FromTrustPolicy]. It is not changed after that, and safe for concurrent use.
 type Policy struct {
-	digest  digest.Digest
-	signers []Signer
+	digest     digest.Digest
+	signers    []Signer
+	stages     []stage
+	rules      []rule
+	exceptions []exception
+	admits     bool // what no rule matches
+	// trustPolicy: compiled from one. What stage a signature names is not
+	// looked at, and nothing makes it ambiguous.
+	trustPolicy bool
+
+	// Made by finish:
+	byName      map[string][]int // exceptions by the exact names among their images
+	wild        []int            // exceptions with other patterns
+	defaultHash digest.Digest
 }
 
-// Parse reads a policy file, YAML or JSON, at most limits.PolicyBytes. The
-// error is document.Faults: every fault with its line. now is used for nothing
-// but warnings; an exception that expired is no fault.
-func Parse(data []byte) (*Policy, error) { panic("unimplemented") }
-
-// FromTrustPolicy compiles a Notary trust policy (OCI): one stage and one rule
-// per statement, of the statement's name; level skip allows what is unsigned.
-// data is the document's bytes, which the digest is of. Every signature that
-// the statement accepts is a seal of its stage, whatever stage it names.
-func FromTrustPolicy(doc *policy.Document, data []byte) *Policy { panic("unimplemented") }
+// finish makes what follows from the rest.
+func (p *Policy) finish() {
+	base := newHash()
+	base.stages(p)
+	stages := string(base.sum())
+	for i := range p.rules {
+		h := newHash()
+		h.text(stages)
+		h.rule(&p.rules[i])
+		p.rules[i].hash = h.digest()
+	}
+	h := newHash()
+	h.text(stages)
+	h.flag(p.admits)
+	p.defaultHash = h.digest()
+	p.byName = map[string][]int{}
+	for i := range p.exceptions {
+		wild := false
+		for _, image := range p.exceptions[i].images {
+			if image.exact {
+				p.byName[image.text] = append(p.byName[image.text], i)
+			} else if !wild {
+				p.wild, wild = append(p.wild, i), true
+			}
+		}
+	}
+}
 
 // Digest is the SHA-256 of the file's bytes.
 func (p *Policy) Digest() digest.Digest { return p.digest }
 
 // Signers are all signers of all stages, each distinct statement once: what a
-// survey has to ask about.
+// survey has to ask about. Not to be changed.
 func (p *Policy) Signers() []Signer { return p.signers }
+
+// Stages are the names of all stages, in the policy's order.
+func (p *Policy) Stages() []string {
+	names := make([]string, len(p.stages))
+	for i := range p.stages {
+		names[i] = p.stages[i].name
+	}
+	return names
+}
 
 // Signer is one way to make a seal: a statement whose signatures count.
 type Signer struct {
@@ -135,6 +173,10 @@ type Selection struct {
 	// depend on, but for exceptions: the rule, its stages and their signers,
 	// and every signer that could make a seal ambiguous.
 	Hash digest.Digest
+
+	policy   *Policy
+	rule     *rule // nil: the default
+	question Question
 }
 
 // Exception lets images in that would not be: dated and owned.
@@ -145,11 +187,6 @@ type Exception struct {
 	Expires time.Time `json:"expires"`
 	Where   []string  `json:"-"`
 }
-
-// Select picks what decides about q. It is total: without a rule the default
-// applies. A digest that is not known yet matches no exception and no list of
-// allowed digests that name one.
-func (p *Policy) Select(q Question) *Selection { panic("unimplemented") }
 
 // Answer is what one signature is for one of Policy.Signers, in their order.
 type Answer struct {
@@ -168,9 +205,13 @@ type Answer struct {
 type Candidate struct {
 	Digest   digest.Digest
 	Subject  string            // of the leaf certificate
-	Metadata map[string]string // signed
-	Answers  []Answer
-	Err      error // it could not be fetched
+	Metadata map[string]string // signed; empty where no answer is Authentic
+	// Claims is the stage that the payload names, also where nobody who is
+	// trusted says so: it makes no seal, but tells which stage a stranger's
+	// signature was meant for. May be left empty.
+	Claims  string
+	Answers []Answer
+	Err     error // it could not be fetched
 }
 
 // StageResult says whether a stage is sealed.
@@ -195,11 +236,4 @@ type Decision struct {
 	Stages []StageResult
 	// StaleUntil is when the answer may turn out otherwise; zero: never.
 	StaleUntil time.Time
-}
-
-// Decide answers from the candidates of the image. incomplete says why they
-// are not all (verify.Survey.Err): an Undecided code leaves open what is not
-// sealed, any other denies it. Pure.
-func (s *Selection) Decide(candidates []Candidate, incomplete error, now time.Time) *Decision {
-	panic("unimplemented")
 }

@@ -1,0 +1,243 @@
+package pipeline
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/shuin/shuin/internal/document"
+	"github.com/shuin/shuin/internal/limits"
+)
+
+// rule says what images need in a place.
+type rule struct {
+	name     string
+	line     int
+	patterns []pattern
+	lines    []int // of patterns
+	place    place
+
+	// One of them:
+	require  *requirement
+	digests  []digest.Digest
+	unsigned bool
+
+	because         string
+	mode            Mode
+	tags            Tags
+	platforms       Platforms
+	undecidedAdmits bool
+	retryFor        time.Duration
+
+	hash digest.Digest
+}
+
+func cutDigest(s string) (name, dgst string, ok bool) { return strings.Cut(s, "@") }
+
+func (p *parsing) readRules(a at) {
+	for _, item := range p.list(a, "rules", limits.PolicyRules) {
+		if r := p.rule(item); r != nil {
+			p.policy.rules = append(p.policy.rules, *r)
+		}
+	}
+	if p.patterns > limits.PolicyPatterns {
+		p.fault(a, "there are %d image patterns in all rules, and %d are allowed", p.patterns, limits.PolicyPatterns)
+	}
+}
+
+func (p *parsing) rule(a at) *rule {
+	o := p.object(a, "name", "match", "require", "allow", "mode", "tags", "platforms", "undecided")
+	if o == nil {
+		return nil
+	}
+	r := &rule{line: a.line}
+	r.name = p.required(o, "name", "the name of a rule", limits.PolicyNameBytes)
+	if first, twice := p.rules[r.name]; twice && r.name != "" {
+		p.fault(o.field("name"), "a rule in line %d has the name %q too", first, r.name)
+	}
+	p.rules[r.name] = a.line
+	if f := o.field("match"); f.node == nil {
+		p.fault(a, "match is missing: say which images the rule is for")
+	} else {
+		p.match(f, r)
+	}
+	switch require, allow := o.has("require"), o.has("allow"); {
+	case require && allow:
+		p.fault(a, "a rule has either require or allow")
+	case require:
+		r.require = p.requirement(o.field("require"), 1)
+	case allow:
+		p.allow(o.field("allow"), r)
+	default:
+		p.fault(a, "require or allow is missing: say what the images need")
+	}
+	r.mode = Mode(p.choice(o, "mode", "enforce", "warn", "audit"))
+	r.tags = Tags(p.choice(o, "tags", "pin", "refuse", "allowUnpinned"))
+	r.platforms = Platforms(p.choice(o, "platforms", "index", "each", "either"))
+	if f := o.field("undecided"); f.node != nil {
+		if u := p.object(f, "answer", "retryFor"); u != nil {
+			r.undecidedAdmits = p.choice(u, "answer", "deny", "admit") == 1
+			if t := u.field("retryFor"); t.node != nil {
+				r.retryFor = p.duration(t, limits.PolicyRetryFor)
+			}
+		}
+	}
+	return r
+}
+
+func (p *parsing) match(a at, r *rule) {
+	o := p.object(a, "images", "clusters", "namespaces")
+	if o == nil {
+		return
+	}
+	r.place = p.place(o)
+	f := o.field("images")
+	if f.node == nil {
+		p.fault(a, `images are missing: say which images the rule is for, such as "registry.example/shop/**"`)
+		return
+	}
+	for _, item := range p.list(f, "images", limits.PolicyPatterns) {
+		text := p.text(item, "an image pattern", limits.PolicyTextBytes)
+		if text == "" {
+			continue
+		}
+		one, err := parsePattern(text)
+		if err != nil {
+			p.fault(item, "%v", err)
+			continue
+		}
+		if slices.ContainsFunc(r.patterns, func(o pattern) bool { return o.text == text }) {
+			p.fault(item, "the image pattern %q is listed twice", text)
+			continue
+		}
+		r.patterns, r.lines = append(r.patterns, one), append(r.lines, item.line)
+	}
+	p.patterns += len(r.patterns)
+}
+
+func (p *parsing) place(o *object) place {
+	return place{p.globs(o, "clusters"), p.globs(o, "namespaces")}
+}
+
+func (p *parsing) globs(o *object, key string) []string {
+	f := o.field(key)
+	if f.node == nil {
+		return nil
+	}
+	var out []string
+	for _, item := range p.list(f, key, limits.PolicyPlaces) {
+		text := p.text(item, "a name, with * for any run of characters,", limits.PolicyTextBytes)
+		switch {
+		case text == "":
+		case slices.Contains(out, text):
+			p.fault(item, "%q is listed twice", text)
+		default:
+			out = append(out, text)
+		}
+	}
+	return out
+}
+
+func (p *parsing) allow(a at, r *rule) {
+	o := p.object(a, "digests", "unsigned", "because")
+	if o == nil {
+		return
+	}
+	unsigned := o.field("unsigned")
+	switch digests := o.has("digests"); {
+	case digests && unsigned.node != nil:
+		p.fault(a, "allow has either digests or unsigned")
+	case digests:
+		p.digests(o.field("digests"), r)
+	case unsigned.node == nil:
+		p.fault(a, "digests or unsigned is missing: say what is allowed")
+	case unsigned.node.Kind != document.Bool || unsigned.node.Text != "true":
+		p.wrong(unsigned, "true")
+	default:
+		r.unsigned = true
+	}
+	switch f := o.field("because"); {
+	case f.node != nil:
+		r.because = p.text(f, "the reason", limits.PolicyTextBytes)
+	case unsigned.node != nil:
+		p.fault(a, "because is missing: say why images without signatures are allowed")
+	}
+}
+
+func (p *parsing) digests(a at, r *rule) {
+	for _, item := range p.list(a, "digests", limits.PolicyDigests) {
+		text := p.text(item, "a digest", limits.PolicyTextBytes)
+		if text == "" {
+			continue
+		}
+		d := digest.Digest(text)
+		if err := d.Validate(); err != nil {
+			p.fault(item, "%q is no digest such as sha256:…: %v", text, err)
+			continue
+		}
+		if slices.Contains(r.digests, d) {
+			p.fault(item, "%s is listed twice", d)
+			continue
+		}
+		r.digests = append(r.digests, d)
+	}
+}
+
+// checkConflicts finds pairs of rules of which neither would win.
+func (p *parsing) checkConflicts() {
+	type one struct{ rule, pattern int }
+	byRank := map[rank][]one{}
+	exact := map[string][]one{}
+	for i := range p.policy.rules {
+		for k := range p.policy.rules[i].patterns {
+			pt := &p.policy.rules[i].patterns[k]
+			if pt.exact {
+				exact[pt.text] = append(exact[pt.text], one{i, k})
+			} else {
+				byRank[pt.rank] = append(byRank[pt.rank], one{i, k})
+			}
+		}
+	}
+	told := map[[2]int]bool{}
+	check := func(a, b one) {
+		x, y := &p.policy.rules[a.rule], &p.policy.rules[b.rule]
+		if a.rule == b.rule || told[[2]int{a.rule, b.rule}] || !x.place.overlaps(&y.place) ||
+			x.place.inside(&y.place) != y.place.inside(&x.place) ||
+			!x.patterns[a.pattern].overlaps(&y.patterns[b.pattern]) {
+			return
+		}
+		told[[2]int{a.rule, b.rule}] = true
+		p.conflict(x, y, a.pattern, b.pattern)
+	}
+	for i := range p.policy.rules { // in the order of the file
+		for k := range p.policy.rules[i].patterns {
+			pt := &p.policy.rules[i].patterns[k]
+			others := byRank[pt.rank]
+			if pt.exact {
+				others = exact[pt.text]
+			}
+			for _, o := range others {
+				if o.rule > i {
+					check(one{i, k}, o)
+				}
+			}
+		}
+	}
+}
+
+func (p *parsing) conflict(x, y *rule, i, k int) {
+	where := at{path: "rules", line: y.lines[k]}
+	same := "both match images such as those of the other, and neither is more specific"
+	if x.patterns[i].text == y.patterns[k].text {
+		same = "the two are equal"
+	}
+	if x.place.anywhere() && y.place.anywhere() {
+		p.fault(where, "rule %q (pattern %q) and rule %q in line %d (pattern %q): %s; make one of them more specific, or give one a place",
+			y.name, y.patterns[k].text, x.name, x.lines[i], x.patterns[i].text, same)
+		return
+	}
+	p.fault(where, "rule %q (pattern %q) and rule %q in line %d (pattern %q): %s, and neither's clusters and namespaces lie inside the other's",
+		y.name, y.patterns[k].text, x.name, x.lines[i], x.patterns[i].text, same)
+}
