@@ -44,7 +44,7 @@ func TestScripts(t *testing.T) {
 				RequireExplicitExec: true,
 				RequireUniqueNames:  true,
 				UpdateScripts:       os.Getenv("UPDATE_SCRIPTS") == "1",
-				Cmds: map[string]func(*testscript.TestScript, bool, []string){
+				Cmds: sealCmds(map[string]func(*testscript.TestScript, bool, []string){
 					"status":       cmdStatus,
 					"unprivileged": cmdUnprivileged,
 					"registry":     cmdRegistry,
@@ -68,7 +68,7 @@ func TestScripts(t *testing.T) {
 					"job":          cmdJob,
 					"jobid":        cmdJobID,
 					"version":      cmdVersion,
-				},
+				}),
 			})
 		})
 	}

@@ -43,11 +43,11 @@ func (a *app) sealPushed(ctx context.Context, o *sealOptions, p *pipeline.Policy
 	if err != nil {
 		return err
 	}
-	signers, err := a.sealSigners(ctx, o, p, []string{e.Stage})
+	ref, repo, err := a.openImages(o)
 	if err != nil {
 		return err
 	}
-	ref, repo, err := a.openImages(o)
+	signers, err := a.sealSigners(ctx, o, p, []string{e.Stage})
 	if err != nil {
 		return err
 	}

@@ -38,11 +38,11 @@ func (a *app) sealRedeem(ctx context.Context, o *sealOptions, p *pipeline.Policy
 	if err != nil {
 		return err
 	}
-	signers, err := a.sealSigners(ctx, o, p, stages)
+	ref, repo, err := a.openImages(o)
 	if err != nil {
 		return err
 	}
-	ref, repo, err := a.openImages(o)
+	signers, err := a.sealSigners(ctx, o, p, stages)
 	if err != nil {
 		return err
 	}
