@@ -26,3 +26,18 @@ const (
 	ECRImagesPage = 250     // images asked for at once: with many tags each, an answer stays below AWSAnswer
 	ECRImages     = 500_000 // images of one repository, and pages
 )
+
+// Bounds of a report about repositories.
+const (
+	ReportRepositories = 1000            // named at once
+	ReportConcurrency  = 8               // images asked about at a time, unless asked otherwise
+	ReportConcurrent   = 64              // at most
+	ReportImageTime    = 2 * time.Minute // for one image
+	ReportTries        = 4               // of an image whose registry throttles or does not answer
+	ReportPause        = 2 * time.Second // before all go on after that; doubled each time
+	ReportPauseMost    = time.Minute     // the longest of these
+	ReportFailures     = 25              // images in a row that a registry gives no answer about, before it is left
+	ReportStateBytes   = 1 << 30         // a state file
+	ReportStateLine    = 1 << 20         // what it keeps of one image
+	ReportStateLife    = 24 * time.Hour  // after which a report is begun anew
+)

@@ -273,3 +273,7 @@ func configOf(op string, a shuin.Artifact, read func(shuin.Descriptor) ([]byte, 
 	}
 	return config, nil
 }
+
+// IsIndex reports whether a media type is that of an index of images, OCI's or
+// Docker's.
+func IsIndex(mediaType string) bool { return isIndexType(mediaType) }

@@ -1,0 +1,223 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/shuin/shuin"
+	"github.com/shuin/shuin/internal/awsclient"
+	"github.com/shuin/shuin/internal/registry"
+)
+
+// What a repository lists.
+const (
+	listsTags   = "tags"
+	listsImages = "images"
+)
+
+// imageConfigs are what ECR takes the content of images for; of indexes it
+// says nothing.
+var imageConfigs = []string{"", "application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json"}
+
+// list finds the images of a repository: each distinct digest once, with its
+// tags.
+func (r *reporter) list(ctx context.Context, src *reportSource, out *reportedRepository) error {
+	if h, ecr := awsclient.ParseECRHost(src.ref.Registry); ecr && !h.Public && r.o.username == "" && r.o.password == "" {
+		err := r.listECR(ctx, h, src, out)
+		if err == nil || ctx.Err() != nil || shuin.CodeOf(err) == shuin.CodeNotFound {
+			return err
+		}
+		r.app.warnf("%s: only tagged images are listed, without the time of their push: %s", src.ref.Name(), oneLine(err.Error()))
+		out.Images, out.Listing = nil, listsTags
+	}
+	return r.listTags(ctx, src, out)
+}
+
+// listECR asks ECR's own API, which names digests: no tag has to be resolved.
+func (r *reporter) listECR(ctx context.Context, h awsclient.ECRHost, src *reportSource, out *reportedRepository) error {
+	out.Listing = listsImages
+	return r.app.awsClient().ECRImages(ctx, h, "", src.ref.Repository, func(images []awsclient.ECRImage) error {
+		for _, i := range images {
+			tags := slices.Clone(i.Tags)
+			if registry.IsIndex(i.MediaType) {
+				tags = slices.DeleteFunc(tags, isReferrersTag)
+				out.Counts.ReferrersTags += len(i.Tags) - len(tags)
+			}
+			if len(tags) == 0 && (len(i.Tags) > 0 || !slices.Contains(imageConfigs, i.ArtifactType)) {
+				continue // a signature or another artifact that refers to an image
+			}
+			out.Images = append(out.Images, &reportedImage{
+				Digest: i.Digest, Tags: slices.Clip(tags), MediaType: i.MediaType, Pushed: timeOrNil(i.Pushed),
+			})
+		}
+		return nil
+	})
+}
+
+// listTags lists tags and resolves each of them: the listing of the OCI
+// specification names no digests.
+func (r *reporter) listTags(ctx context.Context, src *reportSource, out *reportedRepository) error {
+	out.Listing = listsTags
+	byDigest := map[digest.Digest]*reportedImage{}
+	var mu sync.Mutex
+	listed := src.repo.Tags(ctx, "", func(tags []string) error {
+		r.progress.more(len(tags))
+		parallel(r.o.concurrency, tags, func(tag string) {
+			defer r.progress.one()
+			desc, err := r.resolve(ctx, src, tag)
+			mu.Lock()
+			defer mu.Unlock()
+			switch {
+			case shuin.CodeOf(err) == shuin.CodeNotFound: // it was taken off meanwhile
+			case err != nil:
+				out.Images = append(out.Images, &reportedImage{Tags: []string{tag}, reportedAnswer: notAsked(r.app, err)})
+			case registry.IsIndex(desc.MediaType) && isReferrersTag(tag):
+				out.Counts.ReferrersTags++
+			case byDigest[desc.Digest] != nil:
+				byDigest[desc.Digest].Tags = append(byDigest[desc.Digest].Tags, tag)
+			default:
+				byDigest[desc.Digest] = &reportedImage{Digest: desc.Digest, Tags: []string{tag}, MediaType: desc.MediaType, known: desc}
+				out.Images = append(out.Images, byDigest[desc.Digest])
+			}
+		})
+		return ctx.Err()
+	})
+	for _, i := range out.Images {
+		slices.Sort(i.Tags)
+	}
+	return listed
+}
+
+func isReferrersTag(tag string) bool {
+	_, ok := registry.ReferrersTag(tag)
+	return ok
+}
+
+// resolve asks what a tag names, once for a report that is continued.
+func (r *reporter) resolve(ctx context.Context, src *reportSource, tag string) (shuin.Descriptor, error) {
+	if d, ok := r.state.tag(src.ref.Name(), tag); ok {
+		return d, nil
+	}
+	ref := src.ref
+	ref.Tag = tag
+	var a shuin.Artifact
+	err := r.brake.try(ctx, func(ctx context.Context) (err error) {
+		a, err = src.repo.Resolve(ctx, ref)
+		return err
+	})
+	if err != nil {
+		return shuin.Descriptor{}, err
+	}
+	d := a.Descriptor()
+	d.Annotations = nil
+	return d, r.state.keepTag(src.ref.Name(), tag, d)
+}
+
+// platforms finds out what the indexes hold. Images that have no tag of their
+// own are counted with their index, unless each platform is asked for.
+func (r *reporter) platforms(ctx context.Context, src *reportSource, out *reportedRepository) {
+	var indexes []*reportedImage
+	byDigest := map[digest.Digest]*reportedImage{}
+	for _, i := range out.Images {
+		if i.Digest != "" {
+			byDigest[i.Digest] = i
+			if registry.IsIndex(i.MediaType) {
+				indexes = append(indexes, i)
+			}
+		}
+	}
+	found := make(map[digest.Digest][]shuin.Platform, len(indexes))
+	var mu sync.Mutex
+	r.progress.more(len(indexes))
+	parallel(r.o.concurrency, indexes, func(i *reportedImage) {
+		defer r.progress.one()
+		p, err := r.indexOf(ctx, src, i)
+		if err != nil {
+			return // its answer says why, where it matters there
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		found[i.Digest] = p
+	})
+	for _, i := range indexes {
+		for _, p := range found[i.Digest] {
+			d := p.Descriptor
+			i.Platforms = append(i.Platforms, reportedPlatform{Platform: p.String(), Digest: d.Digest})
+			child := byDigest[d.Digest]
+			if child == nil {
+				if !r.o.eachPlatform {
+					continue
+				}
+				child = &reportedImage{Digest: d.Digest, MediaType: d.MediaType, known: d}
+				byDigest[d.Digest] = child
+				out.Images = append(out.Images, child)
+			}
+			if !slices.Contains(child.PlatformOf, i.Digest) {
+				child.PlatformOf = append(child.PlatformOf, i.Digest)
+			}
+		}
+	}
+	if r.o.eachPlatform {
+		return
+	}
+	out.Images = slices.DeleteFunc(out.Images, func(i *reportedImage) bool {
+		part := len(i.PlatformOf) > 0 && len(i.Tags) == 0
+		if part {
+			out.Counts.PlatformImages++
+		}
+		return part
+	})
+}
+
+// indexOf is what the index holds.
+func (r *reporter) indexOf(ctx context.Context, src *reportSource, i *reportedImage) ([]shuin.Platform, error) {
+	ref := src.ref
+	ref.Digest = i.Digest
+	if i.known.Digest == "" {
+		err := r.brake.try(ctx, func(ctx context.Context) error {
+			a, err := src.repo.Resolve(ctx, ref)
+			if err == nil {
+				i.known = a.Descriptor()
+			}
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	a, err := shuin.NewArtifact(ref, i.known)
+	if err != nil {
+		return nil, err
+	}
+	var p []shuin.Platform
+	err = r.brake.try(ctx, func(ctx context.Context) (err error) {
+		p, err = src.Platforms(ctx, a)
+		return err
+	})
+	return p, err
+}
+
+// parallel calls f for each, n at a time, and waits.
+func parallel[T any](n int, each []T, f func(T)) {
+	slots := make(chan struct{}, n)
+	var wg sync.WaitGroup
+	for _, x := range each {
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			f(x)
+		})
+	}
+	wg.Wait()
+}
+
+// noAnswer reports whether the registry gave none: it throttles, or cannot be
+// reached.
+func noAnswer(err error) bool {
+	c := shuin.CodeOf(err)
+	return err != nil && (c == shuin.CodeThrottled || c == shuin.CodeUnavailable) && !errors.Is(err, errStopped)
+}
