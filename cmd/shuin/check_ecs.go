@@ -38,7 +38,7 @@ func (a *app) readECS(ctx context.Context, d *deployFlags, tasks []awsclient.ECS
 		}
 		one := &deployed{taskDefinition: t.String(), service: service, cluster: cluster}
 		if err := one.parse(data, manifest.TaskDefinition); err != nil {
-			return &shuin.Error{Code: shuin.CodeOf(err), Message: one.label(), Err: faultsError{err}}
+			return &shuin.Error{Code: shuin.CodeOf(err), Err: below(one.label(), err)}
 		}
 		all = append(all, one)
 		return nil

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -95,7 +94,7 @@ func (a *app) readDeployed(ctx context.Context, d *deployFlags) ([]*deployed, er
 			err = one.parse(data, deployFormats()[d.from])
 		}
 		if err != nil {
-			faults = append(faults, &shuin.Error{Code: inputCode(err), Message: one.label(), Err: faultsError{err}})
+			faults = append(faults, &shuin.Error{Code: inputCode(err), Err: below(one.label(), err)})
 		}
 	}
 	tasks, services, err := d.names()
@@ -124,14 +123,8 @@ func joinLines(errs []error) error {
 	if len(errs) == 1 {
 		return errs[0]
 	}
-	return &shuin.Error{Code: shuin.CodeOf(errs[0]), Message: fmt.Sprintf("%d inputs cannot be used", len(errs)), Err: lines{errs}}
+	return &shuin.Error{Code: shuin.CodeOf(errs[0]), Err: below(fmt.Sprintf("%d inputs cannot be used", len(errs)), errs...)}
 }
-
-// lines are several errors, each on its own line.
-type lines struct{ errs []error }
-
-func (l lines) Error() string   { return "\n" + errors.Join(l.errs...).Error() }
-func (l lines) Unwrap() []error { return l.errs }
 
 func (a *app) readDeployFile(ctx context.Context, name string) ([]byte, error) {
 	if name != "-" {

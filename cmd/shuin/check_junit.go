@@ -46,7 +46,7 @@ type junitProblem struct {
 }
 
 // writeJUnit writes the answers as JUnit's XML.
-func writeJUnit(w io.Writer, inputs []*deployed, list []*checked) error {
+func (a *app) writeJUnit(w io.Writer, inputs []*deployed, list []*checked) error {
 	all := junitSuites{Name: "shuin check"}
 	for _, in := range inputs {
 		suite := junitSuite{Name: visible(in.label())}
@@ -55,7 +55,7 @@ func writeJUnit(w io.Writer, inputs []*deployed, list []*checked) error {
 				continue
 			}
 			for i := range c.verdict.Images {
-				suite.add(junitCaseOf(c, i))
+				suite.add(a.junitCaseOf(c, i))
 			}
 		}
 		all.Tests, all.Failures, all.Errors = all.Tests+suite.Tests, all.Failures+suite.Failures, all.Errors+suite.Errors
@@ -84,7 +84,7 @@ func (s *junitSuite) add(c junitCase) {
 	s.Cases = append(s.Cases, c)
 }
 
-func junitCaseOf(c *checked, i int) junitCase {
+func (a *app) junitCaseOf(c *checked, i int) junitCase {
 	v := &c.verdict.Images[i]
 	name := visible(v.Image.Written)
 	if v.Image.Name != "" {
@@ -99,16 +99,16 @@ func junitCaseOf(c *checked, i int) junitCase {
 	case v.Allowed:
 		out.Output = reason
 	case v.Outcome == pipeline.Undecided:
-		out.Error = junitProblemOf(v, reason)
+		out.Error = a.junitProblemOf(v, reason)
 	default:
-		out.Failure = junitProblemOf(v, reason)
+		out.Failure = a.junitProblemOf(v, reason)
 	}
 	return out
 }
 
-func junitProblemOf(v *gate.ImageVerdict, reason string) *junitProblem {
+func (a *app) junitProblemOf(v *gate.ImageVerdict, reason string) *junitProblem {
 	p := &junitProblem{Message: reason, Type: string(shuin.CodeOf(v.Err)), Text: reason}
-	if hint := shuin.HintOf(v.Err); hint != "" {
+	if hint := a.gateHint(v.Err); hint != "" {
 		p.Text += "\nHint: " + oneLine(hint)
 	}
 	return p

@@ -60,7 +60,7 @@ func (a *app) reasonLines(list []*checked) []*reasonLine {
 			}
 			l := &reasonLine{mark: mark, text: text, first: c.place(i)}
 			if v.Err != nil {
-				l.hint = a.hint(shuin.CodeOf(v.Err), v.Err)
+				l.hint = a.gateHint(v.Err)
 			}
 			lines = append(lines, l)
 		}

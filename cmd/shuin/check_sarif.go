@@ -91,7 +91,7 @@ func (a *app) sarif(list []*checked) sarifLog {
 			if text == "" {
 				continue
 			}
-			if hint := a.hint(shuin.CodeOf(v.Err), v.Err); hint != "" {
+			if hint := a.gateHint(v.Err); v.Err != nil && hint != "" {
 				text += ". Hint: " + oneLine(hint)
 			}
 			id, level := sarifKind(v)

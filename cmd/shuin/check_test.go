@@ -144,7 +144,7 @@ func TestCheckSaysTheSameInEachFormat(t *testing.T) {
 func TestJUnitCountsWhatIsInIt(t *testing.T) {
 	inputs, list := checkedWorld(t)
 	var out bytes.Buffer
-	if err := writeJUnit(&out, inputs, list); err != nil {
+	if err := (&app{name: "shuin"}).writeJUnit(&out, inputs, list); err != nil {
 		t.Fatal(err)
 	}
 	var got junitSuites

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/spf13/pflag"
 
@@ -38,7 +39,7 @@ func loadPipelinePolicy(ctx context.Context, path string) (*pipeline.Policy, err
 		if shuin.CodeOf(err) == shuin.CodeLimit {
 			code = shuin.CodeLimit
 		}
-		return nil, &shuin.Error{Code: code, Message: "policy " + path + " cannot be used", Err: faultsError{err},
+		return nil, &shuin.Error{Code: code, Err: below("policy "+path+" cannot be used", err),
 			Hint: "\"shuin policy lint " + path + "\" shows every fault with its line"}
 	}
 	return p, nil
@@ -63,14 +64,25 @@ func isTrustPolicy(data []byte) bool {
 	return err == nil && len(docs) == 1 && docs[0].Field("trustPolicies") != nil && docs[0].Field("apiVersion") == nil
 }
 
-// faultsError is several faults, each on its line, below what they are of.
-type faultsError struct{ err error }
-
-func (f faultsError) Error() string {
-	if faults, ok := errors.AsType[document.Faults](f.err); ok && len(faults) > 1 {
-		return "\n" + f.err.Error()
+// below is what is wrong under a heading: on its line where it is one thing,
+// else each on a line of its own.
+func below(heading string, errs ...error) error {
+	one := len(errs) == 1
+	if one {
+		faults, ok := errors.AsType[document.Faults](errs[0])
+		one = !ok || len(faults) == 1
 	}
-	return f.err.Error()
+	if one {
+		return fmt.Errorf("%s: %w", heading, errs[0])
+	}
+	return &headed{heading, errs}
 }
 
-func (f faultsError) Unwrap() error { return f.err }
+// headed is several things wrong, each on its own line.
+type headed struct {
+	heading string
+	errs    []error
+}
+
+func (h *headed) Error() string   { return h.heading + ":\n" + errors.Join(h.errs...).Error() }
+func (h *headed) Unwrap() []error { return h.errs }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"path/filepath"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -10,7 +9,6 @@ import (
 	"github.com/shuin/shuin"
 	"github.com/shuin/shuin/gate"
 	"github.com/shuin/shuin/internal/awsclient"
-	"github.com/shuin/shuin/internal/blobcache"
 	"github.com/shuin/shuin/internal/registry"
 	"github.com/shuin/shuin/pipeline"
 	"github.com/shuin/shuin/verify"
@@ -109,20 +107,4 @@ func (a *app) gateSources(g *gateFlags) gate.Sources {
 	client.Blobs = a.blobs()
 	a.registryCredentials(client, false)
 	return registrySources{client}
-}
-
-// blobs keeps signature manifests and envelopes beside notation's caches; nil
-// where there is no such place. Failures are warnings.
-func (a *app) blobs() registry.Blobs {
-	if a.cacheRoot() == "" {
-		return nil // revocationChecker says so
-	}
-	cache, err := blobcache.Open(filepath.Join(a.cacheRoot(), "shuin", "signatures"), blobcache.Options{
-		Now: a.now, Warn: func(err error) { a.warnf("signatures are not kept: %s", oneLine(err.Error())) },
-	})
-	if err != nil {
-		a.warnf("signatures are not kept: %s", oneLine(err.Error()))
-		return nil
-	}
-	return cache
 }

@@ -148,7 +148,7 @@ func (a *app) verdictFailed(v *gate.ImageVerdict) error {
 	}
 	code := shuin.CodeOf(v.Err)
 	return &verdictError{
-		err:       &shuin.Error{Code: code, Message: oneLine(imageReason(v)), Hint: a.hint(code, v.Err)},
+		err:       &shuin.Error{Code: code, Message: oneLine(imageReason(v)), Hint: a.gateHint(v.Err)},
 		undecided: v.Outcome == pipeline.Undecided,
 	}
 }
