@@ -195,7 +195,8 @@ func newSubject(a shuin.Artifact, platform string, s *verify.Survey) (*subject, 
 	for i := range s.Signatures {
 		x := &s.Signatures[i]
 		c := pipeline.Candidate{
-			Digest: x.Report.Digest, Err: flat(x.Err), Metadata: x.Metadata, Answers: make([]pipeline.Answer, len(x.Answers)),
+			Digest: x.Report.Digest, Err: flat(x.Err), Metadata: x.Metadata, Claims: x.ClaimedStage,
+			Answers: make([]pipeline.Answer, len(x.Answers)),
 		}
 		if x.Report.Signer != nil {
 			c.Subject = x.Report.Signer.Subject

@@ -4,8 +4,11 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/shuin/shuin"
+	"github.com/shuin/shuin/envelope"
+	"github.com/shuin/shuin/internal/limits"
 	"github.com/shuin/shuin/policy"
 )
 
@@ -30,6 +33,10 @@ type Surveyed struct {
 	// Authentic or where the envelope does not hold together: then it is a
 	// stranger's word. It may be large: limits.PayloadBytes bounds it.
 	Metadata map[string]string
+	// ClaimedStage is the stage that the payload names ([shuin.MetadataStage]),
+	// whoever wrote it: it tells what a signature was meant for, and makes
+	// nothing good.
+	ClaimedStage string
 	// Err says that the candidate could not be fetched or read, and is then
 	// the reason in every answer.
 	Err error
@@ -81,9 +88,26 @@ func (r *run) surveyed(s shuin.Signature, e *examination) (good bool) {
 	if authentic && e.facts.Integrity == nil {
 		out.Metadata = e.facts.Payload.TargetArtifact.Annotations
 	}
+	out.ClaimedStage = claimedStage(e.facts)
 	r.report.Signatures = append(r.report.Signatures, out.Report)
 	r.survey.Signatures = append(r.survey.Signatures, out)
 	return nearest.Result == shuin.Verified
+}
+
+// claimedStage reads it from a payload of moderate size, also where nobody
+// checked whose it is.
+func claimedStage(f *Facts) string {
+	if f == nil || f.Envelope == nil {
+		return ""
+	}
+	p := f.Payload
+	if p.TargetArtifact.Digest == "" && len(f.Envelope.Payload) <= limits.ClaimBytes {
+		p, _ = envelope.ParsePayload(f.Envelope.Payload)
+	}
+	if stage := p.TargetArtifact.Annotations[shuin.MetadataStage]; len(stage) <= limits.ClaimedStageBytes {
+		return strings.Clone(stage)
+	}
+	return ""
 }
 
 var errNothingAsked = &shuin.Error{Code: shuin.CodeNoPolicy, Message: "no statement was asked about"}

@@ -166,6 +166,9 @@ func TestASurveySaysWhoseSignatureItIsWhateverElseIsWrong(t *testing.T) {
 			if (got.Metadata[shuin.MetadataStage] == "scan") != tt.metadata {
 				t.Errorf("metadata %v", got.Metadata)
 			}
+			if got.ClaimedStage != "scan" {
+				t.Errorf("it claims stage %q", got.ClaimedStage)
+			}
 		})
 	}
 }

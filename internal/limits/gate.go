@@ -17,6 +17,13 @@ const (
 	GateRetryMost  = 5 * time.Second        // the longest of these waits
 )
 
+// Bounds of what is read of a signature nobody trusts, to tell what it was
+// meant for.
+const (
+	ClaimBytes        = 64 << 10 // the largest payload that is looked into
+	ClaimedStageBytes = 256      // the longest name of a stage
+)
+
 // Bounds of what the gate remembers.
 const (
 	GateAdmitLife    = 5 * time.Minute // a good answer, unless it grows stale before
