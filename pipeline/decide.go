@@ -14,7 +14,7 @@ import (
 // sealed, any other denies it. Pure.
 func (s *Selection) Decide(candidates []Candidate, incomplete error, now time.Time) *Decision {
 	d := &Decision{Outcome: Admit}
-	if s.NeedsSignatures || len(candidates) > 0 {
+	if s.NeedsSignatures || len(candidates) > 0 || s.Exception == nil && s.rule != nil && s.rule.require != nil {
 		d.Stages = make([]StageResult, 0, len(s.policy.stages))
 	}
 	e := &evaluation{policy: s.policy, selection: s, candidates: candidates, incomplete: incomplete, now: now}
@@ -84,6 +84,7 @@ type sealing struct {
 	open    []seal // could be
 	failure failure
 	unknown error // why some are open
+	place   int   // in Decision.Stages
 }
 
 // seal is a signature that counts for a stage, or may.
@@ -141,10 +142,14 @@ func (e *evaluation) judge(d *Decision) {
 	}
 	e.stages = make([]sealing, len(e.policy.stages))
 	for i := range e.policy.stages {
+		if e.policy.trustPolicy && !slices.Contains(required, i) {
+			continue // what other statements think of a signature is of no interest
+		}
 		s := &e.stages[i]
 		for k := range e.candidates {
 			e.candidate(s, i, &e.candidates[k])
 		}
+		s.place = len(d.Stages)
 		d.Stages = append(d.Stages, e.result(s, i, slices.Contains(required, i)))
 	}
 }
@@ -364,6 +369,10 @@ func (e *evaluation) require(d *Decision) {
 		d.StaleUntil = stale
 		return
 	}
+	for _, i := range e.unsatisfied(r, true) {
+		st := e.told(d, i)
+		st.Missing = st.Outcome == shuin.Failed
+	}
 	could, _, cutToo := e.satisfied(r, true)
 	if could {
 		d.Outcome, d.Err = Undecided, e.undecided(d, r)
@@ -371,6 +380,9 @@ func (e *evaluation) require(d *Decision) {
 	}
 	d.Outcome, d.Err = Deny, e.denial(d, r, cut || cutToo)
 }
+
+// told is what the decision says of a stage.
+func (e *evaluation) told(d *Decision, stage int) *StageResult { return &d.Stages[e.stages[stage].place] }
 
 // satisfied says whether the seals suffice, until when they do, and whether a
 // search was cut short; hopeful counts those that could be seals as such. A
@@ -416,8 +428,8 @@ func (e *evaluation) satisfied(r *requirement, hopeful bool) (ok bool, stale tim
 func (e *evaluation) undecided(d *Decision, r *requirement) error {
 	var cause error
 	for _, i := range e.unsatisfied(r, true) {
-		if cause == nil && d.Stages[i].Outcome == shuin.Unknown {
-			cause = d.Stages[i].Err
+		if cause == nil && e.told(d, i).Outcome == shuin.Unknown {
+			cause = e.told(d, i).Err
 		}
 	}
 	if cause == nil { // all are sealed, and others may have sealed too: only then atLeast is open
@@ -439,7 +451,7 @@ func (e *evaluation) denial(d *Decision, r *requirement, cut bool) error {
 	out := &shuin.Error{Code: shuin.CodeStageMissing, Hint: "run \"shuin policy explain " + e.selection.image() + "\""}
 	best := 0
 	for _, i := range e.unsatisfied(r, true) {
-		st := &d.Stages[i]
+		st := e.told(d, i)
 		if st.Outcome != shuin.Failed {
 			continue
 		}
@@ -469,7 +481,8 @@ func (e *evaluation) denial(d *Decision, r *requirement, cut bool) error {
 func (e *evaluation) list(d *Decision, r *requirement) string {
 	var items []string
 	for _, i := range e.unsatisfied(r, true) {
-		items = append(items, d.Stages[i].Stage+" ("+because(&d.Stages[i])+")")
+		st := e.told(d, i)
+		items = append(items, st.Stage+" ("+because(st)+")")
 	}
 	var parts []string
 	if len(items) > 0 {

@@ -77,6 +77,9 @@ func (p *parsing) document(a at) {
 	}
 	p.checkConflicts()
 	p.checkLevels()
+	if len(p.faults) == 0 {
+		p.checkSatisfiable()
+	}
 }
 
 // exactly wants a key with the one value that there is.

@@ -143,19 +143,19 @@ func (p *pattern) matches(name string, segments []string) bool {
 	if p.exact {
 		return p.text == name
 	}
-	return matchSegments(p.segments, segments)
+	return matchSegments(p.segments, segments, glob)
 }
 
 // matchSegments is linear but for the last "**": what is behind it may be tried
 // at each segment.
-func matchSegments(pattern, name []string) bool {
+func matchSegments(pattern, name []string, one func(pattern, segment string) bool) bool {
 	i, j, star, from := 0, 0, -1, 0
 	for j < len(name) {
 		switch {
 		case i < len(pattern) && pattern[i] == anyDepth:
 			star, from = i, j
 			i++
-		case i < len(pattern) && glob(pattern[i], name[j]):
+		case i < len(pattern) && pattern[i] != anyDepth && one(pattern[i], name[j]):
 			i, j = i+1, j+1
 		case star >= 0:
 			from++
@@ -234,6 +234,12 @@ func intersect(n, m int, starA, starB func(int) bool, same func(i, j int) bool) 
 		next, reach = reach, next
 	}
 	return next[0]
+}
+
+// coversAll says whether p matches everything that o does: o is held against p
+// as a name whose stars are characters of their own.
+func (p *pattern) coversAll(o *pattern) bool {
+	return matchSegments(p.segments, o.segments, func(a, b string) bool { return b != anyDepth && covers(a, b) })
 }
 
 // covers says whether the glob a matches everything that b does. What b's

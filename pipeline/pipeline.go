@@ -218,6 +218,9 @@ type Candidate struct {
 type StageResult struct {
 	Stage    string
 	Required bool // the rule's requirement names it
+	// Missing: it is wanted and not sealed. A required stage that is not sealed
+	// is not missing where others do in its place (any, atLeast).
+	Missing bool
 	// Outcome is Passed, Failed or Unknown.
 	Outcome shuin.Outcome
 	Err     error // the reason for the latter two
@@ -232,7 +235,9 @@ type StageResult struct {
 type Decision struct {
 	Outcome Outcome
 	Err     error // the reason for Deny and Undecided
-	// Stages are all stages of the policy, in its order.
+	// Stages are all stages of the policy, in its order; of a policy compiled
+	// from a trust policy, the stage of the statement that applies. None where
+	// no signature was asked for.
 	Stages []StageResult
 	// StaleUntil is when the answer may turn out otherwise; zero: never.
 	StaleUntil time.Time

@@ -241,3 +241,35 @@ func (p *parsing) conflict(x, y *rule, i, k int) {
 	p.fault(where, "rule %q (pattern %q) and rule %q in line %d (pattern %q): %s, and neither's clusters and namespaces lie inside the other's",
 		y.name, y.patterns[k].text, x.name, x.lines[i], x.patterns[i].text, same)
 }
+
+// checkSatisfiable finds rules that no seals could satisfy: an atLeast of
+// stages that too few different signers may seal.
+func (p *parsing) checkSatisfiable() {
+	e := &evaluation{policy: p.policy, stages: make([]sealing, len(p.policy.stages))}
+	for i := range p.policy.stages {
+		for _, index := range p.policy.stages[i].signers {
+			s := &p.policy.signers[index]
+			if s.Profile != "" {
+				e.stages[i].seals = append(e.stages[i].seals, seal{signers: keyset{}.with(e.key("profile", s.Profile))})
+				continue
+			}
+			for _, id := range s.Statement.TrustedIdentities {
+				e.stages[i].seals = append(e.stages[i].seals, seal{signers: keyset{}.with(e.key("identity", id.String()))})
+			}
+		}
+	}
+	for i := range p.policy.rules {
+		r := &p.policy.rules[i]
+		if r.require == nil {
+			continue
+		}
+		for _, st := range r.require.stages(nil) {
+			if len(e.stages[st].seals) == 0 {
+				return // said already
+			}
+		}
+		if ok, _, cut := e.satisfied(r.require, false); !ok && !cut {
+			p.fault(at{path: "rules", line: r.line}, "rule %q can never be satisfied: an atLeast counts different signers, and its stages have too few of them", r.name)
+		}
+	}
+}
