@@ -166,8 +166,8 @@ func (iv *ImageVerdict) Line() string {
 	if d := iv.Digest(); d != "" && !strings.HasSuffix(iv.Image.Written, string(d)) {
 		b.WriteString(" (" + string(d) + ")")
 	}
-	if iv.Rule != "" {
-		fmt.Fprintf(&b, ", rule %q", iv.Rule)
+	if rule := fmt.Sprintf("rule %q", iv.Rule); iv.Rule != "" && (iv.Err == nil || !strings.HasPrefix(iv.Err.Error(), rule)) {
+		b.WriteString(", " + rule)
 	}
 	if e := iv.Exception; e != nil {
 		fmt.Fprintf(&b, ", exception %q of %s until %s", printable(e.Reason), printable(e.Owner), e.Expires.UTC().Format(time.RFC3339))
