@@ -1,4 +1,73 @@
-// Package gateapi serves the gate over HTTP: POST /v1/decide and /v1/explain.
-// It authenticates principals (mutual TLS or a bearer token), holds them to the
-// places they may ask about, and translates; it decides nothing.
+// Package gateapi serves the gate over HTTP: POST /v1/decide and /v1/explain,
+// and its OpenAPI document. It authenticates principals (mutual TLS or a
+// bearer token), holds them to the places they may ask about, decodes
+// strictly, and translates; it decides nothing about images. It opens no port
+// and no file, and never logs a token, a header or a request's body.
 package gateapi
+
+import (
+	"context"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/shuin/shuin/gate"
+	"github.com/shuin/shuin/pipeline"
+)
+
+// Gate decides; [gate.Gate] is it.
+type Gate interface {
+	Decide(ctx context.Context, w gate.Workload) *gate.Verdict
+	// Rules are those in use.
+	Rules() *gate.Rules
+}
+
+var _ Gate = (*gate.Gate)(nil)
+
+// Server is the API. Fields are set once, before first use; [Server.Use] sets
+// who may ask, at any time.
+type Server struct {
+	Gate Gate
+	Now  func() time.Time
+	// Log is told of every request; nil: nobody is.
+	Log *slog.Logger
+	// Rate is how many requests per second a principal may make, Burst at once; 0: limits' defaults.
+	Rate  float64
+	Burst int
+	// Observe is told of every answer, if set. It is called from many goroutines.
+	Observe func(Observation)
+
+	// explain answers a question in full; in tests something else.
+	explain    func(p *pipeline.Policy, w pipeline.Where, iv *gate.ImageVerdict, now time.Time) any
+	principals atomic.Pointer[Principals]
+}
+
+// Use lets these principals ask from now on, and no others. Requests that have
+// been authenticated are answered.
+func (s *Server) Use(p *Principals) { s.principals.Store(p) }
+
+// Observation is what became of one request.
+type Observation struct {
+	Route     string // "decide", "explain", "openapi"; empty: no such route
+	Principal string // empty: nobody known asked
+	Status    int
+	Code      string // of the error; empty: answered
+	Reason    string // of a refused authentication: one of AuthReasons
+	Took      time.Duration
+	Verdict   *gate.Verdict // nil: none was reached
+}
+
+// Caller is who asks, as [gate.Options].Record finds it in its context.
+type Caller struct {
+	Principal string
+	RequestID string
+	Route     string // "decide" or "explain"
+}
+
+type callerKey struct{}
+
+// CallerOf is the caller whose request ctx belongs to.
+func CallerOf(ctx context.Context) (c Caller, ok bool) {
+	c, ok = ctx.Value(callerKey{}).(Caller)
+	return c, ok
+}

@@ -1,0 +1,289 @@
+package gateapi
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/shuin/shuin/gate"
+	"github.com/shuin/shuin/internal/limits"
+)
+
+// The routes.
+const (
+	routeDecide  = "decide"
+	routeExplain = "explain"
+	routeOpenAPI = "openapi"
+)
+
+// routes are the paths, each with its method.
+var routes = map[string]struct{ name, method string }{
+	"/v1/decide":       {routeDecide, http.MethodPost},
+	"/v1/explain":      {routeExplain, http.MethodPost},
+	"/v1/openapi.json": {routeOpenAPI, http.MethodGet},
+}
+
+// Prefix is what all paths of the API begin with.
+const Prefix = "/v1/"
+
+// Handler serves the API. What it counts (rates, requests in flight) is its
+// own: make one for each server.
+func (s *Server) Handler() http.Handler {
+	perSecond, burst := s.Rate, s.Burst
+	if perSecond <= 0 {
+		perSecond = limits.GateAPIRate
+	}
+	if burst <= 0 {
+		burst = limits.GateAPIBurst
+	}
+	log := s.Log
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	return &door{server: s, log: log, shares: newShares(perSecond, burst, limits.GateAPIShare), slots: make(chan struct{}, limits.GateAPIInFlight)}
+}
+
+type door struct {
+	server *Server
+	log    *slog.Logger
+	shares *shares
+	slots  chan struct{} // one for each request in flight
+	seen   atomic.Pointer[Principals]
+}
+
+// asked is one request on its way.
+type asked struct {
+	id        string
+	http      *http.Request
+	began     time.Time
+	route     string
+	principal string
+	verdict   *gate.Verdict
+	panicked  string // where
+}
+
+func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	q := &asked{id: newRequestID(), http: r, began: time.Now()}
+	// A body that comes slowly, read here or drained by net/http, has this
+	// long. At the body's end net/http takes the deadline away.
+	inTime := func() {
+		if r.ContentLength != 0 {
+			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(limits.GateAPIBodyTime)) // not every ResponseWriter has one
+		}
+	}
+	inTime()
+	a := d.guarded(w, q)
+	if a.failed == nil || !a.failed.closes {
+		inTime()
+	}
+	a.write(w, q.id)
+	d.tell(q, a, time.Since(q.began))
+}
+
+// guarded turns a panic into an error: where it happened goes to the log alone.
+func (d *door) guarded(w http.ResponseWriter, q *asked) (a answer) {
+	defer func() {
+		if p := recover(); p != nil {
+			// The panic's value may hold what the caller sent: the stack says where.
+			f := newFailure(codeInternal, "an internal error happened", "the server's log says more under this request's id")
+			f.reason, q.panicked = fmt.Sprintf("panic: %T", p), string(debug.Stack())
+			a = failed(f)
+		}
+	}()
+	a, f := d.serve(w, q)
+	if f != nil {
+		return failed(f)
+	}
+	return a
+}
+
+// serve takes a request through the door: route, who, how often, what, where.
+func (d *door) serve(w http.ResponseWriter, q *asked) (answer, *failure) {
+	route, ok := routes[q.http.URL.Path]
+	switch {
+	case !ok:
+		return answer{}, newFailure(codeNoRoute, "there is no "+echo(q.http.URL.Path), "ask POST /v1/decide or POST /v1/explain; GET /v1/openapi.json describes them")
+	case q.http.Method != route.method && !(route.method == http.MethodGet && q.http.Method == http.MethodHead):
+		f := newFailure(codeMethod, q.http.URL.Path+" takes "+route.method, "")
+		f.allow = route.method
+		return answer{}, f
+	}
+	if q.route = route.name; q.route == routeOpenAPI {
+		return answer{status: http.StatusOK, mediaType: mediaTypeJSON, body: openAPI}, nil
+	}
+	p, f := d.admit(q)
+	if f != nil {
+		return answer{}, f
+	}
+	defer d.shares.leave(p.Name)
+	select {
+	case d.slots <- struct{}{}:
+		defer func() { <-d.slots }()
+	default:
+		return answer{}, newFailure(codeOverloaded, "the gate has too many requests in flight", "try again")
+	}
+	if f := contentType(q.http.Header); f != nil {
+		return answer{}, f
+	}
+	wait, f := timeout(q.http)
+	if f != nil {
+		return answer{}, f
+	}
+	body, f := readBody(w, q.http)
+	if f != nil {
+		return answer{}, f
+	}
+	workload, f := decode(body)
+	if f != nil {
+		return answer{}, f
+	}
+	if f := p.outside(workload.Where); f != nil {
+		return answer{}, f
+	}
+	ctx := context.WithValue(q.http.Context(), callerKey{}, Caller{Principal: p.Name, RequestID: q.id, Route: q.route})
+	ctx, cancel := context.WithDeadline(ctx, q.began.Add(wait-margin(wait)))
+	defer cancel()
+	return d.ask(ctx, q, workload)
+}
+
+// admit says whose request it is and takes its place; the caller gives it back.
+func (d *door) admit(q *asked) (*Principal, *failure) {
+	all := d.server.principals.Load()
+	if all == nil {
+		return nil, newFailure(codeOverloaded, "the gate does not know yet who may ask", "try again")
+	}
+	now := d.server.Now()
+	p, f := all.identify(q.http, now)
+	if f != nil {
+		return nil, f
+	}
+	q.principal = p.Name
+	if d.seen.Swap(all) != all {
+		d.shares.keep(all.has)
+	}
+	if !d.shares.allow(p.Name, now) {
+		return nil, newFailure(codeThrottled, fmt.Sprintf("a principal may make %v requests per second, %v at once", d.shares.perSecond, d.shares.burst), "try again in a second")
+	}
+	if !d.shares.enter(p.Name) {
+		return nil, newFailure(codeThrottled, fmt.Sprintf("a principal may have %d requests in flight", d.shares.inFlight), "try again")
+	}
+	return p, nil
+}
+
+// ask has the gate decide.
+func (d *door) ask(ctx context.Context, q *asked, w gate.Workload) (answer, *failure) {
+	var body []byte
+	var err error
+	mediaType := gate.MediaTypeVerdict
+	if q.route == routeExplain {
+		mediaType = MediaTypeExplanation
+		q.verdict, body, err = d.server.explained(ctx, w)
+	} else if q.verdict = d.server.Gate.Decide(ctx, w); q.verdict != nil {
+		body, err = q.verdict.MarshalJSON()
+	}
+	if err == nil && q.verdict == nil {
+		err = errors.New("the gate gave no verdict")
+	}
+	if err != nil {
+		q.verdict = nil
+		f := newFailure(codeInternal, "an internal error happened", "the server's log says more under this request's id")
+		f.err = err
+		return answer{}, f
+	}
+	return answer{status: http.StatusOK, mediaType: mediaType, body: body}, nil
+}
+
+// readBody reads all of the body within its bounds.
+func readBody(w http.ResponseWriter, r *http.Request) ([]byte, *failure) {
+	tooLarge := newFailure(codeLimit, fmt.Sprintf("the request's body is longer than %d bytes (limit GateAPIBodyBytes)", limits.GateAPIBodyBytes), "ask about fewer images at a time")
+	tooLarge.closes = true // the rest is not read
+	if r.ContentLength > limits.GateAPIBodyBytes {
+		return nil, tooLarge
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limits.GateAPIBodyBytes))
+	var large *http.MaxBytesError
+	switch {
+	case err == nil:
+		return body, nil
+	case errors.As(err, &large):
+		return nil, tooLarge
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		f := newFailure(codeBodyTime, fmt.Sprintf("the request's body did not arrive within %s", limits.GateAPIBodyTime), "")
+		f.closes, f.err = true, err
+		return nil, f
+	}
+	f := newFailure(codeInvalid, "the request's body did not arrive whole", "")
+	f.closes, f.err = true, err
+	return nil, f
+}
+
+// tell writes the access log, and tells the observer: who asked, and what
+// became of it. Headers, queries and bodies are not logged.
+func (d *door) tell(q *asked, a answer, took time.Duration) {
+	o := Observation{Route: q.route, Principal: q.principal, Status: a.status, Took: took, Verdict: q.verdict}
+	attrs := []slog.Attr{
+		slog.String("requestId", q.id), slog.String("route", q.route), slog.String("method", clip(q.http.Method, 16)),
+		slog.String("remote", q.http.RemoteAddr), slog.Int("status", a.status), slog.Duration("took", took),
+	}
+	if q.principal != "" {
+		attrs = append(attrs, slog.String("principal", q.principal))
+	}
+	level := slog.LevelInfo
+	if f := a.failed; f != nil {
+		o.Code = f.code
+		attrs = append(attrs, slog.String("code", f.code), slog.String("message", f.message))
+		if f.reason != "" {
+			attrs = append(attrs, slog.String("reason", f.reason))
+		}
+		if slices.Contains(AuthReasons(), f.reason) && f.code == codeUnauthenticated {
+			o.Reason = f.reason
+		}
+		if f.err != nil {
+			attrs = append(attrs, slog.String("err", f.err.Error()))
+		}
+		if a.status >= http.StatusInternalServerError {
+			level = slog.LevelError
+		}
+	}
+	if q.panicked != "" {
+		attrs = append(attrs, slog.String("stack", q.panicked))
+	}
+	if v := q.verdict; v != nil {
+		attrs = append(attrs, slog.Bool("allowed", v.Allowed), slog.Int("images", len(v.Images)), slog.String("policy", v.Policy.String()))
+	}
+	ctx := q.http.Context()
+	if ctx.Err() != nil { // whatever went wrong then is not the server's fault
+		attrs = append(attrs, slog.Bool("clientGone", true))
+		level = slog.LevelInfo
+	}
+	d.log.LogAttrs(context.WithoutCancel(ctx), level, "gate request", attrs...)
+	if d.server.Observe != nil {
+		d.server.Observe(o)
+	}
+}
+
+// newRequestID is a random UUID.
+func newRequestID() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails (crypto/rand)
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+}
+
+// clip cuts s to n bytes, at a rune, and marks the cut.
+func clip(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	return strings.ToValidUTF8(s[:n], "") + "…"
+}

@@ -1,0 +1,70 @@
+package gateapi
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/shuin/shuin"
+	"github.com/shuin/shuin/gate"
+	"github.com/shuin/shuin/pipeline"
+)
+
+// MediaTypeExplanation is the media type of what /v1/explain answers.
+const MediaTypeExplanation = "application/vnd.shuin.explanation.v1+json"
+
+// explanation is what /v1/explain answers: the verdict, and for each of its
+// images, in their order, how the policy came to its rule.
+type explanation struct {
+	MediaType string         `json:"mediaType"`
+	Verdict   jsontext.Value `json:"verdict"`
+	Images    []any          `json:"images"`
+}
+
+// explained decides, and explains by the policy that the verdict names: where
+// the policy is replaced meanwhile, it decides again.
+func (s *Server) explained(ctx context.Context, w gate.Workload) (*gate.Verdict, []byte, error) {
+	for range 3 {
+		p := s.Gate.Rules().Policy()
+		v := s.Gate.Decide(ctx, w)
+		if v == nil || p == nil {
+			return nil, nil, errors.New("the gate gave no verdict")
+		}
+		if v.Policy != p.Digest() {
+			continue
+		}
+		verdict, err := v.MarshalJSON()
+		if err != nil {
+			return nil, nil, err
+		}
+		out := explanation{MediaType: MediaTypeExplanation, Verdict: verdict}
+		explain := s.explain
+		if explain == nil {
+			explain = explainImage
+		}
+		for i := range v.Images {
+			out.Images = append(out.Images, explain(p, w.Where, &v.Images[i], v.Time))
+		}
+		body, err := json.Marshal(out, json.Deterministic(true))
+		return v, body, err
+	}
+	return nil, nil, errors.New("the policy was replaced again and again while it was explained")
+}
+
+// explainImage is how the policy came to an image's rule; nil where the image
+// is no reference.
+func explainImage(p *pipeline.Policy, w pipeline.Where, iv *gate.ImageVerdict, now time.Time) any {
+	ref, err := shuin.ParseReference(iv.Image.Written)
+	if err != nil {
+		return nil
+	}
+	q := pipeline.Question{Repository: ref.Name(), Digest: iv.Digest(), Where: w, Now: now}
+	return struct {
+		Image   string `json:"image"`
+		Rule    string `json:"rule"`
+		Pattern string `json:"pattern"`
+	}{iv.Image.Written, p.Select(q).Rule, p.Select(q).Pattern}
+}

@@ -1,0 +1,89 @@
+package gateapi
+
+import (
+	"sync"
+	"time"
+)
+
+// shares bounds what each principal takes: requests per second, and requests
+// in flight. Their number is that of the principals.
+type shares struct {
+	perSecond float64
+	burst     float64
+	inFlight  int
+
+	mu sync.Mutex
+	by map[string]*share
+}
+
+// share is one principal's.
+type share struct {
+	left  float64 // requests that may be made at once
+	at    time.Time
+	count int // in flight
+}
+
+func newShares(perSecond float64, burst, inFlight int) *shares {
+	return &shares{perSecond: perSecond, burst: float64(burst), inFlight: inFlight, by: map[string]*share{}}
+}
+
+// allow spends one request of a principal's rate.
+func (s *shares) allow(principal string, now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b := s.of(principal)
+	if b.at.IsZero() {
+		b.left, b.at = s.burst, now
+	}
+	if passed := now.Sub(b.at); passed > 0 {
+		b.left = min(s.burst, b.left+passed.Seconds()*s.perSecond)
+		b.at = now
+	} else if passed < 0 {
+		b.at = now // the clock was set back
+	}
+	if b.left < 1 {
+		return false
+	}
+	b.left--
+	return true
+}
+
+// enter takes one of the principal's places for requests in flight; leave
+// gives it back.
+func (s *shares) enter(principal string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b := s.of(principal)
+	if b.count >= s.inFlight {
+		return false
+	}
+	b.count++
+	return true
+}
+
+func (s *shares) leave(principal string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.of(principal).count--
+}
+
+func (s *shares) of(principal string) *share {
+	b := s.by[principal]
+	if b == nil {
+		b = &share{}
+		s.by[principal] = b
+	}
+	return b
+}
+
+// keep forgets the principals that are not wanted, unless they have requests
+// in flight.
+func (s *shares) keep(wanted func(name string) bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for name, b := range s.by {
+		if b.count == 0 && !wanted(name) {
+			delete(s.by, name)
+		}
+	}
+}
