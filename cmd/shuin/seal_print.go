@@ -10,8 +10,11 @@ import (
 	"github.com/shuin/shuin/seal"
 )
 
-// mediaTypeSeals is the media type of what "seal --output json" prints.
-const mediaTypeSeals = "application/vnd.shuin.seals.v1+json"
+// Media types of what "seal --output json" prints: of seals, and with --record.
+const (
+	mediaTypeSeals    = "application/vnd.shuin.seals.v1+json"
+	mediaTypeRecorded = "application/vnd.shuin.recorded.v1+json"
+)
 
 type (
 	sealsJSON struct {

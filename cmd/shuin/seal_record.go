@@ -54,7 +54,7 @@ func (a *app) sealRecord(ctx context.Context, o *sealOptions, p *pipeline.Policy
 		return notSealed(e.Stage, err)
 	}
 	if o.output.value == "json" {
-		out := recordedJSON{MediaType: mediaTypeSeals, File: o.record, Subject: subject, Stage: e.Stage}
+		out := recordedJSON{MediaType: mediaTypeRecorded, File: o.record, Subject: subject, Stage: e.Stage}
 		for _, e := range file.Stages {
 			out.Stages = append(out.Stages, e.Stage)
 		}

@@ -205,7 +205,7 @@ func TestAnOCILayoutWithoutATagHasToHoldOneImage(t *testing.T) {
 	for content, want := range map[string]string{
 		`{"manifests":[]}`: "holds 0 images",
 		`{"manifests":[{"digest":"sha256:1"},{"digest":"sha256:2"}]}`: "holds 2 images: say which",
-		`{`: "read ",
+		`{`:                                     "read ",
 		`{"manifests":[{"digest":"sha256:1"}]}`: "",
 	} {
 		if err := os.WriteFile(filepath.Join(dir, "index.json"), []byte(content), 0o600); err != nil {
