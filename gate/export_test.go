@@ -1,7 +1,5 @@
 package gate
 
-import "github.com/opencontainers/go-digest"
-
 // Remembered is about how many bytes the verdicts hold that are remembered,
 // as the gate counts them.
 func (g *Gate) Remembered() (n uint64) {
@@ -16,17 +14,16 @@ func (g *Gate) Entries() int {
 	return g.memory.verdicts.c.EstimatedSize()
 }
 
-// LookUp returns one look-up of a digest's answer in the cache of verdicts, as
-// Decide makes it, key and all left out.
-func (g *Gate) LookUp(w Workload, rule digest.Digest) func() bool {
-	rules := g.rules.Load()
-	ref, err := g.memory.parse(w.Images[0].Written)
-	if err != nil {
-		panic(err)
+// LookUp returns one look-up of an image's answer in the cache of verdicts, as
+// Decide makes it; the making of the key is left out.
+func (g *Gate) LookUp(w Workload) func() bool {
+	d := deciding{g: g, m: g.memory, rules: g.rules.Load(), w: &w, now: g.o.Now()}
+	t := task{iv: &ImageVerdict{Image: w.Images[0]}}
+	if !d.begin(&t) || !t.keyed {
+		panic("the image is not remembered")
 	}
-	k := keyOf(ref.Name(), string(ref.Digest), string(rule), string(rules.trust), "0", g.o.Engine, w.Access)
 	return func() bool {
-		_, ok := g.memory.verdicts.c.GetIfPresent(k)
+		_, ok := g.memory.verdicts.c.GetIfPresent(t.key)
 		return ok
 	}
 }

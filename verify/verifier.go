@@ -42,6 +42,13 @@ type Verifier struct {
 	checks *atomic.Int64 // counts signature checks; nil: not counted
 }
 
+// CountChecks makes v, and what is copied of it, count the signature checks
+// made on envelopes and their chains. For measuring; call it before v is used.
+func (v *Verifier) CountChecks() *atomic.Int64 {
+	v.checks = new(atomic.Int64)
+	return v.checks
+}
+
 // Options are what differs from one verification to the next.
 type Options struct {
 	// Now is the time to judge by. Required.
