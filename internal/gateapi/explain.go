@@ -2,11 +2,9 @@ package gateapi
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"time"
-
-	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/shuin/shuin"
 	"github.com/shuin/shuin/gate"
@@ -19,9 +17,9 @@ const MediaTypeExplanation = "application/vnd.shuin.explanation.v1+json"
 // explanation is what /v1/explain answers: the verdict, and for each of its
 // images, in their order, how the policy came to its rule.
 type explanation struct {
-	MediaType string         `json:"mediaType"`
-	Verdict   jsontext.Value `json:"verdict"`
-	Images    []any          `json:"images"`
+	MediaType string                  `json:"mediaType"`
+	Verdict   json.RawMessage         `json:"verdict"`
+	Images    []*pipeline.Explanation `json:"images"`
 }
 
 // explained decides, and explains by the policy that the verdict names: where
@@ -41,14 +39,10 @@ func (s *Server) explained(ctx context.Context, w gate.Workload) (*gate.Verdict,
 			return nil, nil, err
 		}
 		out := explanation{MediaType: MediaTypeExplanation, Verdict: verdict}
-		explain := s.explain
-		if explain == nil {
-			explain = explainImage
-		}
 		for i := range v.Images {
-			out.Images = append(out.Images, explain(p, w.Where, &v.Images[i], v.Time))
+			out.Images = append(out.Images, explainImage(p, w.Where, &v.Images[i], v.Time))
 		}
-		body, err := json.Marshal(out, json.Deterministic(true))
+		body, err := json.Marshal(out)
 		return v, body, err
 	}
 	return nil, nil, errors.New("the policy was replaced again and again while it was explained")
@@ -56,15 +50,10 @@ func (s *Server) explained(ctx context.Context, w gate.Workload) (*gate.Verdict,
 
 // explainImage is how the policy came to an image's rule; nil where the image
 // is no reference.
-func explainImage(p *pipeline.Policy, w pipeline.Where, iv *gate.ImageVerdict, now time.Time) any {
+func explainImage(p *pipeline.Policy, w pipeline.Where, iv *gate.ImageVerdict, now time.Time) *pipeline.Explanation {
 	ref, err := shuin.ParseReference(iv.Image.Written)
 	if err != nil {
 		return nil
 	}
-	q := pipeline.Question{Repository: ref.Name(), Digest: iv.Digest(), Where: w, Now: now}
-	return struct {
-		Image   string `json:"image"`
-		Rule    string `json:"rule"`
-		Pattern string `json:"pattern"`
-	}{iv.Image.Written, p.Select(q).Rule, p.Select(q).Pattern}
+	return p.Explain(pipeline.Question{Repository: ref.Name(), Digest: iv.Digest(), Where: w, Now: now})
 }

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/shuin/shuin/gate"
-	"github.com/shuin/shuin/pipeline"
 )
 
 // Gate decides; [gate.Gate] is it.
@@ -37,8 +36,6 @@ type Server struct {
 	// Observe is told of every answer, if set. It is called from many goroutines.
 	Observe func(Observation)
 
-	// explain answers a question in full; in tests something else.
-	explain    func(p *pipeline.Policy, w pipeline.Where, iv *gate.ImageVerdict, now time.Time) any
 	principals atomic.Pointer[Principals]
 }
 

@@ -323,3 +323,19 @@ func (b blocking) Decide(ctx context.Context, w gate.Workload) *gate.Verdict {
 type panicking struct{ *gate.Gate }
 
 func (panicking) Decide(context.Context, gate.Workload) *gate.Verdict { panic("secret value") }
+
+// everything is an image's answer that has every member a verdict can have.
+func everything() gate.ImageVerdict {
+	now := time.Now()
+	reason := &shuin.Error{Code: shuin.CodeStageMissing, Message: "missing", Hint: "seal it"}
+	return gate.ImageVerdict{
+		Image: gate.Image{Name: "a", Written: openImage, Running: testDigest}, Outcome: pipeline.Deny, Mode: pipeline.Warn, Rule: "shop",
+		Exception: &pipeline.Exception{Reason: "x", Owner: "y", Expires: now}, Err: reason, Pinned: openImage, Unpinned: true,
+		LastGood: now, TrustHash: testDigest, StaleUntil: now,
+		Stages: []pipeline.StageResult{{Stage: "build", Required: true, Outcome: shuin.Passed, Seal: testDigest, Identity: "i", SealedAt: now, StaleUntil: now}, {Stage: "scan", Outcome: shuin.Unknown, Err: reason}},
+		Signatures: []shuin.SignatureReport{{Digest: testDigest, EnvelopeMediaType: "application/jose+json", Result: shuin.NotVerified, Scheme: "notary.x509", Algorithm: "ES256",
+			Signer: &shuin.Signer{Subject: "CN=x", Issuer: "CN=y", Fingerprint: "00", Root: "CN=z"}, TrustStore: "ca:ci", Identity: "i", SigningProfile: "p", SigningJob: "j",
+			SigningTime: &now, TimeSource: shuin.TimeSourceNone, TimestampTime: &now, Expiry: &now, Metadata: map[string]string{"a": "b"},
+			Checks: []shuin.Check{{Name: shuin.CheckExpiry, Outcome: shuin.Failed, Enforced: true, Err: reason}}, Err: reason}},
+	}
+}
