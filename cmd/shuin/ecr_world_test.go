@@ -4,6 +4,7 @@ package main
 
 import (
 	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"net"
 	"net/http"
@@ -23,14 +24,16 @@ type scriptECR struct {
 	refuse  int    // how many of the next requests with a good token are refused with 403
 	denied  string // refusal of the token API, empty: none
 	life    time.Duration
-	message string // of a 403 of the registry
+	message string   // of a 403 of the registry
+	listed  []string // what DescribeImages answers, one image each
 }
 
 const ecrHost = signerAccount + ".dkr.ecr." + signerRegion + ".amazonaws.com"
 
 // cmdECR starts it: ecr start. ecr refuse N has the registry answer 403 to the
 // next N requests that bring a token; ecr deny CODE MESSAGE has the token API
-// refuse; ecr tokens N wants N tokens to have been given since.
+// refuse; ecr describe DIGEST AGE manifest|index|signature [tags] adds an image to
+// what DescribeImages answers, which is refused while there is none; ecr tokens N wants N tokens to have been given since.
 func cmdECR(ts *testscript.TestScript, _ bool, args []string) {
 	w := worldOf(ts)
 	switch args[0] {
@@ -60,6 +63,13 @@ func cmdECR(ts *testscript.TestScript, _ bool, args []string) {
 			return
 		}
 		w.ecr.denied = fmt.Sprintf(`{"__type":"%s","message":"%s"}`, args[1], args[2])
+	case "describe":
+		tags, err := json.Marshal(args[4:])
+		check(ts, err)
+		age, err := time.ParseDuration(args[2])
+		check(ts, err)
+		w.ecr.listed = append(w.ecr.listed, fmt.Sprintf(`{"imageDigest":%q,"imageTags":%s,"imagePushedAt":%d,"imageManifestMediaType":"application/vnd.oci.image.%s.v1+json","artifactMediaType":%q}`,
+			args[1], tags, time.Now().Add(-age).Unix(), args[3], map[string]string{"manifest": "application/vnd.oci.image.config.v1+json", "signature": "application/vnd.cncf.notary.signature"}[args[3]]))
 	case "tokens":
 		if got := fmt.Sprint(w.ecr.tokens); got != args[1] {
 			ts.Fatalf("%s tokens were given, want %s", got, args[1])
@@ -92,6 +102,11 @@ func (e *scriptECR) api() http.Handler {
 		out.Header().Set("Content-Type", "application/x-amz-json-1.1")
 		out.Header().Set("x-amzn-RequestId", "ecr-request-1")
 		switch {
+		case strings.HasSuffix(target, ".DescribeImages") && len(e.listed) > 0:
+			fmt.Fprintf(out, `{"imageDetails":[%s]}`, strings.Join(e.listed, ","))
+		case strings.HasSuffix(target, ".DescribeImages"):
+			out.WriteHeader(http.StatusBadRequest)
+			fmt.Fprint(out, `{"__type":"AccessDeniedException","message":"not authorized to perform: ecr:DescribeImages"}`)
 		case !strings.HasSuffix(target, ".GetAuthorizationToken"), !strings.Contains(r.Header.Get("Authorization"), scope):
 			http.Error(out, `{"__type":"InvalidSignatureException","message":"`+target+`"}`, http.StatusForbidden)
 		case e.denied != "":

@@ -23,7 +23,7 @@ func writeReportHTML(w io.Writer, r *repositoryReport) error {
 		"kind":    stageKind,
 		"result":  func(i *reportedImage) string { return i.result() },
 		"age":     func(t *time.Time) string { return shortAge(r.Time.Sub(*t)) },
-		"short":   func(ids []string) string { return strings.Join(shortIdentities(ids), ", ") },
+		"short":   func(ids []string) string { return visible(strings.Join(shortIdentities(ids), ", ")) },
 		"notes":   func(repo *reportedRepository) []string { return repo.notes(r) },
 	}).Parse(reportPage)
 	if err != nil {

@@ -62,34 +62,70 @@ func (r *reporter) listECR(ctx context.Context, h awsclient.ECRHost, src *report
 // specification names no digests.
 func (r *reporter) listTags(ctx context.Context, src *reportSource, out *reportedRepository) error {
 	out.Listing = listsTags
-	byDigest := map[digest.Digest]*reportedImage{}
-	var mu sync.Mutex
-	listed := src.repo.Tags(ctx, "", func(tags []string) error {
-		r.progress.more(len(tags))
-		parallel(r.o.concurrency, tags, func(tag string) {
-			defer r.progress.one()
-			desc, err := r.resolve(ctx, src, tag)
-			mu.Lock()
-			defer mu.Unlock()
-			switch {
-			case shuin.CodeOf(err) == shuin.CodeNotFound: // it was taken off meanwhile
-			case err != nil:
-				out.Images = append(out.Images, &reportedImage{Tags: []string{tag}, reportedAnswer: notAsked(r.app, err)})
-			case registry.IsIndex(desc.MediaType) && isReferrersTag(tag):
-				out.Counts.ReferrersTags++
-			case byDigest[desc.Digest] != nil:
-				byDigest[desc.Digest].Tags = append(byDigest[desc.Digest].Tags, tag)
-			default:
-				byDigest[desc.Digest] = &reportedImage{Digest: desc.Digest, Tags: []string{tag}, MediaType: desc.MediaType, known: desc}
-				out.Images = append(out.Images, byDigest[desc.Digest])
+	t := &tagListing{reporter: r, src: src, out: out, seen: map[string]bool{}, byDigest: map[digest.Digest]*reportedImage{}}
+	err := t.list(ctx)
+	if noAnswer(err) && len(t.seen) > 0 {
+		err = r.brake.try(ctx, t.list) // from where it broke off
+	}
+	for _, i := range out.Images {
+		slices.Sort(i.Tags)
+	}
+	return err
+}
+
+// tagListing is a listing of tags under way.
+type tagListing struct {
+	*reporter
+	src  *reportSource
+	out  *reportedRepository
+	last string // tag that was listed
+	seen map[string]bool
+
+	mu       sync.Mutex
+	byDigest map[digest.Digest]*reportedImage
+}
+
+// list goes on behind the last tag that was listed. A registry that begins
+// anew instead is no harm.
+func (t *tagListing) list(ctx context.Context) error {
+	return t.src.repo.Tags(ctx, t.last, func(tags []string) error {
+		var fresh []string
+		for _, tag := range tags {
+			if !t.seen[tag] {
+				t.seen[tag], t.last = true, tag
+				fresh = append(fresh, tag)
+			}
+		}
+		t.progress.more(len(fresh))
+		parallel(t.o.concurrency, fresh, func(tag string) {
+			defer t.progress.one()
+			if ctx.Err() == nil {
+				t.add(ctx, tag)
 			}
 		})
 		return ctx.Err()
 	})
-	for _, i := range out.Images {
-		slices.Sort(i.Tags)
+}
+
+// add resolves a tag and takes what it names.
+func (t *tagListing) add(ctx context.Context, tag string) {
+	desc, err := t.resolve(ctx, t.src, tag)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	known := t.byDigest[desc.Digest]
+	switch {
+	case shuin.CodeOf(err) == shuin.CodeNotFound: // it was taken off meanwhile
+	case err != nil:
+		t.out.Images = append(t.out.Images, &reportedImage{Tags: []string{tag}, reportedAnswer: notAsked(t.app, err)})
+	case registry.IsIndex(desc.MediaType) && isReferrersTag(tag):
+		t.out.Counts.ReferrersTags++
+	case known != nil:
+		known.Tags = append(known.Tags, tag)
+	default:
+		known = &reportedImage{Digest: desc.Digest, Tags: []string{tag}, MediaType: desc.MediaType, known: desc}
+		t.byDigest[desc.Digest] = known
+		t.out.Images = append(t.out.Images, known)
 	}
-	return listed
 }
 
 func isReferrersTag(tag string) bool {
@@ -114,7 +150,10 @@ func (r *reporter) resolve(ctx context.Context, src *reportSource, tag string) (
 	}
 	d := a.Descriptor()
 	d.Annotations = nil
-	return d, r.state.keepTag(src.ref.Name(), tag, d)
+	if err := r.state.keepTag(src.ref.Name(), tag, d); err != nil {
+		r.app.warnf("%s", oneLine(err.Error()))
+	}
+	return d, nil
 }
 
 // platforms finds out what the indexes hold. Images that have no tag of their

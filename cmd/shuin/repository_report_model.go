@@ -108,7 +108,8 @@ type reportedStage struct {
 	Required bool            `json:"required"`
 	Outcome  shuin.Outcome   `json:"outcome"`
 	Seal     digest.Digest   `json:"seal,omitempty"`
-	Identity string          `json:"identity,omitempty"`
+	Identity string          `json:"identity,omitempty"` // of the policy, that matched
+	SignedBy string          `json:"signedBy,omitempty"` // signing profile, or subject of the certificate
 	SealedAt *time.Time      `json:"sealedAt,omitempty"`
 	Reason   *reportedReason `json:"reason,omitempty"`
 }
@@ -148,18 +149,37 @@ func answerOf(a *app, v *gate.ImageVerdict) reportedAnswer {
 		r.Exception = &reportedException{Reason: e.Reason, Owner: e.Owner, Expires: e.Expires}
 	}
 	for _, s := range v.Stages {
+		signer := ""
+		if s.Outcome == shuin.Passed {
+			signer = signerOf(v.Signatures, s)
+		}
 		r.Stages = append(r.Stages, reportedStage{
-			Stage: s.Stage, Required: s.Required, Outcome: s.Outcome, Seal: s.Seal, Identity: s.Identity,
+			Stage: s.Stage, Required: s.Required, Outcome: s.Outcome, Seal: s.Seal, Identity: s.Identity, SignedBy: signer,
 			SealedAt: timeOrNil(s.SealedAt), Reason: reasonOfError(a, s.Err),
 		})
 		switch {
-		case s.Outcome == shuin.Passed && s.Identity != "" && !slices.Contains(r.SignedBy, s.Identity):
-			r.SignedBy = append(r.SignedBy, s.Identity)
+		case signer != "" && !slices.Contains(r.SignedBy, signer):
+			r.SignedBy = append(r.SignedBy, signer)
 		case s.Required && s.Outcome != shuin.Passed && v.Outcome != pipeline.Admit:
 			r.Missing = append(r.Missing, s.Stage)
 		}
 	}
 	return r
+}
+
+// signerOf is who made the seal of a stage: the profile or certificate that
+// signed it, for the policy may name many at once ("*").
+func signerOf(signatures []shuin.SignatureReport, s pipeline.StageResult) string {
+	for _, sig := range signatures {
+		switch {
+		case sig.Digest != s.Seal:
+		case sig.SigningProfile != "":
+			return sig.SigningProfile
+		case sig.Signer != nil && sig.Signer.Subject != "":
+			return sig.Signer.Subject
+		}
+	}
+	return s.Identity
 }
 
 func timeOrNil(t time.Time) *time.Time {

@@ -269,7 +269,7 @@ func (i *reportedImage) csvRow(repository string, stages []string) []string {
 			row = append(row, "", "", "")
 			continue
 		}
-		row = append(row, s.word(), s.Identity, reportStamp(s.SealedAt))
+		row = append(row, s.word(), s.SignedBy, reportStamp(s.SealedAt))
 	}
 	return row
 }
