@@ -87,18 +87,24 @@ func (r *yamlReader) piece(p piece) (*Node, error) {
 	if !strings.HasPrefix(text, "---") {
 		text = r.directives(text, p.line)
 	}
-	tokens := lexer.Tokenize(text)
+	r.base, r.last = p.line-1, p.line+strings.Count(strings.TrimSuffix(text, "\n"), "\n")
+	tokens, err := tokenize(text)
+	if err != nil {
+		r.notYAML(err)
+		return nil, nil
+	}
 	if r.tokens += len(tokens); r.tokens > limits.DocumentTokens {
 		return nil, tooMuch("more than %d words of YAML in the file", limits.DocumentTokens)
 	}
-	if err := checkTokens(tokens, r.Limits, p.line-1); err != nil {
+	if err := checkTokens(tokens, r.Limits, r.base); err != nil {
 		return nil, err
 	}
-	file, err := parser.Parse(tokens, 0, parser.AllowDuplicateMapKey())
+	file, err := parse(tokens)
 	if err != nil {
-		return nil, yamlFault(err, p.line-1)
+		r.notYAML(err)
+		return nil, nil
 	}
-	r.base, r.scalars, r.anchors = p.line-1, 0, map[string]*anchor{}
+	r.scalars, r.anchors = 0, map[string]*anchor{}
 	var found *Node
 	for _, d := range file.Docs {
 		if d.Body == nil || d.Body.Type() == ast.CommentType {
@@ -190,9 +196,11 @@ func checkCharacters(data []byte) error {
 // may turn out to be. In flow context each bracket is a level; in block
 // context a level begins at a column further right. Several columns may be of
 // one level, so that this is no more than a rough bound: the reader counts
-// levels exactly.
+// levels exactly. It also bounds how many tokens begin in one column of one
+// level: keys, or items of a list.
 func checkTokens(tokens token.Tokens, l Limits, base int) error {
-	var columns []int
+	type level struct{ column, begun, most int }
+	var columns []level
 	flow := 0
 	for _, t := range tokens {
 		switch t.Type {
@@ -204,10 +212,20 @@ func checkTokens(tokens token.Tokens, l Limits, base int) error {
 			continue
 		}
 		if flow == 0 {
-			for len(columns) > 0 && columns[len(columns)-1] >= t.Position.Column {
+			for len(columns) > 0 && columns[len(columns)-1].column > t.Position.Column {
 				columns = columns[:len(columns)-1]
 			}
-			columns = append(columns, t.Position.Column)
+			if n := len(columns); n == 0 || columns[n-1].column < t.Position.Column {
+				one := level{t.Position.Column, 0, limits.DocumentKeys}
+				if t.Type == token.SequenceEntryType {
+					one.most = limits.DocumentItems
+				}
+				columns = append(columns, one)
+			}
+			top := &columns[len(columns)-1]
+			if top.begun++; top.begun > top.most {
+				return tooMuch("line %d: more than %d keys or items in one place", base+t.Position.Line, top.most)
+			}
 		}
 		if flow > l.Depth || len(columns) > 8*l.Depth {
 			return tooMuch("line %d: more than %d lists and mappings inside each other", base+t.Position.Line, l.Depth)
@@ -216,17 +234,39 @@ func checkTokens(tokens token.Tokens, l Limits, base int) error {
 	return nil
 }
 
-func yamlFault(err error, base int) error {
-	f := Fault{Text: OneLine("not YAML: " + err.Error())}
+// tokenize and parse are the library's, whose panics are faults of the document.
+func tokenize(text string) (tokens token.Tokens, err error) {
+	defer refuse(&err)
+	return lexer.Tokenize(text), nil
+}
+
+func parse(tokens token.Tokens) (file *ast.File, err error) {
+	defer refuse(&err)
+	return parser.Parse(tokens, 0, parser.AllowDuplicateMapKey())
+}
+
+func refuse(err *error) {
+	if recover() != nil {
+		*err = errors.New("it cannot be read: write its keys and values in a plainer way")
+	}
+}
+
+// notYAML notes the parser's error with its line, which it may place behind
+// the end. The other documents are read all the same.
+func (r *yamlReader) notYAML(err error) {
+	f := Fault{Line: r.base + 1, Text: OneLine("not YAML: " + err.Error())}
 	var at yaml.Error
 	if errors.As(err, &at) {
 		f.Text = OneLine("not YAML: " + at.GetMessage())
 		if t := at.GetToken(); t != nil && t.Position != nil {
-			f.Line = base + t.Position.Line
+			f.Line = r.line(t.Position.Line)
 		}
 	}
-	return Faults{f}
+	r.faults.Add(f.Line, "", "%s", f.Text)
 }
+
+// line is a line of the file for one of the document's.
+func (r *yamlReader) line(n int) int { return min(max(r.base+n, r.base+1), r.last) }
 
 // yamlReader makes nodes of a syntax tree. Its errors are limits; what is
 // wrong with the document goes to faults.
@@ -236,6 +276,7 @@ type yamlReader struct {
 	tokens int // so far
 	// Of the document that is read:
 	base    int // lines before it
+	last    int // its last line
 	scalars int // seen in it
 	anchors map[string]*anchor
 }
@@ -300,7 +341,7 @@ func (r *yamlReader) lineOf(n ast.Node) int {
 		}
 	}
 	if t := n.GetToken(); t != nil && t.Position != nil {
-		return r.base + t.Position.Line
+		return r.line(t.Position.Line)
 	}
 	return 0
 }

@@ -9,5 +9,7 @@ const (
 	DocumentFaults = 1000      // faults collected of one file
 	FaultsShown    = 50        // of them that an error's text lists
 	FaultBytes     = 300       // of one fault's text
-	DocumentTokens = 2_000_000 // words of YAML in it: keys, values, marks
+	DocumentTokens = 1_000_000 // words of YAML in it: keys, values, marks
+	DocumentKeys   = 10_000    // of one mapping of YAML over several lines: the library's time for it grows with their square
+	DocumentItems  = 50_000    // of one list of that kind
 )
