@@ -162,7 +162,7 @@ func TestBoundsAreKept(t *testing.T) {
 		{"depth of JSON", `{"a":[[1]]}`, "more than 2 lists and mappings", document.Limits{Depth: 2}},
 		{"aliases count as what they stand for", bomb, "values in the file", document.Limits{}},
 		{"aliases are as deep as what they stand for", chain, "more than 64 lists and mappings", document.Limits{}},
-		{"a million brackets", "a: " + strings.Repeat("[", 1_000_000), "lists and mappings", document.Limits{}},
+		{"many brackets", "a: " + strings.Repeat("[", 100_000), "lists and mappings", document.Limits{}},
 		{"a million brackets of JSON", strings.Repeat("[", 1_000_000), "lists and mappings", document.Limits{}},
 		{"many dashes", strings.Repeat("- ", 100_000) + "x", "lists and mappings", document.Limits{}},
 		{"many keys", strings.Repeat("a: 1\n", 10_001), "more than 10000 keys or items in one place", document.Limits{}},
