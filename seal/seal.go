@@ -105,16 +105,16 @@ func same(a, b string) string {
 	return ""
 }
 
-// CheckStage says why name cannot be a stage's: it is empty, too long, begins
-// or ends with white space, or has characters that are not seen.
+// CheckStage says why name cannot be a stage's. The rule is that of pipeline
+// policies: a seal of a stage that no policy can have would count for nothing.
 func CheckStage(name string) error {
-	switch {
-	case name == "":
-		return fmt.Errorf("the name of a stage cannot be empty")
-	case len(name) > limits.SealStageBytes:
-		return fmt.Errorf("the name of a stage has %d bytes, more than %d", len(name), limits.SealStageBytes)
-	case strings.TrimSpace(name) != name || !graphic(name):
-		return fmt.Errorf("%q cannot be the name of a stage: white space around it, or characters that are not seen", name)
+	bad := name == "" || len(name) > limits.PolicyStageBytes || strings.ContainsAny(name[:1]+name[len(name)-1:], "-_.") ||
+		strings.ContainsFunc(name, func(r rune) bool {
+			return !('a' <= r && r <= 'z' || '0' <= r && r <= '9' || strings.ContainsRune("-_.", r))
+		})
+	if bad {
+		return fmt.Errorf("%q cannot name a stage: it takes 1 to %d lower-case letters, digits, dashes, underscores and dots, with a letter or digit at both ends",
+			name, limits.PolicyStageBytes)
 	}
 	return nil
 }

@@ -122,12 +122,12 @@ func TestUserMetadataCannotSpeakForTheSeal(t *testing.T) {
 }
 
 func TestStageNames(t *testing.T) {
-	for _, name := range []string{"build", "unit-test", "段階 1", "a.b/c_d"} {
+	for _, name := range []string{"build", "unit-test", "a.b_c-1", "7", strings.Repeat("s", 63)} {
 		if err := CheckStage(name); err != nil {
 			t.Error(err)
 		}
 	}
-	for _, name := range []string{"", " build", "build ", "a\nb", "a\x00", "\xff", "a\u202eb", strings.Repeat("s", 129)} {
+	for _, name := range []string{"", " build", "Build", "a b", "-a", "a.", "_", "a/b", "a\n", "\xff", "段階", strings.Repeat("s", 64)} {
 		if CheckStage(name) == nil {
 			t.Errorf("%q is taken for the name of a stage", name)
 		}
@@ -266,7 +266,7 @@ func TestWhatIsNoEvidenceIsRefusedThoughItsChecksumIsRight(t *testing.T) {
 		"not started in the year 1999":       {`2026-11-22T07:30:00Z`, `1999-11-22T07:30:00Z`},
 		"duration":                           {`1m12.5s`, `long`},
 		"no command runs for -":              {`1m12.5s`, `-1s`},
-		"name of a stage cannot be empty":    {`"stage": "unit-test"`, `"stage": ""`},
+		"\"\" cannot name a stage":           {`"stage": "unit-test"`, `"stage": ""`},
 		"characters that are not seen":       {`make test`, `make\u0000`},
 		"subject: imageID":                   {digest.FromString("image").String(), "sha256:1234"},
 		"is that of an empty object":         {digest.FromString("image").String(), emptyConfig.String()},

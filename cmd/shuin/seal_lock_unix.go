@@ -12,12 +12,13 @@ import (
 )
 
 // lockFile keeps other shuins from writing the file: it locks the file's
-// directory, so that nothing is left behind. Where the file system has no
-// locks, as some network file systems, it does without.
+// directory, so that nothing is left behind. Where that cannot be, on some
+// network file systems or in a directory that may be written and not read, it
+// does without.
 func lockFile(ctx context.Context, name string) (unlock func(), err error) {
 	dir, err := os.Open(filepath.Dir(name))
 	if err != nil {
-		return nil, err
+		return func() {}, nil
 	}
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()

@@ -93,6 +93,7 @@ func layoutImage(ctx context.Context, written string) (s seal.Subject, image str
 	if err != nil {
 		return s, "", nil, err
 	}
+	defer layout.Close()
 	artifact, err := layout.Resolve(ctx, ref)
 	if err != nil {
 		return s, "", nil, err

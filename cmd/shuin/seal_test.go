@@ -20,6 +20,7 @@ import (
 	"github.com/shuin/shuin"
 	"github.com/shuin/shuin/internal/keys/file"
 	"github.com/shuin/shuin/internal/shuintest"
+	"github.com/shuin/shuin/pipeline"
 	"github.com/shuin/shuin/seal"
 	"github.com/shuin/shuin/sign"
 	"github.com/shuin/shuin/verify"
@@ -215,6 +216,19 @@ func TestAnOCILayoutWithoutATagHasToHoldOneImage(t *testing.T) {
 		if want == "" && (err != nil || ref.Digest != "sha256:1") || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
 			t.Errorf("%s: %v", content, err)
 		}
+	}
+}
+
+func TestStagesThatCanBeSealedAreThoseAPolicyCanHave(t *testing.T) {
+	for r := rune(0); r < 0x250; r++ {
+		for _, name := range []string{string(r), "a" + string(r), string(r) + "a", "a" + string(r) + "a", strings.Repeat(string(r), 63), strings.Repeat(string(r), 64)} {
+			if policy, sealed := pipeline.ValidStage(name), seal.CheckStage(name) == nil; policy != sealed {
+				t.Fatalf("%q: a policy can have it: %v; it can be sealed: %v", name, policy, sealed)
+			}
+		}
+	}
+	if pipeline.ValidStage("") || seal.CheckStage("") == nil {
+		t.Error("the empty name is taken")
 	}
 }
 

@@ -4,7 +4,6 @@ import "time"
 
 // Bounds on seals and on what they say.
 const (
-	SealStageBytes   = 128         // the name of a stage
 	SealFieldBytes   = 1 << 10     // commit, run address, tool of a seal
 	SealCommandBytes = 1 << 10     // of a command as it is signed; what is longer is cut, with its hash
 	SealTargets      = 64          // manifests sealed by one command
