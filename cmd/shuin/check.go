@@ -61,7 +61,7 @@ Example - Write annotations for code scanning:
 // check is the whole of the command. Files are read before the network is used.
 func (a *app) check(ctx context.Context, o *checkOptions) error {
 	a.startDebug(o.debug)
-	if err := firstError(o.output.check(), checkMaxSignatures(o.maxSignatures), o.deployFlags.check(), checkTimeout(o.timeout)); err != nil {
+	if err := firstError(o.output.check(), checkMaxSignatures(o.maxSignatures), o.deployFlags.check(), o.whereFlags.check(), checkTimeout(o.timeout)); err != nil {
 		return err
 	}
 	p, err := loadPipelinePolicy(ctx, o.policy)

@@ -6,7 +6,6 @@ import (
 	"io"
 
 	"github.com/shuin/shuin"
-	"github.com/shuin/shuin/gate"
 	"github.com/shuin/shuin/pipeline"
 )
 
@@ -45,8 +44,8 @@ type junitProblem struct {
 	Text    string `xml:",chardata"`
 }
 
-// writeJUnit writes the answers as JUnit's XML.
-func (a *app) writeJUnit(w io.Writer, inputs []*deployed, list []*checked) error {
+// checkSuites are the answers as JUnit has them.
+func (a *app) checkSuites(inputs []*deployed, list []*checked) junitSuites {
 	all := junitSuites{Name: "shuin check"}
 	for _, in := range inputs {
 		suite := junitSuite{Name: visible(in.label())}
@@ -58,9 +57,13 @@ func (a *app) writeJUnit(w io.Writer, inputs []*deployed, list []*checked) error
 				suite.add(a.junitCaseOf(c, i))
 			}
 		}
-		all.Tests, all.Failures, all.Errors = all.Tests+suite.Tests, all.Failures+suite.Failures, all.Errors+suite.Errors
-		all.Suites = append(all.Suites, suite)
+		all.add(suite)
 	}
+	return all
+}
+
+// writeJUnit writes JUnit's XML.
+func writeJUnit(w io.Writer, all junitSuites) error {
 	if _, err := io.WriteString(w, xml.Header); err != nil {
 		return err
 	}
@@ -71,6 +74,11 @@ func (a *app) writeJUnit(w io.Writer, inputs []*deployed, list []*checked) error
 	}
 	_, err := fmt.Fprintln(w)
 	return err
+}
+
+func (s *junitSuites) add(one junitSuite) {
+	s.Tests, s.Failures, s.Errors = s.Tests+one.Tests, s.Failures+one.Failures, s.Errors+one.Errors
+	s.Suites = append(s.Suites, one)
 }
 
 func (s *junitSuite) add(c junitCase) {
@@ -94,22 +102,14 @@ func (a *app) junitCaseOf(c *checked, i int) junitCase {
 	if c.from.file != "" && c.from.file != "-" && i < len(c.Places) {
 		out.File, out.Line = visible(c.from.file), c.Places[i].Line
 	}
-	reason := oneLine(imageReason(v))
+	line := a.imageLine(v)
 	switch {
 	case v.Allowed:
-		out.Output = reason
+		out.Output = line
 	case v.Outcome == pipeline.Undecided:
-		out.Error = a.junitProblemOf(v, reason)
+		out.Error = &junitProblem{Message: line, Type: string(shuin.CodeOf(v.Err)), Text: line}
 	default:
-		out.Failure = a.junitProblemOf(v, reason)
+		out.Failure = &junitProblem{Message: line, Type: string(shuin.CodeOf(v.Err)), Text: line}
 	}
 	return out
-}
-
-func (a *app) junitProblemOf(v *gate.ImageVerdict, reason string) *junitProblem {
-	p := &junitProblem{Message: reason, Type: string(shuin.CodeOf(v.Err)), Text: reason}
-	if hint := a.gateHint(v.Err); hint != "" {
-		p.Text += "\nHint: " + oneLine(hint)
-	}
-	return p
 }

@@ -3,19 +3,16 @@ package main
 import (
 	"fmt"
 	"io"
-	"slices"
-	"time"
 
 	"github.com/shuin/shuin"
 	"github.com/shuin/shuin/gate"
-	"github.com/shuin/shuin/pipeline"
 )
 
 // reasonLine is one line about an image, and the workloads it is true of.
 type reasonLine struct {
-	mark, text, hint string
-	first            string // where it stands
-	more             int    // other places
+	mark, text string
+	first      string // where it stands
+	more       int    // other places
 }
 
 // writeCheckReasons writes a line for each image that is not simply admitted:
@@ -33,11 +30,8 @@ func (a *app) writeCheckReasons(w io.Writer, list []*checked) error {
 		if l.more > 0 {
 			where += ", and " + count(l.more, "more place")
 		}
-		if _, err := fmt.Fprintf(w, "%s %s (%s)\n", l.mark, oneLine(l.text), oneLine(where)); err != nil {
+		if _, err := fmt.Fprintf(w, "%s %s (%s)\n", l.mark, l.text, oneLine(where)); err != nil {
 			return err
-		}
-		if l.hint != "" {
-			fmt.Fprintf(w, "  Hint: %s\n", oneLine(l.hint))
 		}
 	}
 	return nil
@@ -45,64 +39,43 @@ func (a *app) writeCheckReasons(w io.Writer, list []*checked) error {
 
 func (a *app) reasonLines(list []*checked) []*reasonLine {
 	var lines []*reasonLine
+	known := map[string]*reasonLine{}
 	for _, c := range list {
 		for i := range c.verdict.Images {
 			v := &c.verdict.Images[i]
-			text := imageReason(v)
+			text := a.imageLine(v)
 			if text == "" {
 				continue
 			}
-			mark := resultMark(v)
-			same := slices.IndexFunc(lines, func(l *reasonLine) bool { return l.text == text && l.mark == mark })
-			if same >= 0 {
-				lines[same].more++
+			if l := known[text]; l != nil {
+				l.more++
 				continue
 			}
-			l := &reasonLine{mark: mark, text: text, first: c.place(i)}
-			if v.Err != nil {
-				l.hint = a.gateHint(v.Err)
-			}
+			l := &reasonLine{mark: resultMark(v), text: text, first: c.place(i)}
+			known[text] = l
 			lines = append(lines, l)
 		}
 	}
 	return lines
 }
 
-// imageReason is what is to be said of an image, on one line: the image with
-// its digest, the rule, and the reason with its code. Empty: it is admitted,
-// and there is nothing to say.
-func imageReason(v *gate.ImageVerdict) string {
-	image := judgedImage(v)
-	rule := "no rule matches"
-	if v.Rule != "" {
-		rule = "rule " + v.Rule
+// imageLine is the gate's line about an image: what was decided, image, digest,
+// rule, reason with its code, what to do next. Empty: it is admitted, and there
+// is nothing to say.
+func (a *app) imageLine(v *gate.ImageVerdict) string {
+	if v.Err == nil && v.Exception == nil && !v.Unpinned {
+		return ""
 	}
-	switch {
-	case v.Err != nil:
-		s := fmt.Sprintf("%s: %s: %s [%s]", image, rule, v.Err, shuin.CodeOf(v.Err))
-		if v.Allowed && !v.LastGood.IsZero() {
-			s += "; allowed: the answer was good on " + v.LastGood.UTC().Format(time.RFC3339)
-		} else if v.Allowed && v.Outcome == pipeline.Undecided {
-			s += "; allowed: the rule admits what could not be checked"
-		} else if v.Allowed {
-			s += "; allowed: the rule's mode is " + modeName(v.Mode)
+	line := v.Line()
+	if v.Err != nil && shuin.HintOf(v.Err) == "" {
+		if hint := a.gateHint(v.Err); hint != "" {
+			line += "; " + hint
 		}
-		return s
-	case v.Exception != nil:
-		e := v.Exception
-		return fmt.Sprintf("%s: admitted by an exception until %s: %s (owner %s)", image, e.Expires.UTC().Format(time.RFC3339), e.Reason, e.Owner)
-	case v.Unpinned:
-		return fmt.Sprintf("%s: %s: judged by the digest that its tag has now, and may run another", image, rule)
 	}
-	return ""
-}
-
-// judgedImage is the reference as written, with the digest that was judged.
-func judgedImage(v *gate.ImageVerdict) string {
-	if d := v.Artifact.Descriptor().Digest; d != "" && v.Artifact.Written().Digest == "" {
-		return v.Image.Written + "@" + d.String()
+	if v.Err == nil && v.Unpinned {
+		line += "; judged by the digest that its tag has now, and may run another"
 	}
-	return v.Image.Written
+	return oneLine(line)
 }
 
 // place is where the i-th image of the workload stands.

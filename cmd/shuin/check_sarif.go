@@ -87,12 +87,9 @@ func (a *app) sarif(list []*checked) sarifLog {
 	for _, c := range list {
 		for i := range c.verdict.Images {
 			v := &c.verdict.Images[i]
-			text := oneLine(imageReason(v))
+			text := a.imageLine(v)
 			if text == "" {
 				continue
-			}
-			if hint := a.gateHint(v.Err); v.Err != nil && hint != "" {
-				text += ". Hint: " + oneLine(hint)
 			}
 			id, level := sarifKind(v)
 			run.Results = append(run.Results, sarifResult{

@@ -16,7 +16,7 @@ func (a *app) printChecked(format string, inputs []*deployed, list []*checked) e
 	case "json":
 		return writeJSON(a.stdout, checkedJSON(list))
 	case "junit":
-		return a.writeJUnit(a.stdout, inputs, list)
+		return writeJUnit(a.stdout, a.checkSuites(inputs, list))
 	case "sarif":
 		return writeJSON(a.stdout, a.sarif(list))
 	}

@@ -37,6 +37,12 @@ func (a *app) checkDirs() error {
 // needsNoDirs are the commands that do without a configuration directory, and
 // those that check for it themselves, to answer in JSON.
 func needsNoDirs(cmd *cobra.Command) bool {
+	if c := cmd; c.HasParent() && c.Parent().Name() == "policy" {
+		switch c.Name() {
+		case "lint", "test", "schema", "explain":
+			return true
+		}
+	}
 	cmd = topCommand(cmd)
 	switch cmd.Name() {
 	case "version", "dev-registry", "signer", "aws", "help", "completion", "verify", "list", "seal", cobra.ShellCompRequestCmd, cobra.ShellCompNoDescRequestCmd:

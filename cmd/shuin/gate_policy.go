@@ -26,23 +26,25 @@ func loadPipelinePolicy(ctx context.Context, path string) (*pipeline.Policy, err
 	if path == "" {
 		return nil, &shuin.Error{Code: shuin.CodeInvalidInput, Message: "no policy file was given", Hint: "give one with --policy FILE"}
 	}
-	data, err := readFile(ctx, path, limits.PolicyBytes, "PolicyBytes")
-	switch {
-	case err != nil && shuin.CodeOf(err) == shuin.CodeLimit:
+	data, err := readPolicy(ctx, path)
+	if err != nil {
 		return nil, err
-	case err != nil:
-		return nil, &shuin.Error{Code: shuin.CodeInvalidInput, Message: "read policy", Err: err}
 	}
 	p, err := parsePipelinePolicy(data)
 	if err != nil {
-		code := shuin.CodeInvalidInput
-		if shuin.CodeOf(err) == shuin.CodeLimit {
-			code = shuin.CodeLimit
-		}
-		return nil, &shuin.Error{Code: code, Err: below("policy "+path+" cannot be used", err),
+		return nil, &shuin.Error{Code: inputCode(err), Err: below("policy "+path+" cannot be used", err),
 			Hint: "\"shuin policy lint " + path + "\" shows every fault with its line"}
 	}
 	return p, nil
+}
+
+// readPolicy reads a policy file's bytes.
+func readPolicy(ctx context.Context, path string) ([]byte, error) {
+	data, err := readFile(ctx, path, limits.PolicyBytes, "PolicyBytes")
+	if err != nil {
+		return nil, &shuin.Error{Code: inputCode(err), Message: "read policy", Err: err}
+	}
+	return data, nil
 }
 
 // parsePipelinePolicy reads either kind of policy.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -25,9 +26,14 @@ type gateFlags struct {
 }
 
 func (g *gateFlags) add(a *app, fs *pflag.FlagSet) {
+	g.addJudging(a, fs)
+	fs.BoolVar(&g.insecure, "insecure-registry", false, "speak plain HTTP to every registry; for tests only")
+}
+
+// addJudging declares those that say nothing of registries.
+func (g *gateFlags) addJudging(a *app, fs *pflag.FlagSet) {
 	debugFlag(fs, &g.debug)
 	policyFlag(fs, &g.policy)
-	fs.BoolVar(&g.insecure, "insecure-registry", false, "speak plain HTTP to every registry; for tests only")
 	maxSignaturesFlag(fs, &g.maxSignatures)
 	g.revocation.add(a, fs)
 	installedPluginFlag(fs, &g.installed)
@@ -39,6 +45,16 @@ type whereFlags struct{ cluster, namespace string }
 func (w *whereFlags) add(fs *pflag.FlagSet, namespaceUsage string) {
 	fs.StringVar(&w.cluster, "cluster", "", "name of the cluster; without it rules that name clusters do not apply")
 	fs.StringVar(&w.namespace, "namespace", "", namespaceUsage)
+}
+
+// check refuses patterns: the place is one, and a policy's patterns match it.
+func (w *whereFlags) check() error {
+	for _, f := range [][2]string{{"cluster", w.cluster}, {"namespace", w.namespace}} {
+		if strings.ContainsAny(f[1], "*?[]") {
+			return invalidf("flag --%s is %q; it has to be one name, and no pattern", f[0], f[1])
+		}
+	}
+	return nil
 }
 
 func (w *whereFlags) where() pipeline.Where {

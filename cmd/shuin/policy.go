@@ -9,5 +9,10 @@ func newPolicyCmd(a *app) *cobra.Command {
 		Long:  "Manage the trust policy by which OCI artifacts are verified.",
 	}
 	cmd.AddCommand(newPolicyShowCmd(a), newPolicyImportCmd(a))
+	if !a.asNotation() { // notation knows no pipeline policies
+		cmd.Short = "Manage the trust policy, and check, explain and try pipeline policies"
+		cmd.Long = "Manage the trust policy by which OCI artifacts are verified, and check, explain and try pipeline policies."
+		cmd.AddCommand(newPolicyLintCmd(a), newPolicyExplainCmd(a), newPolicyTestCmd(a), newPolicyBaselineCmd(a))
+	}
 	return cmd
 }

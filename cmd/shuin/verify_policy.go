@@ -56,7 +56,7 @@ func (p *pipelineFlags) check(fs *pflag.FlagSet, args []string) error {
 	if len(args) > 1 {
 		return invalidf("unexpected argument %q: one image is verified at a time, \"shuin check\" takes many", args[1])
 	}
-	return nil
+	return p.whereFlags.check()
 }
 
 // verifyByPolicy judges one image as the gate would.
@@ -112,8 +112,8 @@ func (a *app) printVerdict(v *gate.ImageVerdict) error {
 	if v.Outcome != pipeline.Admit {
 		a.printReasons(&shuin.Report{Signatures: v.Signatures})
 	}
-	if reason := imageReason(v); reason != "" && v.Allowed {
-		a.warnf("%s", oneLine(reason))
+	if line := a.imageLine(v); line != "" && v.Allowed {
+		a.warnf("%s", line)
 	}
 	return nil
 }
@@ -146,9 +146,5 @@ func (a *app) verdictFailed(v *gate.ImageVerdict) error {
 	if v.Allowed {
 		return nil
 	}
-	code := shuin.CodeOf(v.Err)
-	return &verdictError{
-		err:       &shuin.Error{Code: code, Message: oneLine(imageReason(v)), Hint: a.gateHint(v.Err)},
-		undecided: v.Outcome == pipeline.Undecided,
-	}
+	return &verdictError{err: &shuin.Error{Code: shuin.CodeOf(v.Err), Message: a.imageLine(v)}, undecided: v.Outcome == pipeline.Undecided}
 }
