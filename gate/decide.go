@@ -3,7 +3,7 @@ package gate
 import (
 	"context"
 	"fmt"
-	"strings"
+	"slices"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -24,8 +24,8 @@ type deciding struct {
 
 // task is one image of it.
 type task struct {
-	iv  *ImageVerdict
-	ref shuin.Reference
+	iv *ImageVerdict
+	*parsed
 	// sel is without exceptions: they stand above what is remembered.
 	sel       pipeline.Selection
 	exception *pipeline.Exception
@@ -40,28 +40,33 @@ type task struct {
 // images answers for all images: each distinct one once, what is not known
 // side by side.
 func (d *deciding) images(ctx context.Context, out []ImageVerdict) {
-	first := make(map[Image]int, len(out))
-	same := make([]int, len(out))
+	var first map[Image]int // the first of several that are the same
+	if len(out) > 1 {
+		first = make(map[Image]int, len(out))
+	}
 	var open []*task
 	for i := range out {
 		image := out[i].Image
 		image.Name = ""
-		if n, known := first[image]; known && len(out) > 1 {
-			same[i] = n
+		if _, known := first[image]; known {
 			continue
 		}
-		first[image], same[i] = i, i
-		t := &task{iv: &out[i]}
-		if !d.begin(t) {
-			open = append(open, t)
+		if first != nil {
+			first[image] = i
+		}
+		if t := (task{iv: &out[i]}); !d.begin(&t) {
+			left := t
+			open = append(open, &left)
 		}
 	}
 	if len(open) > 0 {
 		together(len(open), limits.GateParallel, func(i int) { d.finish(ctx, open[i]) })
 	}
-	for i, n := range same {
-		if i != n {
-			image := out[i].Image
+	for i := range out {
+		image := out[i].Image
+		image.Name = ""
+		if n, known := first[image]; known && n != i {
+			image.Name = out[i].Image.Name
 			out[i] = out[n]
 			out[i].Image = image
 		}
@@ -71,8 +76,8 @@ func (d *deciding) images(ctx context.Context, out []ImageVerdict) {
 // begin answers what can be answered at once, without asking anybody.
 func (d *deciding) begin(t *task) bool {
 	t.iv.TrustHash = d.rules.trust
-	ref, err := d.m.parse(t.iv.Image.Written)
-	if err != nil {
+	var err error
+	if t.parsed, err = d.m.parse(t.iv.Image.Written); err != nil {
 		t.settle(pipeline.Deny, &shuin.Error{
 			Code: shuin.CodeInvalidInput, Message: "read the image reference", Err: err,
 			Hint: "name registry, repository and digest: registry/repository@sha256:…",
@@ -83,10 +88,7 @@ func (d *deciding) begin(t *task) bool {
 		t.settle(pipeline.Deny, &shuin.Error{Code: shuin.CodeInvalidInput, Message: fmt.Sprintf("what runs is named %.100q, which is no digest", string(r))})
 		return true
 	}
-	if ref.Tag == "" && ref.Digest == "" {
-		ref.Tag = "latest" // as every runtime reads it
-	}
-	t.ref, t.digest = ref, ref.Digest
+	t.digest = t.ref.Digest
 	d.choose(t)
 	if t.digest != "" {
 		return d.known(t)
@@ -97,7 +99,7 @@ func (d *deciding) begin(t *task) bool {
 // choose picks the rule, for the digest as far as it is known.
 func (d *deciding) choose(t *task) {
 	sel := d.rules.policy.Select(pipeline.Question{
-		Repository: t.ref.Name(), Digest: t.digest, Where: d.w.Where, Now: d.now,
+		Repository: t.name, Digest: t.digest, Where: d.w.Where, Now: d.now,
 	})
 	t.sel, t.exception, t.expired = *sel, sel.Exception, sel.Expired
 	t.sel.Exception, t.sel.Expired = nil, nil
@@ -122,13 +124,13 @@ func (d *deciding) refused(t *task) bool {
 		t.settle(pipeline.Deny, &shuin.Error{
 			Code:    shuin.CodeTagRefused,
 			Message: fmt.Sprintf("the image is named by its tag %q alone, and rule %q wants a digest", t.ref.Tag, t.sel.Rule),
-			Hint:    "write the image with its digest: " + t.ref.Name() + "@sha256:…",
+			Hint:    "write the image with its digest: " + t.name + "@sha256:…",
 		})
 	case t.sel.Tags == pipeline.Pin && !d.w.Pins:
 		t.settle(pipeline.Deny, &shuin.Error{
 			Code:    shuin.CodeTagRefused,
 			Message: fmt.Sprintf("the image is named by its tag %q alone, and nobody pins it here to the digest that is judged", t.ref.Tag),
-			Hint:    "write the image with its digest: " + t.ref.Name() + "@sha256:…; or set tags of the rule to allowUnpinned",
+			Hint:    "write the image with its digest: " + t.name + "@sha256:…; or set tags of the rule to allowUnpinned",
 		})
 	default:
 		return false
@@ -140,7 +142,9 @@ func (d *deciding) refused(t *task) bool {
 // what is remembered.
 func (d *deciding) known(t *task) bool {
 	iv := t.iv
-	iv.Pinned = pinned(t.ref, t.digest)
+	if iv.Pinned = t.pinned; iv.Pinned == "" {
+		iv.Pinned = pinned(t.name, t.digest)
+	}
 	iv.Artifact = t.artifact
 	iv.Unpinned = t.ref.Digest == "" && !d.w.Pins
 	if r := iv.Image.Running; r != "" && r != t.digest && !t.member {
@@ -156,9 +160,7 @@ func (d *deciding) known(t *task) bool {
 		t.conclude(t.sel.Decide(nil, nil, d.now))
 		return true
 	}
-	t.key = keyOf(t.ref.Name(), string(t.digest), string(t.sel.Hash), string(d.rules.trust),
-		string('0'+rune(t.sel.Platforms)), d.g.o.Engine, d.w.Access)
-	t.keyed = true
+	t.key, t.keyed = d.keyOf(t), true
 	if a, _, ok := d.m.verdicts.get(t.key, d.now); ok {
 		t.answered(a)
 		return true
@@ -166,16 +168,19 @@ func (d *deciding) known(t *task) bool {
 	return false
 }
 
-func pinned(ref shuin.Reference, d digest.Digest) string {
-	if ref.Digest != "" && ref.Tag == "" {
-		return ref.String()
+// keyOf names what the answer about the task's digest depends on.
+func (d *deciding) keyOf(t *task) key {
+	l := lastKey{rule: string(t.sel.Hash), trust: string(d.rules.trust), access: d.w.Access, platforms: t.sel.Platforms}
+	written := t.digest == t.ref.Digest
+	if old := t.last.Load(); written && old != nil && old.rule == l.rule && old.trust == l.trust && old.access == l.access && old.platforms == l.platforms {
+		return old.key
 	}
-	var b strings.Builder
-	b.Grow(len(ref.Registry) + len(ref.Repository) + len(d) + 2)
-	for _, s := range []string{ref.Registry, "/", ref.Repository, "@", string(d)} {
-		b.WriteString(s)
+	l.key = keyOf(t.name, string(t.digest), l.rule, l.trust, string('0'+rune(l.platforms)), d.g.o.Engine, l.access)
+	if written {
+		made := l
+		t.last.Store(&made)
 	}
-	return b.String()
+	return l.key
 }
 
 // finish asks the world.
@@ -265,7 +270,7 @@ func (d *deciding) resolve(ctx context.Context, t *task) (shuin.Artifact, error)
 // membership finds out whether what runs is one of the images of the index
 // that is judged. It is asked, never assumed.
 func (d *deciding) membership(ctx context.Context, t *task) error {
-	k := keyOf(d.w.Access, t.ref.Name(), string(t.digest))
+	k := keyOf(d.w.Access, t.name, string(t.digest))
 	found, _, ok := d.m.indexes.get(k, d.now)
 	if !ok {
 		l := fly(ctx, d.g, &d.m.listings, k, func(ctx context.Context) listing { return d.list(ctx, t, k) },
@@ -285,7 +290,7 @@ func (d *deciding) membership(ctx context.Context, t *task) error {
 	}
 	if t.ref.Digest == "" {
 		e.Message = fmt.Sprintf("%s runs, which is neither what tag %q names now (%s) nor an image of one of its platforms: the tag may have been moved", t.iv.Image.Running, t.ref.Tag, t.digest)
-		e.Hint = "deploy by digest; what runs can be judged as " + t.ref.Name() + "@" + string(t.iv.Image.Running)
+		e.Hint = "deploy by digest; what runs can be judged as " + t.name + "@" + string(t.iv.Image.Running)
 	}
 	return e
 }
@@ -321,14 +326,14 @@ func (t *task) answered(a *answer) {
 	if t.iv.Artifact.Digest() == "" {
 		t.iv.Artifact = a.artifactFor(t.ref)
 	}
-	t.iv.Signatures = append([]shuin.SignatureReport(nil), a.reports...)
+	t.iv.Signatures = slices.Clip(a.reports)
 	t.conclude(a.decision)
 }
 
 // artifactFor is what was judged, as the asker wrote it.
 func (a *answer) artifactFor(ref shuin.Reference) shuin.Artifact {
-	if a.artifact.Digest() == "" {
-		return shuin.Artifact{}
+	if a.artifact.Digest() == "" || a.artifact.Written() == ref {
+		return a.artifact
 	}
 	own, err := shuin.NewArtifact(ref, a.artifact.Descriptor())
 	if err != nil {
@@ -339,7 +344,7 @@ func (a *answer) artifactFor(ref shuin.Reference) shuin.Artifact {
 
 // conclude takes over a decision.
 func (t *task) conclude(dec *pipeline.Decision) {
-	t.iv.Stages = append([]pipeline.StageResult(nil), dec.Stages...)
+	t.iv.Stages = slices.Clip(dec.Stages)
 	t.settle(dec.Outcome, dec.Err)
 	t.iv.StaleUntil = dec.StaleUntil
 }

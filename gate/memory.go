@@ -4,12 +4,15 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/maypok86/otter/v2"
+	"github.com/opencontainers/go-digest"
 
 	"github.com/shuin/shuin"
 	"github.com/shuin/shuin/internal/limits"
+	"github.com/shuin/shuin/pipeline"
 )
 
 // key names what an answer is about: everything the answer depends on.
@@ -33,7 +36,7 @@ type memory struct {
 	verdicts *cache[*answer]          // answers that may be given again
 	lastGood *cache[*answer]          // the last good ones
 	indexes  *cache[[]shuin.Platform] // what is in an index
-	parsed   *otter.Cache[string, shuin.Reference]
+	parsed   *otter.Cache[string, *parsed]
 	surveys  flights[*answer]
 	resolves flights[resolved]
 	listings flights[listing]
@@ -50,23 +53,52 @@ func newMemory(remember bool) *memory {
 	m.verdicts = newCache(limits.GateVerdictBytes, (*answer).weight)
 	m.lastGood = newCache(limits.GateLastGoodBytes, (*answer).weight)
 	m.indexes = newCache(limits.GateIndexBytes, func(p []shuin.Platform) int { return 256 * len(p) })
-	m.parsed = otter.Must(&otter.Options[string, shuin.Reference]{MaximumSize: limits.GateParsedEntries})
+	m.parsed = otter.Must(&otter.Options[string, *parsed]{MaximumSize: limits.GateParsedEntries})
 	return m
 }
 
+// parsed is a reference as it was read.
+type parsed struct {
+	ref    shuin.Reference // with a tag or a digest
+	name   string          // ref.Name()
+	pinned string          // by the digest that was written; empty: there is none
+	// last is the key that was made last for the digest that was written: the
+	// same images are asked about under the same rules all day.
+	last atomic.Pointer[lastKey]
+}
+
+// lastKey is a key with what it was made from, beside the reference.
+type lastKey struct {
+	key                 key
+	rule, trust, access string
+	platforms           pipeline.Platforms
+}
+
 // parse reads a reference, or recalls how it was read.
-func (m *memory) parse(written string) (shuin.Reference, error) {
+func (m *memory) parse(written string) (*parsed, error) {
 	if m.parsed != nil {
-		if ref, ok := m.parsed.GetIfPresent(written); ok {
-			return ref, nil
+		if p, ok := m.parsed.GetIfPresent(written); ok {
+			return p, nil
 		}
 	}
 	ref, err := shuin.ParseReference(written)
-	if err == nil && m.parsed != nil && len(written) <= limits.GateParsedBytes {
-		m.parsed.Set(written, ref)
+	if err != nil {
+		return nil, err
 	}
-	return ref, err
+	if ref.Tag == "" && ref.Digest == "" {
+		ref.Tag = "latest" // as every runtime reads it
+	}
+	p := &parsed{ref: ref, name: ref.Name()}
+	if ref.Digest != "" {
+		p.pinned = pinned(p.name, ref.Digest)
+	}
+	if m.parsed != nil && len(written) <= limits.GateParsedBytes {
+		m.parsed.Set(written, p)
+	}
+	return p, nil
 }
+
+func pinned(name string, d digest.Digest) string { return name + "@" + string(d) }
 
 // cache holds values until a time, within a weight in bytes. It may drop any
 // of them before. Ends are held against the time of whoever asks.
