@@ -164,6 +164,8 @@ func evidenceFor(ctx context.Context, name string, subject seal.Subject) (*seal.
 		return nil, &shuin.Error{Code: shuin.CodeInvalidInput, Message: "flag --record", Err: err}
 	case !info.Mode().IsRegular():
 		return nil, invalidf("flag --record: %s is not a regular file", name)
+	case info.Size() == 0: // as mktemp makes it
+		return &seal.File{Subject: subject}, nil
 	}
 	f, err := readEvidenceFile(ctx, name)
 	if err != nil {

@@ -201,6 +201,62 @@ func TestATagHasToNameTheSameToTheEnd(t *testing.T) {
 	}
 }
 
+// indexTarget is an index of platforms and what a registry says of each.
+type indexTarget struct {
+	target
+	platforms []shuin.Platform
+	size      int64 // that the registry tells; 0: what the index tells
+}
+
+func (x *indexTarget) Platforms(context.Context, shuin.Artifact) ([]shuin.Platform, error) {
+	return x.platforms, nil
+}
+
+func (x *indexTarget) Config(context.Context, shuin.Artifact) (shuin.Descriptor, error) {
+	panic("not asked")
+}
+
+func (x *indexTarget) Resolve(_ context.Context, ref shuin.Reference) (shuin.Artifact, error) {
+	for _, p := range x.platforms {
+		if p.Descriptor.Digest == ref.Digest && ref.Tag == "" {
+			d := p.Descriptor
+			if x.size != 0 {
+				d.Size = x.size
+			}
+			return shuin.NewArtifact(ref, d)
+		}
+	}
+	return shuin.Artifact{}, &shuin.Error{Code: shuin.CodeNotFound}
+}
+
+func TestPlatformsAreSealedOnceEachAndAsTheRegistryHasThem(t *testing.T) {
+	index, err := shuin.NewArtifact(shuin.Reference{Registry: "r.example", Repository: "app", Tag: "v1"}, shuin.Descriptor{
+		MediaType: "application/vnd.oci.image.index.v1+json", Digest: digest.FromString("index"), Size: 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	platform := func(arch, content string) shuin.Platform {
+		return shuin.Platform{OS: "linux", Architecture: arch, Descriptor: shuin.Descriptor{
+			MediaType: "application/vnd.oci.image.manifest.v1+json", Digest: digest.FromString(content), Size: 7}}
+	}
+	repo := &indexTarget{platforms: []shuin.Platform{platform("amd64", "a"), platform("arm64", "b"), platform("arm", "a")}}
+	got, err := platformTargets(t.Context(), repo, index)
+	if err != nil || len(got) != 2 || got[0].platform != "linux/amd64, linux/arm" || got[1].artifact.String() != "r.example/app@"+digest.FromString("b").String() {
+		t.Errorf("%+v %v", got, err)
+	}
+	repo.size = 8
+	if _, err := platformTargets(t.Context(), repo, index); shuin.CodeOf(err) != shuin.CodeMalformed {
+		t.Error(err)
+	}
+	repo.size = 0
+	for i := range 65 {
+		repo.platforms = append(repo.platforms, platform(fmt.Sprint("x", i), fmt.Sprint("x", i)))
+	}
+	if _, err := platformTargets(t.Context(), repo, index); shuin.CodeOf(err) != shuin.CodeLimit || !strings.Contains(err.Error(), "SealTargets") {
+		t.Error(err)
+	}
+}
+
 func TestAnOCILayoutWithoutATagHasToHoldOneImage(t *testing.T) {
 	dir := t.TempDir()
 	for content, want := range map[string]string{
