@@ -15,7 +15,6 @@ import (
 	"github.com/shuin/shuin/gate"
 	"github.com/shuin/shuin/internal/document"
 	"github.com/shuin/shuin/internal/limits"
-	"github.com/shuin/shuin/pipeline"
 )
 
 // Format is what a file is. Zero: to be recognised by its content.
@@ -214,10 +213,9 @@ func (r *reader) add(w *workload) {
 		r.file.Without = append(r.file.Without, w.source)
 		return
 	}
-	r.file.Items = append(r.file.Items, Item{
-		Source: w.source, Places: w.places,
-		Workload: gate.Workload{Images: w.images, Where: pipeline.Where{Namespace: w.source.Namespace}},
-	})
+	item := Item{Source: w.source, Places: w.places, Workload: gate.Workload{Images: w.images}}
+	item.Workload.Where.Namespace = w.source.Namespace
+	r.file.Items = append(r.file.Items, item)
 }
 
 // workload is one that is being read.

@@ -1,6 +1,7 @@
 package manifest
 
 import (
+	"bytes"
 	"errors"
 	"flag"
 	"fmt"
@@ -165,10 +166,10 @@ func TestThousandsOfContainersAreReadAndMoreAreRefused(t *testing.T) {
 		in    []byte
 		limit string
 	}{
-		"images": {many(limits.DeployImages + 1), "DeployImages"},
+		"images": {bytes.Repeat(append(many(limits.DeployImages/3+1), "---\n"...), 3), "DeployImages"},
 		"lists": {[]byte(strings.Repeat(`{"apiVersion":"v1","kind":"List","items":[`, limits.DeployListDepth+1) +
 			`{"apiVersion":"v1","kind":"Service"}` + strings.Repeat(`]}`, limits.DeployListDepth+1)), "DeployListDepth"},
-		"objects":   {[]byte(`{"apiVersion":"v1","kind":"List","items":[` + strings.Repeat(`{"apiVersion":"v1","kind":"Service"},`, limits.DeployDocuments) + `{"apiVersion":"v1","kind":"Service"}]}`), "DeployDocuments"},
+		"objects":   {[]byte(strings.Repeat("---\napiVersion: v1\nkind: List\nitems:\n"+strings.Repeat("- {apiVersion: v1, kind: Service}\n", limits.DeployDocuments/2+1), 2)), "DeployDocuments"},
 		"documents": {[]byte(strings.Repeat("---\na: b\n", limits.DeployDocuments+1)), "documents"},
 		"bytes":     {[]byte(pod("a") + "#" + strings.Repeat("x", limits.DeployFileBytes)), "ytes"},
 		"depth":     {[]byte(strings.Repeat("[", 10_000)), "inside each other"},
