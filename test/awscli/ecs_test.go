@@ -125,7 +125,6 @@ func TestCheckReadsTaskDefinitionsAndServicesFromECS(t *testing.T) {
 	policy := filepath.Join(w.dir, "pipeline.yaml")
 	if err := os.WriteFile(policy, []byte(`apiVersion: shuin.dev/v1
 kind: PipelinePolicy
-stages: {}
 rules:
   - name: shop
     match: {images: ["`+w.registry+`/shop"], clusters: ["prod"]}
