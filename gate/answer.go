@@ -36,7 +36,9 @@ type answer struct {
 	decision *pipeline.Decision
 	reports  []shuin.SignatureReport
 	at       time.Time
-	internal bool // a fault of ours: not to be remembered
+	// fault: nothing was surveyed, or a fault of ours: not to be remembered.
+	// definite: all signatures were seen and judged.
+	fault, definite bool
 }
 
 // good says whether the answer admits.
@@ -47,7 +49,7 @@ func (a *answer) good() bool { return a.decision.Outcome == pipeline.Admit }
 func (a *answer) until() time.Time {
 	life := limits.GateAdmitLife
 	switch {
-	case a.internal || a.decision.Outcome == pipeline.Undecided:
+	case a.fault || a.decision.Outcome == pipeline.Undecided:
 		return a.at
 	case a.decision.Outcome == pipeline.Deny:
 		life = limits.GateDenyLife

@@ -91,7 +91,7 @@ func (d *deciding) begin(t *task) bool {
 	t.digest = t.ref.Digest
 	d.choose(t)
 	if t.digest != "" {
-		return d.known(t)
+		return d.known(t, d.now)
 	}
 	return d.refused(t)
 }
@@ -140,7 +140,7 @@ func (d *deciding) refused(t *task) bool {
 
 // known answers for a digest from what needs nobody: exceptions, lists and
 // what is remembered.
-func (d *deciding) known(t *task) bool {
+func (d *deciding) known(t *task, now time.Time) bool {
 	iv := t.iv
 	if iv.Pinned = t.pinned; iv.Pinned == "" {
 		iv.Pinned = pinned(t.name, t.digest)
@@ -157,11 +157,11 @@ func (d *deciding) known(t *task) bool {
 		return true
 	}
 	if !t.sel.NeedsSignatures {
-		t.conclude(t.sel.Decide(nil, nil, d.now))
+		t.conclude(t.sel.Decide(nil, nil, now))
 		return true
 	}
 	t.key, t.keyed = d.keyOf(t), true
-	if a, _, ok := d.m.verdicts.get(t.key, d.now); ok {
+	if a, _, ok := d.m.verdicts.get(t.key, now); ok {
 		t.answered(a)
 		return true
 	}
@@ -197,7 +197,7 @@ func (d *deciding) finish(ctx context.Context, t *task) {
 			return
 		}
 	}
-	if d.known(t) {
+	if d.known(t, d.g.o.Now()) {
 		return
 	}
 	if r := t.iv.Image.Running; r != "" && r != t.digest && !t.member {
@@ -205,7 +205,7 @@ func (d *deciding) finish(ctx context.Context, t *task) {
 			t.unable(err)
 			return
 		}
-		if t.member = true; d.known(t) {
+		if t.member = true; d.known(t, d.g.o.Now()) {
 			return
 		}
 	}
@@ -271,7 +271,7 @@ func (d *deciding) resolve(ctx context.Context, t *task) (shuin.Artifact, error)
 // that is judged. It is asked, never assumed.
 func (d *deciding) membership(ctx context.Context, t *task) error {
 	k := keyOf(d.w.Access, t.name, string(t.digest))
-	found, _, ok := d.m.indexes.get(k, d.now)
+	found, _, ok := d.m.indexes.get(k, d.g.o.Now())
 	if !ok {
 		l := fly(ctx, d.g, &d.m.listings, k, func(ctx context.Context) listing { return d.list(ctx, t, k) },
 			func(err error) listing { return listing{err: err} })

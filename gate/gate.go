@@ -103,7 +103,10 @@ type Options struct {
 	// Verifier judges signatures; its Stores are the Rules' own. Give it a
 	// verify.ChainCache, or each digest pays for its signers' chains.
 	Verifier verify.Verifier
-	Now      func() time.Time
+	// PluginConfig is handed to verification plugins, and to who is asked for
+	// AWS Signer's status.
+	PluginConfig map[string]string
+	Now          func() time.Time
 	// Wait waits, or ends with ctx. Nil: nothing is tried again.
 	Wait func(ctx context.Context, d time.Duration) error
 	// Engine is the version of this program: part of every key.

@@ -2,7 +2,9 @@ package gate
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -57,19 +59,15 @@ func (q *question) remember(a *answer) {
 	switch {
 	case a.good():
 		q.m.lastGood.put(q.key, a, a.at, a.at.Add(limits.GateLastGoodLife))
-	case a.decision.Outcome == pipeline.Deny && !a.internal:
+	case a.decision.Outcome == pipeline.Deny && a.definite:
 		q.m.lastGood.drop(q.key) // it is bad now: no outage makes it good again
 	}
 }
 
 // failed is the answer when nothing could be surveyed, for err.
 func (q *question) failed(err error) *answer {
-	err = flat(err)
 	now := q.g.o.Now()
-	return &answer{
-		artifact: q.artifact, at: now, decision: q.sel.Decide(nil, err, now),
-		internal: shuin.CodeOf(err) == shuin.CodeInternal,
-	}
+	return &answer{artifact: q.artifact, at: now, decision: q.sel.Decide(nil, flat(err), now), fault: true}
 }
 
 // attempt surveys what the rule's platforms ask for, once.
@@ -96,7 +94,8 @@ func (q *question) attempt(ctx context.Context) *answer {
 		}
 	}
 	a.decision = flatDecision(compose(q.sel, a.whole, a.parts, now))
-	a.internal = shuin.CodeOf(a.decision.Err) == shuin.CodeInternal
+	a.fault = shuin.CodeOf(a.decision.Err) == shuin.CodeInternal
+	a.definite = !a.fault && complete(a.whole) && !slices.ContainsFunc(a.parts, func(s *subject) bool { return !complete(s) })
 	a.whole = a.whole.settled(a.good())
 	for i, p := range a.parts {
 		a.parts[i] = p.settled(a.good())
@@ -107,11 +106,13 @@ func (q *question) attempt(ctx context.Context) *answer {
 	return a
 }
 
+func complete(s *subject) bool { return s == nil || s.incomplete == nil }
+
 // survey asks what the signatures of one manifest are for every statement.
 func (q *question) survey(ctx context.Context, a shuin.Artifact, sigs verify.Signatures, platform string, now time.Time) (*subject, []shuin.SignatureReport) {
 	v := q.g.o.Verifier
 	v.Stores = q.rules.stores
-	s := v.Survey(ctx, a, sigs, q.rules.statements, verify.Options{Now: now})
+	s := v.Survey(ctx, a, sigs, q.rules.statements, verify.Options{Now: now, PluginConfig: q.g.o.PluginConfig})
 	if s.Err != nil {
 		s.Err = inTime(ctx, s.Err)
 	}
@@ -214,9 +215,10 @@ func isIndex(a shuin.Artifact) bool {
 	return t == mediaTypeIndex || t == mediaTypeDockerList
 }
 
-// inTime tells the end of our own time from what it looked like.
+// inTime tells the end of our own time from what it looked like. What is bad
+// stays bad.
 func inTime(ctx context.Context, err error) error {
-	if ctx.Err() == nil || shuin.CodeOf(err).Undecided() {
+	if ctx.Err() == nil || shuin.CodeOf(err).Undecided() || !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled) {
 		return err
 	}
 	return &shuin.Error{Code: shuin.CodeDeadline, Message: "the check was stopped", Hint: "ask again", Err: fmt.Errorf("%w: %w", context.Cause(ctx), err)}

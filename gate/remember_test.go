@@ -161,6 +161,8 @@ func TestAFaultIsNotRememberedAsADenial(t *testing.T) {
 	}
 	s.depot.set(func() { s.depot.err = &shuin.Error{Code: shuin.CodeInternal, Message: "a fault of ours"} })
 	want(t, ask(), pipeline.Deny, false, shuin.CodeInternal)
+	s.depot.set(func() { s.depot.err = &shuin.Error{Code: shuin.CodeMalformed, Message: "resolve"} })
+	want(t, ask(), pipeline.Deny, false, shuin.CodeMalformed)
 	s.depot.set(func() { s.depot.err = nil })
 	want(t, ask(), pipeline.Admit, true, "")
 }
@@ -207,6 +209,11 @@ func TestTheLastGoodAnswerServesAnOutageAndNothingElse(t *testing.T) {
 		"after a day":                  {"build", func(s scene) { s.clock.Advance(limits.GateLastGoodLife) }, false},
 		"after the certificate ended":  {"short", func(s scene) { s.clock.Advance(time.Hour + time.Second) }, false},
 		"before the certificate ended": {"short", func(s scene) { s.clock.Advance(50 * time.Minute) }, true},
+		"after an answer that was malformed": {"build", func(s scene) {
+			s.clock.Advance(time.Hour)
+			s.depot.set(func() { s.depot.err = &shuin.Error{Code: shuin.CodeMalformed, Message: "resolve"} })
+			want(s.tb, ask(s), pipeline.Deny, false, shuin.CodeMalformed)
+		}, true},
 		"after another rule changed": {"build", func(s scene) {
 			s.clock.Advance(time.Hour)
 			s.gate.Use(rules(s.tb, ordinary+"  - {name: more, match: {images: [\"registry.example/more/**\"]}, require: {all: [scan]}}\n"))
