@@ -2,17 +2,11 @@ package main
 
 import (
 	"context"
-	"fmt"
-	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/shuin/shuin"
-	"github.com/shuin/shuin/gate"
 	"github.com/shuin/shuin/internal/limits"
-	"github.com/shuin/shuin/internal/manifest"
-	"github.com/shuin/shuin/pipeline"
 )
 
 type checkOptions struct {
@@ -101,83 +95,4 @@ func checkTimeout(d time.Duration) error {
 		return invalidf("timeout value %s must be positive", d)
 	}
 	return nil
-}
-
-// checked is one workload and the answer about it.
-type checked struct {
-	*manifest.Item
-	from    *deployed
-	verdict *gate.Verdict
-}
-
-// checkList are the workloads of all inputs, where they are to run. What is
-// deployed to Kubernetes is pinned there by the cluster's gate; nobody does
-// that for ECS.
-func (a *app) checkList(inputs []*deployed, w *whereFlags) []*checked {
-	var list []*checked
-	for _, in := range inputs {
-		if len(in.Items) == 0 {
-			a.warnf("%s holds no images: %s", in.label(), kinds(in.Without))
-		}
-		for i := range in.Items {
-			item := &in.Items[i]
-			where := &item.Workload.Where
-			if where.Cluster = w.cluster; w.cluster == "" {
-				where.Cluster = in.cluster
-			}
-			if where.Namespace == "" {
-				where.Namespace = w.namespace
-			}
-			item.Workload.Pins = in.Format == manifest.Kubernetes
-			list = append(list, &checked{Item: item, from: in})
-		}
-	}
-	return list
-}
-
-// decideAll asks the gate about every workload, several at a time.
-func decideAll(ctx context.Context, g *gate.Gate, list []*checked) {
-	slots := make(chan struct{}, limits.CheckInFlight)
-	var wg sync.WaitGroup
-	for _, c := range list {
-		slots <- struct{}{}
-		wg.Go(func() {
-			defer func() { <-slots }()
-			c.verdict = g.Decide(ctx, c.Workload)
-		})
-	}
-	wg.Wait()
-}
-
-// checkedError is nil where everything may run. What is denied counts before
-// what could not be decided.
-func checkedError(list []*checked) error {
-	var denied, undecided, images int
-	for _, c := range list {
-		for i := range c.verdict.Images {
-			images++
-			switch v := &c.verdict.Images[i]; {
-			case v.Allowed:
-			case v.Outcome == pipeline.Undecided:
-				undecided++
-			default:
-				denied++
-			}
-		}
-	}
-	switch {
-	case denied > 0:
-		return &verdictError{err: &shuin.Error{Code: shuin.CodeNotAllowed, Message: fmt.Sprintf("%d of %s may not run", denied, count(images, "image"))}}
-	case undecided > 0:
-		return &verdictError{err: &shuin.Error{Code: shuin.CodeUnavailable, Message: fmt.Sprintf("could not decide about %d of %s", undecided, count(images, "image"))}, undecided: true}
-	}
-	return nil
-}
-
-// count is a number with its noun.
-func count(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
 }

@@ -2,14 +2,11 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/shuin/shuin"
-	"github.com/shuin/shuin/gate"
 	"github.com/shuin/shuin/internal/limits"
 	"github.com/shuin/shuin/pipeline"
 )
@@ -109,72 +106,4 @@ func parseExpires(s string, now time.Time) (time.Time, error) {
 		return time.Time{}, invalidf("flag --expires is %q, which is over", s)
 	}
 	return end, nil
-}
-
-// writeBaseline writes the exceptions, and lists what gets none.
-func (a *app) writeBaseline(list []*checked, o *policyBaselineOptions, expires time.Time) error {
-	var images []pipeline.Excepted
-	var helpless, undecided int
-	told := map[string]bool{}
-	for _, c := range list {
-		for i := range c.verdict.Images {
-			v := &c.verdict.Images[i]
-			switch {
-			case v.Outcome == pipeline.Admit:
-				continue
-			case v.Outcome == pipeline.Deny && v.Digest() != "" && shuin.CodeOf(v.Err) != shuin.CodeInternal:
-				images = append(images, exceptedImage(v, c.Workload.Where, o.reason))
-				if code := shuin.CodeOf(v.Err); code == shuin.CodeRevoked || code == shuin.CodeTampered {
-					a.warnf("an exception is written for what is %s: %s", code, a.imageLine(v))
-				}
-				continue
-			case v.Outcome == pipeline.Undecided:
-				undecided++
-			default:
-				helpless++
-			}
-			if line := a.imageLine(v); !told[line] {
-				told[line] = true
-				fmt.Fprintf(a.stderr, "no exception: %s (%s)\n", line, oneLine(c.place(i)))
-			}
-		}
-	}
-	text, err := pipeline.Baseline(images, o.owner, expires)
-	if err != nil {
-		return err
-	}
-	if _, err := a.stdout.Write(text); err != nil {
-		return err
-	}
-	switch {
-	case undecided > 0:
-		return &verdictError{err: &shuin.Error{Code: shuin.CodeUnavailable, Message: "could not check " + count(undecided, "image")}, undecided: true}
-	case helpless > 0:
-		return &shuin.Error{Code: shuin.CodeNotAllowed, Message: count(helpless, "image") + " would be denied, and an exception does not help"}
-	case len(images) == 0:
-		fmt.Fprintln(a.stderr, "Every image is admitted: no exception is needed.")
-	}
-	return nil
-}
-
-// exceptedImage is the exception for an image where it was judged.
-func exceptedImage(v *gate.ImageVerdict, w pipeline.Where, reason string) pipeline.Excepted {
-	ref, _ := shuin.ParseReference(v.Image.Written) // it was judged: it is one
-	why := strings.TrimPrefix(v.Err.Error(), fmt.Sprintf("rule %q: ", v.Rule))
-	e := pipeline.Excepted{Repository: ref.Name(), Digest: v.Digest(), Reason: cut(oneLine(reason+": "+why), limits.PolicyTextBytes/4)}
-	if w.Cluster != "" {
-		e.Clusters = []string{w.Cluster}
-	}
-	if w.Namespace != "" {
-		e.Namespaces = []string{w.Namespace}
-	}
-	return e
-}
-
-// cut is at most n runes of s.
-func cut(s string, n int) string {
-	if r := []rune(s); len(r) > n {
-		return string(r[:n-1]) + "…"
-	}
-	return s
 }
