@@ -42,7 +42,7 @@ func (r *reporter) listECR(ctx context.Context, h awsclient.ECRHost, src *report
 	out.Listing = listsImages
 	return r.app.awsClient().ECRImages(ctx, h, "", src.ref.Repository, func(images []awsclient.ECRImage) error {
 		for _, i := range images {
-			tags := slices.Clone(i.Tags)
+			tags := slices.SortedFunc(slices.Values(i.Tags), compareTags)
 			if registry.IsIndex(i.MediaType) {
 				tags = slices.DeleteFunc(tags, isReferrersTag)
 				out.Counts.ReferrersTags += len(i.Tags) - len(tags)
@@ -68,7 +68,7 @@ func (r *reporter) listTags(ctx context.Context, src *reportSource, out *reporte
 		err = r.brake.try(ctx, t.list) // from where it broke off
 	}
 	for _, i := range out.Images {
-		slices.Sort(i.Tags)
+		slices.SortFunc(i.Tags, compareTags)
 	}
 	return err
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -224,7 +225,7 @@ func (r *reportedRepository) sort() {
 		case (a.Pushed == nil) != (b.Pushed == nil):
 			return cmp.Compare(unknown(a.Pushed == nil), unknown(b.Pushed == nil))
 		case len(a.Tags) > 0 && len(b.Tags) > 0:
-			return cmp.Compare(a.Tags[0], b.Tags[0])
+			return compareTags(a.Tags[0], b.Tags[0])
 		case (len(a.Tags) > 0) != (len(b.Tags) > 0):
 			return cmp.Compare(unknown(len(a.Tags) == 0), unknown(len(b.Tags) == 0))
 		}
@@ -238,6 +239,36 @@ func unknown(is bool) int {
 	}
 	return 0
 }
+
+// compareTags orders tags as people count: v2 comes before v10.
+func compareTags(a, b string) int {
+	x, y := a, b
+	for x != "" && y != "" {
+		p, restX := firstPart(x)
+		q, restY := firstPart(y)
+		c := cmp.Compare(p, q)
+		if isNumber(p) && isNumber(q) {
+			p, q = strings.TrimLeft(p, "0"), strings.TrimLeft(q, "0")
+			c = cmp.Or(cmp.Compare(len(p), len(q)), cmp.Compare(p, q))
+		}
+		if c != 0 {
+			return c
+		}
+		x, y = restX, restY
+	}
+	return cmp.Or(cmp.Compare(len(x), len(y)), cmp.Compare(len(a), len(b)), cmp.Compare(a, b))
+}
+
+// firstPart is the number, or the text before the next number, that s begins with.
+func firstPart(s string) (part, rest string) {
+	end := strings.IndexFunc(s, func(r rune) bool { return isNumber(string(r)) != isNumber(s[:1]) })
+	if end < 0 {
+		return s, ""
+	}
+	return s[:end], s[end:]
+}
+
+func isNumber(s string) bool { return s != "" && s[0] >= '0' && s[0] <= '9' }
 
 // keep leaves what lacks a seal and was pushed before since; zero: everything.
 // An image of which it is not known when it was pushed stays, and is counted.

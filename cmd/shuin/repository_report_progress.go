@@ -2,7 +2,6 @@ package main
 
 import (
 	"io"
-	"os"
 	"sync"
 	"time"
 
@@ -12,8 +11,11 @@ import (
 )
 
 // reportProgress is the bar on stderr; a nil one shows nothing. more and one
-// are safe for concurrent use.
+// are safe for concurrent use. Until its end, what is written to stderr stands
+// above the bar.
 type reportProgress struct {
+	app   *app
+	below io.Writer // stderr
 	bars  *mpb.Progress
 	mu    sync.Mutex
 	bar   *mpb.Bar
@@ -26,11 +28,14 @@ func (a *app) newProgress(o *repositoryReportOptions) *reportProgress {
 	if !ok || o.noProgress || o.debug || a.getenv("TERM") == "dumb" || !term.IsTerminal(int(f.Fd())) {
 		return nil
 	}
-	return startProgress(a.stderr)
+	return a.startProgress()
 }
 
-func startProgress(w io.Writer) *reportProgress {
-	return &reportProgress{bars: mpb.New(mpb.WithOutput(w), mpb.WithWidth(40), mpb.WithRefreshRate(200*time.Millisecond), mpb.WithAutoRefresh())}
+func (a *app) startProgress() *reportProgress {
+	p := &reportProgress{app: a, below: a.stderr}
+	p.bars = mpb.New(mpb.WithOutput(a.stderr), mpb.WithWidth(40), mpb.WithRefreshRate(200*time.Millisecond), mpb.WithAutoRefresh())
+	a.stderr = p.bars
+	return p
 }
 
 // begin starts the bar of a repository.
@@ -85,6 +90,5 @@ func (p *reportProgress) end() {
 	p.finish()
 	p.mu.Unlock()
 	p.bars.Wait()
+	p.app.stderr = p.below
 }
-
-var _ interface{ Fd() uintptr } = (*os.File)(nil)

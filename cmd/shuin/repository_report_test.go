@@ -196,6 +196,15 @@ func TestNoFormMakesWhatRegistriesSayWork(t *testing.T) {
 	}
 }
 
+func TestTagsAreOrderedAsPeopleCount(t *testing.T) {
+	got := []string{"v10", "v2", "1.10.0", "1.9", "latest", "v1", "1.9.0", "v02", "v2-rc", "1.9", "v99999999999999999999999", "v3"}
+	slices.SortFunc(got, compareTags)
+	want := []string{"1.9", "1.9", "1.9.0", "1.10.0", "latest", "v1", "v2", "v02", "v2-rc", "v3", "v10", "v99999999999999999999999"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestAgesAreSaidAsPeopleSayThem(t *testing.T) {
 	for d, want := range map[time.Duration]string{
 		-time.Hour: "0m", 0: "0m", 59 * time.Minute: "59m", time.Hour: "1h", 47 * time.Hour: "47h", 48 * time.Hour: "2d", 9999 * time.Hour: "416d",
@@ -436,13 +445,18 @@ func TestABarIsDrawnForAPersonOnly(t *testing.T) {
 	none.more(1)
 	none.one()
 	none.end()
-	var out bytes.Buffer
-	p := startProgress(&out)
+	p := a.startProgress()
 	p.begin("r/a")
 	p.more(2)
 	p.one()
+	a.warnf("something")
 	p.begin("r/b")
 	p.more(1)
 	p.one()
 	p.end()
+	a.warnf("the end")
+	if out := a.stderr.(*bytes.Buffer).String(); !strings.Contains(out, "r/a") || !strings.Contains(out, "r/b") ||
+		!strings.Contains(out, "Warning: something\n") || !strings.HasSuffix(out, "Warning: the end\n") {
+		t.Errorf("%q", out)
+	}
 }
