@@ -26,7 +26,7 @@ type iamPolicyOptions struct {
 
 func newIAMPolicyCmd(a *app) *cobra.Command {
 	var o iamPolicyOptions
-	uses := "(sign|verify|check)"
+	uses := "(sign|verify|check|report)"
 	if a.asNotation() {
 		uses = "(sign|verify)"
 	}
@@ -68,8 +68,8 @@ type iamStatement struct {
 type iamEqual map[string][]string
 
 func (a *app) iamPolicy(o *iamPolicyOptions) error {
-	signs, checks := o.purpose == "sign", o.purpose == "check" && !a.asNotation()
-	if !signs && !checks && o.purpose != "verify" {
+	signs, checks, reports := o.purpose == "sign", o.purpose == "check" && !a.asNotation(), o.purpose == "report" && !a.asNotation()
+	if !signs && !checks && !reports && o.purpose != "verify" {
 		return invalidf("flag --for is %q; it has to be %s", o.purpose, a.purposes())
 	}
 	var profiles []awsprofile.Profile
@@ -91,6 +91,9 @@ func (a *app) iamPolicy(o *iamPolicyOptions) error {
 		return err
 	}
 	policy.Statement = append(policy.Statement, registries...)
+	if reports {
+		listImages(policy.Statement)
+	}
 	if checks {
 		policy.Statement = append(policy.Statement, ecsStatement())
 	}
@@ -175,6 +178,15 @@ func registryStatements(registries []string, push bool) ([]iamStatement, error) 
 		}})
 	}
 	return all, nil
+}
+
+// listImages adds what listing every image of the repositories needs.
+func listImages(statements []iamStatement) {
+	for i := range statements {
+		if statements[i].Sid == "UseRepository" {
+			statements[i].Action = append(statements[i].Action, awsclient.ActionDescribeImages)
+		}
+	}
 }
 
 // appendNew appends what is not there yet.

@@ -72,7 +72,7 @@ func (a *app) purposes() string {
 	if a.asNotation() {
 		return `"sign" or "verify"`
 	}
-	return `"sign", "verify" or "check"`
+	return `"sign", "verify", "check" or "report"`
 }
 
 // ecsStatement allows what `check --task-definition` and `--service` read.
