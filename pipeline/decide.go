@@ -382,7 +382,9 @@ func (e *evaluation) require(d *Decision) {
 }
 
 // told is what the decision says of a stage.
-func (e *evaluation) told(d *Decision, stage int) *StageResult { return &d.Stages[e.stages[stage].place] }
+func (e *evaluation) told(d *Decision, stage int) *StageResult {
+	return &d.Stages[e.stages[stage].place]
+}
 
 // satisfied says whether the seals suffice, until when they do, and whether a
 // search was cut short; hopeful counts those that could be seals as such. A
