@@ -69,6 +69,7 @@ func (a *app) check(ctx context.Context, o *checkOptions) error {
 		return err
 	}
 	list := a.checkList(inputs, &o.whereFlags)
+	a.warnPlaces(p, workloads(list), a.now())
 	g, err := a.newGate(ctx, p, &o.gateFlags, a.gateSources(&o.gateFlags), len(list) > 1)
 	if err != nil {
 		return err

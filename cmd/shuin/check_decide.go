@@ -44,6 +44,14 @@ func (a *app) checkList(inputs []*deployed, w *whereFlags) []*checked {
 	return list
 }
 
+func workloads(list []*checked) []gate.Workload {
+	out := make([]gate.Workload, len(list))
+	for i, c := range list {
+		out[i] = c.Workload
+	}
+	return out
+}
+
 // decideAll asks the gate about every workload, several at a time.
 func decideAll(ctx context.Context, g *gate.Gate, list []*checked) {
 	slots := make(chan struct{}, limits.CheckInFlight)

@@ -78,6 +78,7 @@ func (a *app) policyBaseline(ctx context.Context, o *policyBaselineOptions) erro
 		return err
 	}
 	list := a.checkList(inputs, &o.whereFlags)
+	a.warnPlaces(p, workloads(list), a.now())
 	g, err := a.newGate(ctx, p, &o.gateFlags, a.gateSources(&o.gateFlags), len(list) > 1)
 	if err != nil {
 		return err

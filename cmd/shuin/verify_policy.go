@@ -80,7 +80,9 @@ func (a *app) verifyByPolicy(ctx context.Context, o *verifyOptions) error {
 	if err != nil {
 		return err
 	}
-	verdict := g.Decide(ctx, gate.Workload{Images: []gate.Image{{Written: o.reference}}, Where: o.pipeline.where(), Pins: o.pipeline.pins})
+	w := gate.Workload{Images: []gate.Image{{Written: o.reference}}, Where: o.pipeline.where(), Pins: o.pipeline.pins}
+	a.warnPlaces(p, []gate.Workload{w}, a.now())
+	verdict := g.Decide(ctx, w)
 	if o.output.value == "json" {
 		err = writeJSON(a.stdout, verdict)
 	} else {

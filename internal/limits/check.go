@@ -7,5 +7,6 @@ const (
 	CheckFiles             = 1000             // files, task definitions and services named on one command line
 	CheckInFlight          = 8                // workloads asked about at once
 	CheckTime              = 10 * time.Minute // one check, unless asked otherwise
+	CheckPlaces            = 1000             // repositories and places looked at for rules that only their place keeps away
 	ServiceTaskDefinitions = 20               // under way in one ECS service
 )
