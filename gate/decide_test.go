@@ -182,10 +182,33 @@ func TestAnExceptionAdmitsSaysSoAndEnds(t *testing.T) {
 	if !strings.Contains(iv.Err.Error(), "INC-1") || !strings.Contains(iv.Err.Error(), "expired") || iv.Exception != nil {
 		t.Errorf("the denial does not name the exception that is over: %v", iv.Err)
 	}
-	// Another repository of the rule never had one; what is remembered does not mix the two.
+	// Another repository of the rule never had one.
 	other := s.depot.image("shop/other", "v1")
 	if iv := s.one(t.Context(), gate.Workload{}, written("shop/other", other)); strings.Contains(iv.Err.Error(), "INC-1") {
 		t.Errorf("%v", iv.Err)
+	}
+}
+
+// A denial that is remembered is the same in every place of its rule; the
+// exception that would have held in one of them is not.
+func TestAnExceptionThatIsOverIsNamedWhereItHeld(t *testing.T) {
+	s := newSite(t, ordinary+`exceptions:
+  - {images: ["registry.example/shop/x"], clusters: ["dev-*"], reason: "INC-2", owner: sre@example.com, expires: 2026-06-01T11:00:00Z}
+`, nil)
+	d := s.depot.image("shop/x", "v1")
+	for _, cluster := range []string{"dev-1", "prod-1", "dev-2"} {
+		iv := s.one(t.Context(), gate.Workload{Where: pipeline.Where{Cluster: cluster}}, written("shop/x", d))
+		want(t, iv, pipeline.Deny, false, shuin.CodeUnsigned)
+		named := 0
+		if strings.HasPrefix(cluster, "dev") {
+			named = 1
+		}
+		if n := strings.Count(iv.Err.Error(), "INC-2"); n != named {
+			t.Errorf("%s: named %d times: %v", cluster, n, iv.Err)
+		}
+	}
+	if n := s.depot.count("signatures"); n != 1 {
+		t.Errorf("%d surveys", n)
 	}
 }
 

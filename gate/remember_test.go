@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -115,7 +117,8 @@ func (a accesses) Open(access string, ref shuin.Reference) (gate.Source, error) 
 
 func TestWhatOneAccessFetchedIsNeverShownToAnother(t *testing.T) {
 	mine, theirs := newDepot(), newDepot()
-	s := newSite(t, ordinary, func(o *gate.Options) { o.Sources = accesses{"mine": mine, "theirs": theirs} })
+	s := newSite(t, ordinary+"  - {name: free, match: {images: [\"registry.example/free/**\"]}, allow: {unsigned: true, because: \"a test\"}}\n",
+		func(o *gate.Options) { o.Sources = accesses{"mine": mine, "theirs": theirs} })
 	d, images := mine.index("one/x", "v1", "amd64")
 	mine.seal(t, "one/x", d, by("build")...)
 	theirs.err = &shuin.Error{Code: shuin.CodeForbidden, Message: "ask the registry"}
@@ -132,6 +135,42 @@ func TestWhatOneAccessFetchedIsNeverShownToAnother(t *testing.T) {
 			}
 			want(t, ask("", image, running), pipeline.Undecided, false, shuin.CodeUnauthorized)
 		}
+	}
+	// What is in an index is told to nobody either, also where nothing has to be sealed.
+	free, inside := mine.index("free/x", "v1", "amd64")
+	want(t, ask("mine", written("free/x", free), inside[0]), pipeline.Admit, true, "")
+	want(t, ask("theirs", written("free/x", free), inside[0]), pipeline.Undecided, false, shuin.CodeForbidden)
+}
+
+func TestAskersOfDifferentAccessNeverShareAFlight(t *testing.T) {
+	for _, image := range []string{":v1", "@"} {
+		synctest.Test(t, func(t *testing.T) {
+			mine, theirs := newDepot(), newDepot()
+			s := newSite(t, ordinary, func(o *gate.Options) { o.Sources = accesses{"mine": mine, "theirs": theirs} })
+			d := mine.image("one/x", "v1")
+			mine.seal(t, "one/x", d, by("build")...)
+			theirs.err = &shuin.Error{Code: shuin.CodeForbidden, Message: "ask the registry"}
+			hold := make(chan struct{})
+			mine.hold, theirs.hold = hold, hold
+			name := host + "/one/x" + image
+			if image == "@" {
+				name += string(d)
+			}
+			var wg sync.WaitGroup
+			wg.Go(func() {
+				want(t, s.one(t.Context(), gate.Workload{Access: "mine", Pins: true}, name), pipeline.Admit, true, "")
+			})
+			synctest.Wait()
+			wg.Go(func() {
+				want(t, s.one(t.Context(), gate.Workload{Access: "theirs", Pins: true}, name), pipeline.Undecided, false, shuin.CodeForbidden)
+			})
+			synctest.Wait()
+			if theirs.total() == 0 {
+				t.Error("the second asker's access was not used")
+			}
+			close(hold)
+			wg.Wait()
+		})
 	}
 }
 
