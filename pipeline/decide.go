@@ -147,7 +147,11 @@ func (e *evaluation) judge(d *Decision) {
 		}
 		s := &e.stages[i]
 		for k := range e.candidates {
-			e.candidate(s, i, &e.candidates[k])
+			c := &e.candidates[k]
+			if len(c.Answers) > len(e.policy.signers) { // of another policy: nobody knows what they are about
+				continue
+			}
+			e.candidate(s, i, c)
 		}
 		s.place = len(d.Stages)
 		d.Stages = append(d.Stages, e.result(s, i, slices.Contains(required, i)))
