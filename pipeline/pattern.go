@@ -25,7 +25,7 @@ const anyDepth = "**"
 type rank struct {
 	exact   bool
 	prefix  int // bytes before the first "*"
-	literal int // bytes that are no "*"
+	literal int // bytes that are neither "*" nor "/"
 	deep    int // segments "**"
 }
 
@@ -44,7 +44,7 @@ func newPattern(text string) pattern {
 	p := pattern{text: text, segments: strings.Split(text, "/")}
 	star := strings.IndexByte(text, '*')
 	p.exact = star < 0
-	p.rank = rank{exact: p.exact, prefix: star, literal: len(text) - strings.Count(text, "*")}
+	p.rank = rank{exact: p.exact, prefix: star, literal: len(text) - strings.Count(text, "*") - strings.Count(text, "/")}
 	if p.exact {
 		p.rank.prefix = len(text)
 	}
