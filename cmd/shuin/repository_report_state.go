@@ -79,23 +79,28 @@ func openReportState(path string, head *repositoryReport, now time.Time) (*repor
 		clear(s.images)
 		end = 0
 	}
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
+	if s.file, err = openAppend(path, end); err != nil {
 		return fail(err)
-	}
-	s.file = f
-	if err := f.Truncate(end); err != nil { // a torn line would spoil the next
-		return fail(errors.Join(err, f.Close()))
-	}
-	if _, err := f.Seek(end, io.SeekStart); err != nil {
-		return fail(errors.Join(err, f.Close()))
 	}
 	if end == 0 {
 		if err := s.append(stateFirst{of, now.UTC()}); err != nil {
-			return fail(errors.Join(err, f.Close()))
+			return fail(errors.Join(err, s.closeFile()))
 		}
 	}
 	return s, nil
+}
+
+// openAppend opens the file for lines after end: a torn one behind it would
+// spoil the next. Appending keeps the lines of two that write at once apart.
+func openAppend(path string, end int64) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := errors.Join(f.Truncate(end), f.Close()); err != nil {
+		return nil, err
+	}
+	return os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0o600)
 }
 
 // load reads the file's whole lines; end is where the last of them ends. No
