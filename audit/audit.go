@@ -27,6 +27,9 @@ const (
 	CertificateRevocation Kind = "certificate-revocation"
 	CheckpointAcceptance  Kind = "checkpoint-acceptance" // a log was taken for complete without the checkpoint beside it
 	ClockAcceptance       Kind = "clock-acceptance"      // signing times go on from another time than the newest
+
+	// The gate's, where it runs beside the signer.
+	Decision Kind = "decision" // whether images may run; its detail commits to the record of the decision
 )
 
 // known tells a Kind of this package from any other text.
@@ -34,7 +37,7 @@ func (k Kind) known() bool {
 	switch k {
 	case SignAttempt, SignResult, IssueAttempt, IssueResult, ProfileChange,
 		PermissionChange, Revocation, CredentialChange, TagChange,
-		CertificateRevocation, CheckpointAcceptance, ClockAcceptance:
+		CertificateRevocation, CheckpointAcceptance, ClockAcceptance, Decision:
 		return true
 	}
 	return false

@@ -77,7 +77,7 @@ func TestLeavesOfOldLogsReadBackAsTheyAre(t *testing.T) {
 		"sign-attempt": SignAttempt, "sign-result": SignResult, "issue-attempt": IssueAttempt, "issue-result": IssueResult,
 		"profile-change": ProfileChange, "permission-change": PermissionChange, "revocation": Revocation,
 		"credential-change": CredentialChange, "tag-change": TagChange, "certificate-revocation": CertificateRevocation,
-		"checkpoint-acceptance": CheckpointAcceptance, "clock-acceptance": ClockAcceptance,
+		"checkpoint-acceptance": CheckpointAcceptance, "clock-acceptance": ClockAcceptance, "decision": Decision,
 	} {
 		text := head + kind + tail
 		if want.result() {

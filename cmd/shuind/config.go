@@ -38,6 +38,7 @@ type config struct {
 	Requests   requestsConfig   `yaml:"requests"`
 	Operations operationsConfig `yaml:"operations"`
 	Checkpoint checkpointConfig `yaml:"checkpoint"`
+	Gate       gateConfig       `yaml:"gate"`
 	Log        logConfig        `yaml:"log"`
 }
 
@@ -162,7 +163,7 @@ func (c *config) defaults(dir string) {
 	if c.Requests.Connections == 0 {
 		c.Requests.Connections = limits.ServerConnections
 	}
-	for _, p := range []*string{&c.Data, &c.Identity.File, &c.TLS.Certificate, &c.TLS.Key, &c.CRL.Directory} {
+	for _, p := range append(c.Gate.paths(), &c.Data, &c.Identity.File, &c.TLS.Certificate, &c.TLS.Key, &c.CRL.Directory) {
 		if *p != "" && !filepath.IsAbs(*p) {
 			*p = filepath.Join(dir, *p)
 		}
@@ -207,8 +208,14 @@ func (f *configFlag) add(cmd *cobra.Command) {
 	}
 }
 
-// load reads and validates the file.
-func (f *configFlag) load(a *app) (*config, error) { return a.loadConfig(f.path) }
+// load reads and validates the file of a signer.
+func (f *configFlag) load(a *app) (*config, error) {
+	c, err := a.loadConfig(f.path)
+	if err == nil && !c.signs() {
+		err = invalid("", "%s is the configuration of a gate alone: there is no signer to look after", f.path)
+	}
+	return c, err
+}
 
 // loadConfig reads, completes and validates a configuration.
 func (a *app) loadConfig(path string) (*config, error) {

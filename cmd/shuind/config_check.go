@@ -29,13 +29,24 @@ func (a *app) configCheck(ctx context.Context, path string) error {
 		if err != nil {
 			return err
 		}
-		for _, name := range c.names() {
+		for _, name := range c.servedNames() {
 			if host := (&config{Name: name}).hostname(); pair.leaf().VerifyHostname(host) != nil {
 				a.warnf("the TLS certificate does not cover %s", host)
 			}
 		}
 	}
-	return a.printf("%s", strings.Join(c.describe(), "\n"))
+	var lines []string
+	if c.signs() {
+		lines = c.describe()
+	}
+	if c.gates() {
+		about, err := a.checkGate(ctx, c)
+		if err != nil {
+			return err
+		}
+		lines = append(lines, about...)
+	}
+	return a.printf("%s", strings.Join(lines, "\n"))
 }
 
 // describe says in words what the server would do.
@@ -71,6 +82,14 @@ func (c *config) describe() []string {
 		lines = append(lines, "Requests signed for an empty region are accepted (requests.emptyRegion).")
 	}
 	return lines
+}
+
+// servedNames are those that clients use; a gate alone has none in its configuration.
+func (c *config) servedNames() []string {
+	if !c.signs() {
+		return nil
+	}
+	return c.names()
 }
 
 // names are H, verification.H and data-H.

@@ -13,6 +13,7 @@ import (
 	"github.com/goccy/go-yaml/parser"
 
 	"github.com/shuin/shuin"
+	"github.com/shuin/shuin/internal/limits"
 )
 
 // faults are the reasons why a configuration cannot be used, all of them.
@@ -33,7 +34,7 @@ func (f *faults) at(path, format string, args ...any) {
 	line := 0
 	for p := path; line == 0 && p != ""; {
 		line = f.lines[p]
-		i := strings.LastIndexByte(p, '.')
+		i := strings.LastIndexAny(p, ".[")
 		p = p[:max(i, 0)]
 	}
 	f.list = append(f.list, fault{line, path + ": " + fmt.Sprintf(format, args...)})
@@ -119,11 +120,40 @@ func (f *faults) mapping(path string, n ast.Node, v reflect.Value) {
 			continue
 		}
 		f.lines[full] = line
-		if field.Kind() == reflect.Struct {
-			f.mapping(full, pair.Value, field)
-			continue
+		f.value(full, pair.Value, field)
+	}
+}
+
+// value sets a field of any kind.
+func (f *faults) value(path string, n ast.Node, v reflect.Value) {
+	switch v.Kind() {
+	case reflect.Struct:
+		f.mapping(path, n, v)
+	case reflect.Slice:
+		f.sequence(path, n, v)
+	default:
+		f.scalar(path, n, v)
+	}
+}
+
+// sequence fills a list; its elements are named path[0], path[1], ….
+func (f *faults) sequence(path string, n ast.Node, v reflect.Value) {
+	list, ok := n.(*ast.SequenceNode)
+	if !ok {
+		if _, null := n.(*ast.NullNode); !null {
+			f.at(path, "a list is wanted")
 		}
-		f.scalar(full, pair.Value, field)
+		return
+	}
+	if len(list.Values) > limits.ConfigElements {
+		f.at(path, "more than %d elements (limit ConfigElements)", limits.ConfigElements)
+		return
+	}
+	v.Set(reflect.MakeSlice(v.Type(), len(list.Values), len(list.Values)))
+	for i, one := range list.Values {
+		at := fmt.Sprintf("%s[%d]", path, i)
+		f.lines[at] = one.GetToken().Position.Line
+		f.value(at, one, v.Index(i))
 	}
 }
 

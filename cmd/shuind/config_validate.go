@@ -26,11 +26,22 @@ var (
 
 // validate adds every reason why c, completed by defaults, cannot be used.
 func (c *config) validate(f *faults, lookupEnv func(string) (string, bool)) {
-	c.validateNames(f)
-	c.validateFiles(f, lookupEnv)
-	c.validateCRL(f)
-	c.validateSigning(f)
-	c.validateOrigin(f)
+	if !c.gates() && c.nothing() {
+		f.list = append(f.list, fault{text: "it configures neither a signer (name, region, data, identity, ca) nor a gate (gate)"})
+		return
+	}
+	c.validateAddresses(f)
+	c.validateTLS(f)
+	if c.signs() {
+		c.validateNames(f)
+		c.validateFiles(f, lookupEnv)
+		c.validateCRL(f)
+		c.validateSigning(f)
+		c.validateOrigin(f)
+	}
+	if c.gates() {
+		c.validateGate(f, lookupEnv)
+	}
 	for _, n := range []struct {
 		path  string
 		value int
@@ -55,7 +66,7 @@ func oneOf(f *faults, path, value string, allowed ...string) {
 	f.at(path, "%s, not %q", strings.Join(allowed, " or "), value)
 }
 
-func (c *config) validateNames(f *faults) {
+func (c *config) validateAddresses(f *faults) {
 	c.validateListen(f, "listen", c.Listen)
 	if c.CRL.Listen != "" {
 		c.validateListen(f, "crl.listen", c.CRL.Listen)
@@ -63,6 +74,9 @@ func (c *config) validateNames(f *faults) {
 	if c.Operations.Listen != "" {
 		c.validateListen(f, "operations.listen", c.Operations.Listen)
 	}
+}
+
+func (c *config) validateNames(f *faults) {
 	host := c.hostname()
 	_, err := netip.ParseAddr(strings.Trim(host, "[]"))
 	switch {
@@ -112,6 +126,29 @@ func validPort(s string) bool {
 	return err == nil && n > 0 && n < 1<<16
 }
 
+func (c *config) validateTLS(f *faults) {
+	switch {
+	case (c.TLS.Certificate == "") != (c.TLS.Key == ""):
+		f.at("tls", "certificate and key go together")
+	case c.TLS.Certificate != "" && c.TLS.PlaintextBehindProxy:
+		f.at("tls.plaintextBehindProxy", "it does not go with a certificate")
+	}
+	validateFile(f, "tls.certificate", c.TLS.Certificate)
+	validateFile(f, "tls.key", c.TLS.Key)
+}
+
+// validateFile wants a file there, if one is named.
+func validateFile(f *faults, path, file string) {
+	if file == "" {
+		return
+	}
+	if info, err := os.Stat(file); err != nil {
+		f.at(path, "%v", err)
+	} else if info.IsDir() {
+		f.at(path, "%s is a directory", file)
+	}
+}
+
 func (c *config) validateFiles(f *faults, lookupEnv func(string) (string, bool)) {
 	if c.Data == "" {
 		f.at("data", "it is missing: the directory that keeps the database, the CA and the CRLs")
@@ -126,22 +163,7 @@ func (c *config) validateFiles(f *faults, lookupEnv func(string) (string, bool))
 	case c.Identity.Env != "" && (!set || value == ""):
 		f.at("identity.env", "the environment variable %s is not set", c.Identity.Env)
 	}
-	switch {
-	case (c.TLS.Certificate == "") != (c.TLS.Key == ""):
-		f.at("tls", "certificate and key go together")
-	case c.TLS.Certificate != "" && c.TLS.PlaintextBehindProxy:
-		f.at("tls.plaintextBehindProxy", "it does not go with a certificate")
-	}
-	for path, file := range map[string]string{"identity.file": c.Identity.File, "tls.certificate": c.TLS.Certificate, "tls.key": c.TLS.Key} {
-		if file == "" {
-			continue
-		}
-		if info, err := os.Stat(file); err != nil {
-			f.at(path, "%v", err)
-		} else if info.IsDir() {
-			f.at(path, "%s is a directory", file)
-		}
-	}
+	validateFile(f, "identity.file", c.Identity.File)
 	s := c.CA.Subject
 	for _, part := range []struct{ path, value string }{
 		{"ca.subject.country", s.Country}, {"ca.subject.province", s.Province}, {"ca.subject.organization", s.Organization},

@@ -41,6 +41,8 @@ type node struct {
 	pair     *keyPair     // nil: plain HTTP
 	instance string       // what /healthz says who answers
 	listener net.Listener // of the API, if it is open already; nil: opened as configured
+	gate     *gatePart    // nil: none
+	both     *readiness   // signer and gate; nil: there is no gate
 }
 
 // storeOptions are how the database of a configuration is opened.
@@ -181,6 +183,11 @@ func (n *node) storeFailed(err error) {
 
 // Close ends after the commits under way.
 func (n *node) Close() error {
+	if n.gate != nil {
+		if err := n.gate.Close(); err != nil {
+			n.log.Error("the gate's files could not be closed", "error", err)
+		}
+	}
 	err := n.store.Close()
 	if err != nil {
 		err = fmt.Errorf("close the store: %w", err)
@@ -223,14 +230,21 @@ func (n *node) entrances(ctx context.Context) (_ []entrance, err error) {
 		}
 		return err
 	}
-	api := front(n.api().Handler(), crls, healthy, n.ready.handler(false))
+	api := n.besideGate(front(n.api().Handler(), crls, healthy, n.apiReady().handler(false)))
 	if n.listener != nil {
 		all = append(all, entrance{what: "API", ln: n.listener, handler: api})
 	} else if err := open("API", n.c.Listen, api); err != nil {
 		return nil, err
 	}
 	if n.pair != nil {
-		all[0].tls = n.pair.config()
+		all[0].tls = n.c.sharedTLS(n.pair.config())
+	}
+	if n.gate != nil && n.c.Gate.Listen != "" {
+		own, err := n.gate.entrance(ctx, healthy)
+		if err != nil {
+			return all, err
+		}
+		all = append(all, own)
 	}
 	if n.c.CRL.Listen != "" {
 		if err := open("CRLs", n.c.CRL.Listen, crls); err != nil {
@@ -238,7 +252,7 @@ func (n *node) entrances(ctx context.Context) (_ []entrance, err error) {
 		}
 	}
 	if n.c.Operations.Listen != "" {
-		if err := open("operations", n.c.Operations.Listen, operationsFront(n.metrics, healthy, n.ready.handler(true))); err != nil {
+		if err := open("operations", n.c.Operations.Listen, operationsFront(n.metrics, healthy, n.allReady().handler(true))); err != nil {
 			return all, err
 		}
 	}
@@ -252,7 +266,10 @@ func (n *node) serve(ctx context.Context, entrances []entrance, reload <-chan os
 	var wg sync.WaitGroup
 	wg.Go(func() { n.crls.run(background, func(error) { n.metrics.crlWrites.Inc() }) })
 	wg.Go(func() { n.upkeep(background, reload) })
-	err := serveAll(ctx, n.log, n.ready.end, entrances)
+	if n.gate != nil {
+		wg.Go(func() { n.gate.run(background) })
+	}
+	err := serveAll(ctx, n.log, n.ending, entrances)
 	stop()
 	wg.Wait()
 	if flushed := n.crls.flush(); flushed != nil {

@@ -35,11 +35,14 @@ At the start the three names that clients use are looked up and asked for, and w
 }
 
 func (a *app) serve(ctx context.Context, o *serveOptions) (err error) {
-	c, err := o.load(a)
+	c, err := a.loadConfig(o.path)
 	if err != nil {
 		return err
 	}
 	logger := newLogger(a.stderr, c.Log)
+	if !c.signs() {
+		return a.serveGate(ctx, c, o.path, logger)
+	}
 	store := c.storeOptions()
 	store.AcceptMissingCheckpoint = o.acceptMissingCheckpoint
 	n, err := a.newNode(ctx, c, store, logger)
@@ -58,6 +61,9 @@ func (a *app) serve(ctx context.Context, o *serveOptions) (err error) {
 		return invalid("", "%w", err)
 	}
 	if err := n.begin(ctx); err != nil {
+		return err
+	}
+	if err := n.addGate(ctx, a, o.path); err != nil {
 		return err
 	}
 	entrances, err := n.entrances(ctx)

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/http"
@@ -43,12 +44,14 @@ type Principals struct {
 	list      []Principal
 	clientCAs *x509.CertPool
 	anonymous *Principal
+
+	fingerprint string
 }
 
 // NewPrincipals checks a list: names, tokens and certificates are unique.
-// clientCAs are the CAs of client certificates; nil: there are none. The error
+// clientCAs are the CAs of client certificates; none: there are no such. The error
 // holds every fault.
-func NewPrincipals(list []Principal, clientCAs *x509.CertPool) (*Principals, error) {
+func NewPrincipals(list []Principal, clientCAs []*x509.Certificate) (*Principals, error) {
 	var faults []error
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
 	names, tokens, identities := map[string]bool{}, map[[sha256.Size]byte]string{}, map[Identity]string{}
@@ -74,7 +77,7 @@ func NewPrincipals(list []Principal, clientCAs *x509.CertPool) (*Principals, err
 				fault("principals %q and %q have the same certificate", other, p.Name)
 			}
 			identities[p.Certificate] = p.Name
-			if clientCAs == nil {
+			if len(clientCAs) == 0 {
 				fault("principal %q has a certificate, and there is no CA of client certificates", p.Name)
 			}
 		}
@@ -88,13 +91,29 @@ func NewPrincipals(list []Principal, clientCAs *x509.CertPool) (*Principals, err
 	if len(faults) > 0 {
 		return nil, errors.Join(faults...)
 	}
-	return &Principals{list: slices.Clone(list), clientCAs: clientCAs}, nil
+	p := &Principals{list: slices.Clone(list)}
+	h := sha256.New()
+	for _, one := range list {
+		fmt.Fprintf(h, "%q %x %q %q %q %t\n", one.Name, one.Tokens, one.Certificate, one.Clusters, one.Namespaces, one.Anywhere)
+	}
+	for i, c := range clientCAs {
+		if i == 0 {
+			p.clientCAs = x509.NewCertPool()
+		}
+		p.clientCAs.AddCert(c)
+		fmt.Fprintf(h, "%x\n", c.Raw)
+	}
+	p.fingerprint = hex.EncodeToString(h.Sum(nil))
+	return p, nil
 }
+
+// Fingerprint tells these principals, with their tokens and CAs, from others.
+func (p *Principals) Fingerprint() string { return p.fingerprint }
 
 // Anonymous lets everybody ask about every place, without saying who it is. It
 // is for a listener that nobody but this machine reaches.
 func Anonymous() *Principals {
-	return &Principals{anonymous: &Principal{Name: "anonymous", Anywhere: true}}
+	return &Principals{anonymous: &Principal{Name: "anonymous", Anywhere: true}, fingerprint: "anonymous"}
 }
 
 // Names are the names of all.

@@ -541,7 +541,7 @@ func TestPrincipalsThatContradictEachOtherAreRefused(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		list []Principal
-		pool *x509.CertPool
+		pool []*x509.Certificate
 		want string
 	}{
 		{"no name", []Principal{{Tokens: token, Anywhere: true}}, nil, "is empty"},

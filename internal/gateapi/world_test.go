@@ -157,7 +157,7 @@ func newWorld(t testing.TB) *world {
 	return w
 }
 
-func (w *world) use(t testing.TB, pool *x509.CertPool, list ...Principal) {
+func (w *world) use(t testing.TB, pool []*x509.Certificate, list ...Principal) {
 	t.Helper()
 	p, err := NewPrincipals(list, pool)
 	if err != nil {
@@ -256,11 +256,7 @@ func newAuthority(t testing.TB, name string) *authority {
 	return &authority{cert, key}
 }
 
-func (a *authority) pool() *x509.CertPool {
-	p := x509.NewCertPool()
-	p.AddCert(a.cert)
-	return p
-}
+func (a *authority) pool() []*x509.Certificate { return []*x509.Certificate{a.cert} }
 
 // client is a certificate for clients, after change.
 func (a *authority) client(t testing.TB, change func(*x509.Certificate)) tls.Certificate {

@@ -19,6 +19,7 @@ const (
 	GateAPIMargin      = 500 * time.Millisecond // of that time, kept for sending the answer; a tenth of it at most
 
 	GatePrincipals    = 1000
+	ConfigElements    = 1000    // of one list in the configuration
 	GatePlacePatterns = 100     // clusters, and namespaces, of one principal
 	GateTokenLeast    = 32      // characters of a bearer token
 	GateTokenMost     = 1 << 10 // likewise

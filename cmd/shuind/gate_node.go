@@ -1,0 +1,414 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/shuin/shuin"
+	"github.com/shuin/shuin/gate"
+	"github.com/shuin/shuin/internal/awsclient"
+	"github.com/shuin/shuin/internal/blobcache"
+	"github.com/shuin/shuin/internal/fetch"
+	"github.com/shuin/shuin/internal/gateapi"
+	"github.com/shuin/shuin/internal/limits"
+	"github.com/shuin/shuin/internal/notationdir"
+	"github.com/shuin/shuin/internal/plugin"
+	"github.com/shuin/shuin/internal/registry"
+	"github.com/shuin/shuin/internal/revocation"
+	"github.com/shuin/shuin/verify"
+)
+
+// gatePart is the gate of a server with everything around it, ready to serve.
+type gatePart struct {
+	app        *app
+	c          *config
+	configPath string // the configuration's file, to be read again; empty: there is none
+	now        func() time.Time
+	log        *slog.Logger
+	metrics    *gateMetrics
+	registry   *prometheus.Registry
+	gate       *gate.Gate
+	api        *gateapi.Server
+	handler    http.Handler // of the API, one for the life of the process
+	records    *records     // nil: none
+	blobs      *blobcache.Cache
+	pair       *keyPair // of an address of its own; nil: plain HTTP, or the server's
+	ready      *readiness
+
+	// Used by the goroutine of run alone.
+	files                       *gateFiles
+	policyWatch, principalWatch watch
+	faults                      map[string]string // the last one told, by part
+	lastConfig                  *config
+	configSum                   [sha256.Size]byte
+}
+
+// newGatePart opens everything the gate needs. n is the signer of the same
+// process; nil: there is none. Close it.
+func (a *app) newGatePart(ctx context.Context, c *config, configPath string, n *node, logger *slog.Logger, reg *prometheus.Registry) (_ *gatePart, err error) {
+	g := &gatePart{app: a, c: c, configPath: configPath, now: a.now, log: logger, metrics: newGateMetrics(reg), registry: reg, faults: map[string]string{},
+		policyWatch: watch{what: partPolicy}, principalWatch: watch{what: partPrincipals}}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, g.Close())
+		}
+	}()
+	dir := c.gateDir(logger)
+	g.files = &gateFiles{policy: c.Gate.Policy, trust: dir}
+	rules, err := g.files.load(ctx)
+	if err != nil {
+		return nil, err
+	}
+	g.policyWatch.active = stateOf(rules)
+	principals, state, err := g.readPrincipals()
+	if err != nil {
+		return nil, err
+	}
+	g.principalWatch.active = state
+	recorder := &recorder{now: a.now, failed: g.recordFailed}
+	if c.Gate.Records != "" {
+		if g.records, err = openRecords(c.Gate.Records, a.now); err != nil {
+			return nil, err
+		}
+		recorder.records = g.records
+	}
+	if n != nil {
+		recorder.store = n.service.Store
+	}
+	o, err := g.options(ctx, dir, n)
+	if err != nil {
+		return nil, err
+	}
+	if recorder.records != nil || recorder.store != nil {
+		o.Record = recorder.record
+	}
+	g.gate = gate.New(o, rules)
+	g.metrics.rulesInUse(rules, a.now())
+	g.warnings(rules.Policy())
+	g.api = &gateapi.Server{Gate: countedGate{g.gate, g.metrics}, Now: a.now, Log: logger, Observe: g.metrics.observe,
+		Rate: float64(c.Gate.Requests.PerSecond), Burst: c.Gate.Requests.Burst}
+	g.api.Use(principals)
+	g.handler = g.api.Handler()
+	if t := c.gateTLS(); t.Certificate != "" && (n == nil || c.Gate.Listen != "") {
+		if g.pair, err = newKeyPair(t); err != nil {
+			return nil, err
+		}
+	}
+	g.ready = &readiness{now: a.now, probes: g.probes()}
+	for _, what := range []string{partPolicy, partPrincipals} {
+		g.noteLook(what, nil)
+	}
+	return g, nil
+}
+
+func (g *gatePart) recordFailed(err error) {
+	g.metrics.records.Inc()
+	g.log.Error("a decision could not be recorded, and is undecided", "error", err)
+}
+
+// Close releases the files.
+func (g *gatePart) Close() error {
+	var errs []error
+	if g.records != nil {
+		errs = append(errs, g.records.Close())
+	}
+	if g.blobs != nil {
+		errs = append(errs, g.blobs.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// gateDir is the notation configuration directory of the gate.
+func (c *config) gateDir(logger *slog.Logger) notationdir.Dir {
+	d := notationdir.New(c.Gate.Trust, c.Gate.Cache, "")
+	d.Warn = func(message string) { logger.Warn("trust stores", "text", oneLine(message)) }
+	return d
+}
+
+// options are how the gate judges, as the command line does: AWS Signer's
+// status is asked, or that of the signer in this process; revocation lists and
+// signatures are kept in the cache directory.
+func (g *gatePart) options(ctx context.Context, dir notationdir.Dir, n *node) (o gate.Options, err error) {
+	version, _ := buildVersion()
+	agent := "shuind/" + strings.TrimPrefix(version, "v")
+	aws := &awsclient.Client{UserAgent: agent, Now: g.now, Warn: g.warn}
+	aws.NoHostPrefix = g.app.env("AWS_DISABLE_HOST_PREFIX_INJECTION") == "true"
+	verifier := verify.Verifier{
+		Revocation:   g.revocation(dir, agent),
+		Plugins:      &plugin.Host{Dir: dir.Plugins()},
+		SignerStatus: &awsclient.Status{Client: aws},
+		Chains:       verify.NewChainCache(0),
+	}
+	if n != nil {
+		if verifier.SignerStatus, err = newOwnStatus(ctx, n, verifier.SignerStatus); err != nil {
+			return o, err
+		}
+	}
+	client, err := g.client(dir, agent, aws)
+	if err != nil {
+		return o, err
+	}
+	return gate.Options{
+		Sources: countedSources{&clients{client: client}, g.metrics}, Verifier: verifier, Now: g.now, Wait: wait, Engine: version, Remember: true,
+	}, nil
+}
+
+func (g *gatePart) warn(message string) { g.log.Warn("the gate", "text", oneLine(message)) }
+
+func (g *gatePart) revocation(dir notationdir.Dir, agent string) *revocation.Checker {
+	c := &revocation.Checker{
+		HTTP:   &fetch.Client{AllowPrivateAddresses: g.c.Gate.Revocation.AllowPrivateAddresses, Proxy: http.ProxyFromEnvironment, UserAgent: agent},
+		OnWarn: g.warn,
+	}
+	if g.c.Gate.Cache != "" {
+		c.Cache = &revocation.FileCache{Dir: dir.CRLCache()}
+	}
+	return c
+}
+
+// client talks to registries with the credentials that the command line would
+// find: in notation's config.json of the trust directory, Docker's, or, for
+// ECR, with the AWS credentials at hand. (The wiring is the command line's
+// too: joins share no room.)
+func (g *gatePart) client(dir notationdir.Dir, agent string, aws *awsclient.Client) (*registry.Client, error) {
+	settings, err := dir.Config()
+	if err != nil {
+		return nil, invalid("", "config.json of gate.trust: %w", err)
+	}
+	client := &registry.Client{
+		PlainHTTP: func(host string) bool { return registry.PlainHTTP(host, false, settings.InsecureRegistries) },
+		HTTP:      &http.Client{Transport: &countingTransport{registryTransport(), g.metrics.registry}},
+		UserAgent: agent,
+		Warn:      g.warn,
+	}
+	store := &registry.Store{NotationConfig: dir.ConfigPath(), DockerConfig: g.c.Gate.Credentials.DockerConfig}
+	var own atomic.Bool // the token is ours, so we may ask for another
+	client.Credential = func(ctx context.Context, host string) (registry.Credential, error) {
+		cred, err := store.Credential(ctx, host)
+		h, ecr := awsclient.ParseECRHost(host)
+		if err != nil || !cred.IsZero() || !ecr || store.HasOwnHelper(host) || h.Public {
+			own.Store(false)
+			return cred, err
+		}
+		token, err := aws.ECRCredential(ctx, h, "")
+		if err != nil {
+			return registry.Credential{}, err
+		}
+		own.Store(true)
+		return registry.Credential{Username: token.Username, Password: token.Password, Until: token.Until}, nil
+	}
+	client.Renew = func(_ context.Context, host string) bool {
+		h, ecr := awsclient.ParseECRHost(host)
+		return ecr && own.Load() && aws.DropECRCredential(h, "")
+	}
+	if g.c.Gate.Cache != "" {
+		blobs := filepath.Join(g.c.Gate.Cache, "blobs")
+		if g.blobs, err = blobcache.Open(blobs, blobcache.Options{Now: g.now, Warn: func(err error) { g.warn(err.Error()) }}); err != nil {
+			return nil, invalid("gate.cache is a directory that this user may write to", "%w", err)
+		}
+		client.Blobs = g.blobs
+	}
+	return client, nil
+}
+
+// registryTransport is as the registry's own for who brings none, with more
+// connections kept: many decisions ask one registry.
+func registryTransport() *http.Transport {
+	t := http.DefaultTransport.(*http.Transport).Clone()
+	t.MaxIdleConnsPerHost = limits.GateRegistryConns
+	t.MaxIdleConns = 4 * limits.GateRegistryConns
+	t.ResponseHeaderTimeout = 30 * time.Second
+	t.MaxResponseHeaderBytes = limits.RegistryHeaderBytes
+	t.DisableCompression = true
+	t.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}
+	return t
+}
+
+// clients are the repositories of registries, with one set of credentials.
+type clients struct{ client *registry.Client }
+
+// Open opens a repository; there is one access only, the gate's own.
+func (s *clients) Open(access string, ref shuin.Reference) (gate.Source, error) {
+	if access != "" {
+		return nil, &shuin.Error{Code: shuin.CodeInternal, Message: "this server has no credentials but its own"}
+	}
+	repo, err := s.client.Repository(ref)
+	if err != nil {
+		return nil, err
+	}
+	return repo, nil
+}
+
+// wait waits for d, or ends with ctx and says why.
+func wait(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-timer.C:
+		return nil
+	}
+}
+
+// env is a variable of the environment; empty where there is none.
+func (a *app) env(name string) string {
+	value, _ := a.lookupEnv(name)
+	return value
+}
+
+// beside serves the gate's paths, and next all others.
+func (g *gatePart) beside(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, gateapi.Prefix) {
+			g.handler.ServeHTTP(w, r)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// alone serves the gate, and health beside it.
+func (g *gatePart) alone(healthy http.Handler) http.Handler {
+	ready := g.ready.handler(false)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/healthz":
+			healthy.ServeHTTP(w, r)
+		case "/readyz":
+			ready.ServeHTTP(w, r)
+		default:
+			g.handler.ServeHTTP(w, r)
+		}
+	})
+}
+
+// asksForCertificates has clients asked for a certificate; who it is of is
+// found out for each request.
+func (c *config) asksForCertificates(t *tls.Config) *tls.Config {
+	if t != nil && c.Gate.ClientCA != "" {
+		t.ClientAuth = tls.RequestClientCert
+	}
+	return t
+}
+
+// entrance opens the gate's own address.
+func (g *gatePart) entrance(ctx context.Context, healthy http.Handler) (entrance, error) {
+	ln, err := listen(ctx, "gate", g.c.gateListen(), g.c.Requests.Connections)
+	if err != nil {
+		return entrance{}, err
+	}
+	g.log.Info("listening", "what", "gate", "address", ln.Addr().String())
+	e := entrance{what: "gate", ln: ln, handler: g.alone(healthy)}
+	if g.pair != nil {
+		e.tls = g.c.asksForCertificates(g.pair.config())
+	}
+	return e, nil
+}
+
+// serveGate serves a gate without a signer until ctx ends.
+func (a *app) serveGate(ctx context.Context, c *config, configPath string, logger *slog.Logger) (err error) {
+	g, err := a.newGatePart(ctx, c, configPath, nil, logger, newRegistry())
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, g.Close()) }()
+	healthy := alive(newInstance())
+	own, err := g.entrance(ctx, healthy)
+	if err != nil {
+		return err
+	}
+	entrances := []entrance{own}
+	if c.Operations.Listen != "" {
+		ln, err := listen(ctx, "operations", c.Operations.Listen, c.Requests.Connections)
+		if err != nil {
+			return errors.Join(err, own.ln.Close())
+		}
+		logger.Info("listening", "what", "operations", "address", ln.Addr().String())
+		entrances = append(entrances, entrance{what: "operations", ln: ln, handler: operationsFront(&metrics{registry: g.registry}, healthy, g.ready.handler(true))})
+	}
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var wg sync.WaitGroup
+	wg.Go(func() { g.run(background) })
+	err = serveAll(ctx, logger, g.ready.end, entrances)
+	stop()
+	wg.Wait()
+	if err == nil {
+		logger.Info("ended")
+	}
+	return err
+}
+
+// describeGate says in words what the gate would do.
+func (c *config) describeGate(rules *gate.Rules) []string {
+	g := &c.Gate
+	how := "plain HTTP"
+	switch t := c.gateTLS(); {
+	case t.Certificate != "":
+		how = "HTTPS with " + t.Certificate
+	case t.PlaintextBehindProxy:
+		how = "plain HTTP, behind a proxy that ends TLS"
+	}
+	lines := []string{
+		"The gate is served on " + c.gateListen() + " by " + how + ", under /v1/.",
+		fmt.Sprintf("It decides by %s (%s) with the trust stores of %s (%s).", g.Policy, rules.Policy().Digest(), g.Trust, rules.TrustHash()),
+		"Signatures and CRLs are kept in " + cmp.Or(g.Cache, "memory only (gate.cache is not set)") + ".",
+		"Decisions are recorded in " + cmp.Or(g.Records, "no file (gate.records is not set)") + ".",
+	}
+	if g.AnyoneOnLoopbackMayAsk {
+		return append(lines, "EVERYBODY on this machine may ask about every place (gate.anyoneOnLoopbackMayAsk).")
+	}
+	for _, p := range g.Principals {
+		known, places := "a token in "+cmp.Or(p.Token.File, "the environment variable "+p.Token.Env), "every place"
+		if p.Token == (tokenConfig{}) {
+			known = "a client certificate of " + cmp.Or(p.Certificate.URI, p.Certificate.DNS, p.Certificate.Subject)
+		}
+		if !p.Anywhere {
+			var parts []string
+			if len(p.Clusters) > 0 {
+				parts = append(parts, "clusters "+strings.Join(p.Clusters, ", "))
+			}
+			if len(p.Namespaces) > 0 {
+				parts = append(parts, "namespaces "+strings.Join(p.Namespaces, ", "))
+			}
+			places = strings.Join(parts, " and ")
+		}
+		lines = append(lines, fmt.Sprintf("Principal %s, known by %s, may ask about %s.", p.Name, known, places))
+	}
+	return lines
+}
+
+// checkGate loads what the gate would load, and says what it would do.
+func (a *app) checkGate(ctx context.Context, c *config) ([]string, error) {
+	files := &gateFiles{policy: c.Gate.Policy, trust: c.gateDir(slog.New(slog.DiscardHandler))}
+	rules, err := files.load(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := a.principals(&c.Gate); err != nil {
+		return nil, err
+	}
+	for _, p := range c.Gate.Principals {
+		if info, err := os.Stat(p.Token.File); p.Token.File != "" && err == nil && info.Mode().Perm()&0o044 != 0 {
+			a.warnf("the token file %s of principal %s may be read by other users of this machine", p.Token.File, p.Name)
+		}
+	}
+	for _, w := range rules.Policy().Lint(a.now()) {
+		a.warnf("%s: %s", c.Gate.Policy, w)
+	}
+	return c.describeGate(rules), nil
+}

@@ -1,0 +1,284 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"reflect"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/shuin/shuin"
+	"github.com/shuin/shuin/gate"
+	"github.com/shuin/shuin/internal/document"
+	"github.com/shuin/shuin/internal/gateapi"
+	"github.com/shuin/shuin/internal/limits"
+	"github.com/shuin/shuin/internal/notationdir"
+	"github.com/shuin/shuin/pipeline"
+	"github.com/shuin/shuin/policy"
+)
+
+// The parts of the gate that are taken over without a restart.
+const (
+	partPolicy     = "policy" // and the trust stores it names
+	partPrincipals = "principals"
+	partRecords    = "records"
+	partTLS        = "tls"
+)
+
+// readPolicy reads a pipeline policy, or a Notary trust policy in its place,
+// known by its trustPolicies. (The command line has the same few lines:
+// joins share no room.)
+func readPolicy(data []byte) (*pipeline.Policy, error) {
+	docs, err := document.Read(data, document.Limits{Bytes: limits.PolicyBytes})
+	if err != nil || len(docs) != 1 || docs[0].Field("trustPolicies") == nil || docs[0].Field("apiVersion") != nil {
+		return pipeline.Parse(data)
+	}
+	doc, err := policy.ParseOCI(data)
+	if err != nil {
+		return nil, err
+	}
+	return pipeline.FromTrustPolicy(doc, data), nil
+}
+
+// gateFiles are policy and trust stores as the files say now. One goroutine
+// uses it at a time.
+type gateFiles struct {
+	policy string
+	trust  notationdir.Dir
+
+	parsed *pipeline.Policy // of the bytes that were read last
+	digest digest.Digest    // of these bytes
+	err    error            // why they are no policy
+}
+
+// load reads the files. The error says which cannot be used, and why.
+func (f *gateFiles) load(ctx context.Context) (*gate.Rules, error) {
+	data, err := readFile(f.policy, limits.PolicyBytes, "PolicyBytes")
+	if err != nil {
+		return nil, invalid("", "gate.policy: %w", err)
+	}
+	if d := digest.FromBytes(data); d != f.digest {
+		f.digest = d
+		f.parsed, f.err = readPolicy(data)
+	}
+	if f.err != nil {
+		return nil, &shuin.Error{Code: shuin.CodeInvalidInput, Message: "gate.policy " + f.policy + " cannot be used", Err: f.err,
+			Hint: "\"shuin policy lint " + f.policy + "\" shows every fault with its line"}
+	}
+	rules, err := gate.NewRules(ctx, f.parsed, f.trust)
+	if err != nil {
+		return nil, invalid("\"shuin cert add\" with NOTATION_CONFIG set to that directory adds certificates", "trust stores of gate.trust %s: %w", f.trust.Root(), err)
+	}
+	return rules, nil
+}
+
+// watch notices changes of one part: a change counts when it is seen twice
+// alike, or when somebody asked, so that a file that is being written is not
+// taken for a whole one. Each fault is told once.
+type watch struct {
+	what    string
+	active  string // what is in use
+	pending string // seen once
+	fault   string // the last one told
+}
+
+// step decides what to do about what a look found: state names it, or err says
+// why it cannot be used.
+func (w *watch) step(state string, err error, asked bool) (take bool, fault error) {
+	if err != nil {
+		w.pending = ""
+		if err.Error() == w.fault {
+			return false, nil
+		}
+		w.fault = err.Error()
+		return false, err
+	}
+	if state == w.active {
+		w.pending, w.fault = "", ""
+		return false, nil
+	}
+	if state != w.pending && !asked {
+		w.pending = state
+		return false, nil
+	}
+	w.active, w.pending, w.fault = state, "", ""
+	return true, nil
+}
+
+// run looks for changes until ctx ends, every few seconds and on SIGHUP.
+func (g *gatePart) run(ctx context.Context) {
+	reload := make(chan os.Signal, 1)
+	notifyReload(reload)
+	defer signal.Stop(reload)
+	tick := time.NewTicker(limits.GateReloadEvery)
+	defer tick.Stop()
+	for {
+		asked := false
+		select {
+		case <-ctx.Done():
+			return
+		case <-reload:
+			asked = true
+		case <-tick.C:
+		}
+		g.look(ctx, asked)
+	}
+}
+
+// look takes over what changed. What cannot be used is told, and the old stays.
+func (g *gatePart) look(ctx context.Context, asked bool) {
+	ctx, cancel := context.WithTimeout(ctx, limits.GateReloadTime)
+	defer cancel()
+	g.lookAtPolicy(ctx, asked)
+	g.lookAtPrincipals(asked)
+	if g.records != nil {
+		moved, err := g.records.follow()
+		if asked && err == nil && !moved {
+			moved, err = true, g.records.reopen()
+		}
+		g.told(partRecords, err, moved)
+	}
+	if g.pair != nil {
+		changed, err := g.pair.reload(asked)
+		g.told(partTLS, err, changed)
+	}
+}
+
+func (g *gatePart) lookAtPolicy(ctx context.Context, asked bool) {
+	rules, err := g.files.load(ctx)
+	state := ""
+	if err == nil {
+		state = stateOf(rules)
+	}
+	take, fault := g.policyWatch.step(state, err, asked)
+	g.noteLook(partPolicy, err)
+	if fault != nil {
+		g.metrics.policyFail.Inc()
+		g.log.Error("the policy or a trust store cannot be used; the old ones stay in use", "error", fault, "hint", shuin.HintOf(fault), "policy", g.gate.Rules().Policy().Digest())
+	}
+	if !take {
+		return
+	}
+	g.gate.Use(rules)
+	g.metrics.rulesInUse(rules, g.now())
+	g.metrics.reloads.WithLabelValues(partPolicy).Inc()
+	g.log.Info("a new policy, or new trust stores, are in use", "policy", rules.Policy().Digest(), "trust", rules.TrustHash())
+	g.warnings(rules.Policy())
+}
+
+// stateOf names what rules were made of.
+func stateOf(r *gate.Rules) string {
+	return r.Policy().Digest().String() + " " + r.TrustHash().String()
+}
+
+// warnings logs what a policy has that is no fault.
+func (g *gatePart) warnings(p *pipeline.Policy) {
+	for _, w := range p.Lint(g.now()) {
+		g.log.Warn("the policy is in use, but see to it", "line", w.Line, "text", oneLine(w.Text))
+	}
+}
+
+// lookAtPrincipals reads the configuration's principals, their tokens and the
+// CAs of client certificates. Other changes of the configuration need a restart.
+func (g *gatePart) lookAtPrincipals(asked bool) {
+	list, state, err := g.readPrincipals()
+	take, fault := g.principalWatch.step(state, err, asked)
+	g.noteLook(partPrincipals, err)
+	if fault != nil {
+		g.log.Error("the gate's principals cannot be used; the old ones stay in use", "error", fault)
+	}
+	if take {
+		g.api.Use(list)
+		g.metrics.reloads.WithLabelValues(partPrincipals).Inc()
+		g.log.Info("new principals, tokens or CAs of the gate are in use", "principals", list.Names())
+	}
+}
+
+// readPrincipals is who may ask by the files as they are now, and a name for
+// that which tells it from any other.
+func (g *gatePart) readPrincipals() (*gateapi.Principals, string, error) {
+	c := g.c
+	if g.configPath != "" {
+		text, err := readFile(g.configPath, limits.ConfigBytes, "ConfigBytes")
+		if err != nil {
+			return nil, "", err
+		}
+		if sum := sha256.Sum256(text); g.lastConfig == nil || sum != g.configSum {
+			if g.lastConfig, err = g.app.loadConfig(g.configPath); err != nil {
+				g.lastConfig = nil
+				return nil, "", err
+			}
+			g.configSum = sum
+			g.restartNeeded(g.lastConfig)
+		}
+		c = g.lastConfig
+	}
+	use := g.c.Gate
+	use.Principals = c.Gate.Principals
+	list, err := g.app.principals(&use)
+	if err != nil {
+		return nil, "", err
+	}
+	return list, list.Fingerprint(), nil
+}
+
+// restartNeeded tells of changes that are not taken over.
+func (g *gatePart) restartNeeded(now *config) {
+	was, is := *g.c, *now
+	was.Gate.Principals, is.Gate.Principals = nil, nil
+	if !reflect.DeepEqual(was, is) {
+		g.log.Warn("the configuration has other changes than gate.principals: they need a restart", "file", g.configPath)
+	}
+}
+
+// told logs what became of a part that has nothing to decide about.
+func (g *gatePart) told(what string, err error, changed bool) {
+	g.noteLook(what, err)
+	switch {
+	case err != nil && g.faults[what] != err.Error():
+		g.faults[what] = err.Error()
+		g.log.Error("a file of the gate cannot be used; what was read before stays in use", "what", what, "error", err)
+	case err == nil:
+		g.faults[what] = ""
+		if changed {
+			g.metrics.reloads.WithLabelValues(what).Inc()
+			g.log.Info("a file of the gate was opened anew", "what", what)
+		}
+	}
+}
+
+func (g *gatePart) noteLook(what string, err error) {
+	if err != nil {
+		g.metrics.current.WithLabelValues(what).Set(0)
+		return
+	}
+	g.metrics.current.WithLabelValues(what).Set(1)
+	g.metrics.looked.WithLabelValues(what).Set(float64(g.now().Unix()))
+}
+
+// errNoRules is for readiness.
+var errNoRules = errors.New("no policy is loaded")
+
+// probes are what the gate's readiness depends on.
+func (g *gatePart) probes() []probe {
+	probes := []probe{{"policy", func(context.Context) error {
+		if g.gate.Rules() == nil {
+			return errNoRules
+		}
+		return nil
+	}}}
+	if g.records != nil {
+		probes = append(probes, probe{"records", func(context.Context) error {
+			if err := g.records.check(); err != nil {
+				return fmt.Errorf("decisions cannot be recorded: %w", err)
+			}
+			return nil
+		}})
+	}
+	return probes
+}
