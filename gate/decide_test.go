@@ -278,6 +278,15 @@ func TestPlatformsAreJudgedAsTheRuleSays(t *testing.T) {
 			if iv.Outcome != tt.outcome || iv.Allowed != (tt.outcome == pipeline.Admit) {
 				t.Errorf("outcome %d: %v", iv.Outcome, iv.Err)
 			}
+			for _, stage := range iv.Stages {
+				sealed := tt.outcome == pipeline.Admit && (stage.Stage == "build" || stage.Stage == "scan" && tt.rule == "each")
+				if stage.Required && sealed != (stage.Outcome == shuin.Passed) && name != "each: one lacks a stage" {
+					t.Errorf("stage %s is %s", stage.Stage, stage.Outcome)
+				}
+				if name == "each: one lacks a stage" && stage.Required && (stage.Outcome == shuin.Passed) != (stage.Stage == "build") {
+					t.Errorf("stage %s is %s", stage.Stage, stage.Outcome)
+				}
+			}
 			if tt.says != "" && !strings.Contains(iv.Err.Error(), tt.says) {
 				t.Errorf("the reason does not name %s: %v", tt.says, iv.Err)
 			}

@@ -2,6 +2,7 @@ package gate_test
 
 import (
 	"context"
+	"crypto/x509/pkix"
 	"fmt"
 	"strings"
 	"sync"
@@ -386,6 +387,22 @@ func TestWhatIsRememberedIsSmallWhateverSignaturesHold(t *testing.T) {
 	s.one(t.Context(), gate.Workload{}, written("one/y", s.depot.image("one/y", "v1")))
 	if n := s.gate.Remembered(); n > 400_000 {
 		t.Errorf("%d bytes are remembered", n)
+	}
+	// A certificate of the trusted CA may be large too.
+	big, err := ci.NewLeaf(shuintest.ChainOptions{NotBefore: begin, NotAfter: end, Subject: pkix.Name{
+		Country: []string{"JP"}, Province: []string{"Tokyo"}, Organization: []string{strings.Repeat("y", 40_000)}, CommonName: "big"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	z := s.depot.image("one/z", "v1")
+	for range 20 {
+		s.depot.seal(t, "one/z", z, seal{by: "build", change: func(o *shuintest.EnvelopeOptions) { o.Chain = big }})
+	}
+	before := s.gate.Remembered()
+	iv = s.one(t.Context(), gate.Workload{}, written("one/z", z))
+	want(t, iv, pipeline.Deny, false, shuin.CodeStageMissing)
+	if n := s.gate.Remembered() - before; n > 20*limits.GateReportBytes || len(iv.Signatures) != 20 || iv.Signatures[0].Err == nil {
+		t.Errorf("%d bytes are remembered of %d signatures", n, len(iv.Signatures))
 	}
 }
 
