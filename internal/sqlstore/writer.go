@@ -46,6 +46,7 @@ type writer struct {
 	version int64
 	// profiles are those that were read since, by profileKey.
 	profiles map[profileKey]signing.Profile
+	replies  replyIndex
 	// stale: the checkpoint file is behind, since it could not be written.
 	stale bool
 	// fatal ends all writing: what the disk holds is not known, or it
@@ -242,6 +243,7 @@ func (w *writer) abandon(err error) {
 	// SQLite may have ended the transaction itself: then this fails.
 	_ = w.c.exec("ROLLBACK")
 	w.state, w.version = w.kept, unknownVersion
+	w.replies.undo(0)
 	for _, u := range w.group {
 		if u.err == nil {
 			u.err = unavailable(err)
@@ -291,6 +293,9 @@ func (w *writer) lookAround() error {
 		return nil
 	}
 	clear(w.profiles)
+	if err := w.replies.follow(w.c); err != nil {
+		return err
+	}
 	size, last, err := w.head()
 	if err != nil {
 		return err
@@ -375,7 +380,7 @@ func (w *writer) one(u *update) error {
 	if u.err = u.ctx.Err(); u.err != nil {
 		return nil // given up before it began
 	}
-	before := w.state
+	before, replies := w.state, len(w.replies.undos)
 	t := &tx{c: w.c, w: w, u: u}
 	u.err = call(u.f, t)
 	t.done = true
@@ -391,6 +396,7 @@ func (w *writer) one(u *update) error {
 		return nil
 	}
 	w.state = before
+	w.replies.undo(replies)
 	if t.profiles {
 		clear(w.profiles) // what it read after its change
 	}
@@ -458,6 +464,7 @@ func (w *writer) commit() error {
 	}
 	grown := w.state.tree.Size() != w.kept.tree.Size()
 	w.kept = w.state
+	w.replies.undos = w.replies.undos[:0]
 	if grown {
 		w.stale = w.checkpoint.write(w.kept.tree.Checkpoint(w.s.origin)) != nil
 	}
