@@ -1,8 +1,6 @@
 package sqlstore
 
 import (
-	"crypto/sha256"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"strings"
@@ -12,8 +10,6 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/shuin/shuin/audit"
-	"github.com/shuin/shuin/awsprofile"
-	"github.com/shuin/shuin/internal/limits"
 	"github.com/shuin/shuin/signing"
 )
 
@@ -21,6 +17,7 @@ import (
 type tx struct {
 	c *conn
 	w *writer // nil: in a view
+	u *update // that it is of, if it has a writer
 	// failed is the first error of a statement itself: whatever f makes of
 	// it, the transaction does not stand.
 	failed   error
@@ -55,7 +52,7 @@ func (t *tx) change(what, sql string, args ...any) (int64, error) {
 	if err := t.usable(true); err != nil {
 		return 0, err
 	}
-	n, err := t.c.execCount(sql, args...)
+	n, err := t.write(sql, args)
 	switch {
 	case err == nil:
 		return n, nil
@@ -63,6 +60,16 @@ func (t *tx) change(what, sql string, args ...any) (int64, error) {
 		return 0, fmt.Errorf("%s: %w", what, signing.ErrExists)
 	}
 	return 0, t.fail(what, err)
+}
+
+// write runs a statement that changes something and keeps it, in case that it
+// has to be run again (writer.without).
+func (t *tx) write(sql string, args []any) (int64, error) {
+	n, err := t.c.execCount(sql, args...)
+	if err == nil {
+		t.u.changes = append(t.u.changes, statement{sql, args})
+	}
+	return n, err
 }
 
 // must is change for a row that must be there.
@@ -124,7 +131,7 @@ func (t *tx) AppendEntry(e audit.Entry) (int64, error) {
 		stored = append(stored, h[:]...)
 	}
 	// From here the tree in memory is ahead of the database: an error stays.
-	if err := t.c.exec("INSERT INTO entries (idx, leaf, hashes) VALUES (?, ?, ?)", index, leaf, stored); err != nil {
+	if _, err := t.write("INSERT INTO entries (idx, leaf, hashes) VALUES (?, ?, ?)", []any{index, leaf, stored}); err != nil {
 		return 0, t.fail("append to the log", err)
 	}
 	return index, nil
@@ -172,53 +179,6 @@ func (t *tx) RequestClock(principal string) (at time.Time, err error) {
 func (t *tx) SetRequestClock(principal string, at time.Time) error {
 	_, err := t.change("request clock", `INSERT INTO request_clocks (principal, us) VALUES (?, ?)
 		ON CONFLICT (principal) DO UPDATE SET us = max(us, excluded.us)`, principal, at)
-	return err
-}
-
-// replyKey is the unique name of a request that may be repeated.
-func replyKey(principal, invocationID, bodySHA256 string) []byte {
-	h := sha256.New()
-	for _, s := range []string{principal, invocationID, bodySHA256} {
-		var n [8]byte
-		binary.BigEndian.PutUint64(n[:], uint64(len(s)))
-		h.Write(n[:])
-		h.Write([]byte(s))
-	}
-	return h.Sum(nil)
-}
-
-func (t *tx) Reply(principal, invocationID, bodySHA256 string, since time.Time) (signing.Reply, error) {
-	p := signing.Reply{Principal: principal, InvocationID: invocationID, BodySHA256: bodySHA256}
-	err := t.one("reply", "SELECT created, job, envelope FROM replies WHERE key = ? AND created >= ?", func(r row) (err error) {
-		p.Created, p.Envelope = r.time(0), r.blob(2)
-		p.Job, err = awsprofile.ParseJob(r.text(1))
-		return err
-	}, replyKey(principal, invocationID, bodySHA256), since)
-	if err != nil {
-		return signing.Reply{}, err
-	}
-	return p, nil
-}
-
-func (t *tx) AddReply(r signing.Reply) error {
-	_, err := t.change("reply", "INSERT INTO replies (key, created, job, envelope) VALUES (?, ?, ?, ?)",
-		replyKey(r.Principal, r.InvocationID, r.BodySHA256), r.Created, r.Job.String(), r.Envelope)
-	return err
-}
-
-// PurgeReplies drops the oldest replies up to the first one that is kept, at
-// most limits.ReplyPurge of them: a few written out of the order of their times
-// stay a little longer.
-func (t *tx) PurgeReplies(before time.Time) error {
-	_, err := t.change("purge replies", `DELETE FROM replies WHERE seq < ifnull(
-		(SELECT seq FROM (SELECT seq, created FROM replies ORDER BY seq LIMIT ?) WHERE created >= ? ORDER BY seq LIMIT 1),
-		ifnull((SELECT seq FROM replies ORDER BY seq LIMIT 1 OFFSET ?), 9223372036854775807))`, limits.ReplyPurge, before, limits.ReplyPurge)
-	return err
-}
-
-// DropReply drops one; that there is none is no error.
-func (t *tx) DropReply(principal, invocationID, bodySHA256 string) error {
-	_, err := t.change("drop a reply", "DELETE FROM replies WHERE key = ?", replyKey(principal, invocationID, bodySHA256))
 	return err
 }
 
