@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -261,57 +260,6 @@ func fillOne(tb testing.TB, s *Store, n int64) {
 	tb.Helper()
 	if err := sign(s, n, []byte(strings.Repeat("e", 5000))); err != nil {
 		tb.Fatal(err)
-	}
-}
-
-// BenchmarkOpenReplies is a start with the replies of the last quarter of an
-// hour there, whose keys are read: heap-B is what each takes in memory.
-func BenchmarkOpenReplies(b *testing.B) {
-	for _, n := range []int{0, 10_000, 100_000} {
-		b.Run(fmt.Sprintf("replies=%d", n), func(b *testing.B) {
-			s := openBench(b)
-			envelope := []byte(strings.Repeat("e", 96+650)) // signature and leaf
-			for from := 0; from < n; from += 1000 {
-				err := s.Update(context.Background(), func(tx signing.Tx) error {
-					for i := range 1000 {
-						j := benchJob(int64(from + i))
-						r := signing.Reply{Principal: "p", InvocationID: j.ARN.ID, BodySHA256: hex64, Job: j.ARN, Envelope: envelope, Created: j.Created}
-						if err := tx.AddReply(r); err != nil {
-							return err
-						}
-					}
-					return nil
-				})
-				if err != nil {
-					b.Fatal(err)
-				}
-			}
-			if err := s.Close(); err != nil {
-				b.Fatal(err)
-			}
-			heap := func() float64 {
-				var m runtime.MemStats
-				runtime.GC()
-				runtime.ReadMemStats(&m)
-				return float64(m.HeapAlloc)
-			}
-			before, taken := heap(), 0.0
-			for b.Loop() {
-				again, err := Open(context.Background(), Options{Path: s.path})
-				if err != nil {
-					b.Fatal(err)
-				}
-				b.StopTimer()
-				taken = heap() - before
-				if err := again.Close(); err != nil {
-					b.Fatal(err)
-				}
-				b.StartTimer()
-			}
-			if n > 0 {
-				b.ReportMetric(taken/float64(n), "heap-B")
-			}
-		})
 	}
 }
 

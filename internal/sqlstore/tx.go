@@ -1,6 +1,8 @@
 package sqlstore
 
 import (
+	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"strings"
@@ -10,6 +12,8 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/shuin/shuin/audit"
+	"github.com/shuin/shuin/awsprofile"
+	"github.com/shuin/shuin/internal/limits"
 	"github.com/shuin/shuin/signing"
 )
 
@@ -179,6 +183,53 @@ func (t *tx) RequestClock(principal string) (at time.Time, err error) {
 func (t *tx) SetRequestClock(principal string, at time.Time) error {
 	_, err := t.change("request clock", `INSERT INTO request_clocks (principal, us) VALUES (?, ?)
 		ON CONFLICT (principal) DO UPDATE SET us = max(us, excluded.us)`, principal, at)
+	return err
+}
+
+// replyKey is the unique name of a request that may be repeated.
+func replyKey(principal, invocationID, bodySHA256 string) []byte {
+	h := sha256.New()
+	for _, s := range []string{principal, invocationID, bodySHA256} {
+		var n [8]byte
+		binary.BigEndian.PutUint64(n[:], uint64(len(s)))
+		h.Write(n[:])
+		h.Write([]byte(s))
+	}
+	return h.Sum(nil)
+}
+
+func (t *tx) Reply(principal, invocationID, bodySHA256 string, since time.Time) (signing.Reply, error) {
+	p := signing.Reply{Principal: principal, InvocationID: invocationID, BodySHA256: bodySHA256}
+	err := t.one("reply", "SELECT created, job, envelope FROM replies WHERE key = ? AND created >= ?", func(r row) (err error) {
+		p.Created, p.Envelope = r.time(0), r.blob(2)
+		p.Job, err = awsprofile.ParseJob(r.text(1))
+		return err
+	}, replyKey(principal, invocationID, bodySHA256), since)
+	if err != nil {
+		return signing.Reply{}, err
+	}
+	return p, nil
+}
+
+func (t *tx) AddReply(r signing.Reply) error {
+	_, err := t.change("reply", "INSERT INTO replies (key, created, job, envelope) VALUES (?, ?, ?, ?)",
+		replyKey(r.Principal, r.InvocationID, r.BodySHA256), r.Created, r.Job.String(), r.Envelope)
+	return err
+}
+
+// PurgeReplies drops the oldest replies up to the first one that is kept, at
+// most limits.ReplyPurge of them: a few written out of the order of their times
+// stay a little longer.
+func (t *tx) PurgeReplies(before time.Time) error {
+	_, err := t.change("purge replies", `DELETE FROM replies WHERE seq < ifnull(
+		(SELECT seq FROM (SELECT seq, created FROM replies ORDER BY seq LIMIT ?) WHERE created >= ? ORDER BY seq LIMIT 1),
+		ifnull((SELECT seq FROM replies ORDER BY seq LIMIT 1 OFFSET ?), 9223372036854775807))`, limits.ReplyPurge, before, limits.ReplyPurge)
+	return err
+}
+
+// DropReply drops one; that there is none is no error.
+func (t *tx) DropReply(principal, invocationID, bodySHA256 string) error {
+	_, err := t.change("drop a reply", "DELETE FROM replies WHERE key = ?", replyKey(principal, invocationID, bodySHA256))
 	return err
 }
 

@@ -46,7 +46,6 @@ type writer struct {
 	version int64
 	// profiles are those that were read since, by profileKey.
 	profiles map[profileKey]signing.Profile
-	replies  replyIndex
 	// stale: the checkpoint file is behind, since it could not be written.
 	stale bool
 	// fatal ends all writing: what the disk holds is not known, or it
@@ -243,7 +242,6 @@ func (w *writer) abandon(err error) {
 	// SQLite may have ended the transaction itself: then this fails.
 	_ = w.c.exec("ROLLBACK")
 	w.state, w.version = w.kept, unknownVersion
-	w.replies.undo(0)
 	for _, u := range w.group {
 		if u.err == nil {
 			u.err = unavailable(err)
@@ -293,9 +291,6 @@ func (w *writer) lookAround() error {
 		return nil
 	}
 	clear(w.profiles)
-	if err := w.replies.follow(w.c); err != nil {
-		return err
-	}
 	size, last, err := w.head()
 	if err != nil {
 		return err
@@ -380,7 +375,7 @@ func (w *writer) one(u *update) error {
 	if u.err = u.ctx.Err(); u.err != nil {
 		return nil // given up before it began
 	}
-	before, replies := w.state, len(w.replies.undos)
+	before := w.state
 	t := &tx{c: w.c, w: w, u: u}
 	u.err = call(u.f, t)
 	t.done = true
@@ -396,7 +391,6 @@ func (w *writer) one(u *update) error {
 		return nil
 	}
 	w.state = before
-	w.replies.undo(replies)
 	if t.profiles {
 		clear(w.profiles) // what it read after its change
 	}
@@ -464,7 +458,6 @@ func (w *writer) commit() error {
 	}
 	grown := w.state.tree.Size() != w.kept.tree.Size()
 	w.kept = w.state
-	w.replies.undos = w.replies.undos[:0]
 	if grown {
 		w.stale = w.checkpoint.write(w.kept.tree.Checkpoint(w.s.origin)) != nil
 	}
