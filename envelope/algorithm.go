@@ -8,10 +8,8 @@ import (
 	"crypto/rsa"
 	_ "crypto/sha256" // the hashes the six algorithms need
 	_ "crypto/sha512"
-	"encoding/asn1"
 	"errors"
 	"fmt"
-	"math/big"
 )
 
 // Algorithm is a signature algorithm of the Notary Project
@@ -225,17 +223,52 @@ func appendDERInt(out, b []byte) []byte {
 	return append(out, b...)
 }
 
-// rawSignature turns the ASN.1 form into r||s, each of size bytes.
+// rawSignature turns the ASN.1 form into r||s, each of size bytes. By hand:
+// the standard library's reader would take longer than the rest of an envelope.
 func rawSignature(der []byte, size int) ([]byte, error) {
-	var sig struct{ R, S *big.Int }
-	if rest, err := asn1.Unmarshal(der, &sig); err != nil || len(rest) != 0 {
+	body, rest, ok := derElement(der, 0x30)
+	r, body, okR := derElement(body, 0x02)
+	s, body, okS := derElement(body, 0x02)
+	if !ok || !okR || !okS || len(rest) != 0 || len(body) != 0 {
 		return nil, errors.New("key returned a malformed ECDSA signature")
 	}
-	if sig.R.Sign() <= 0 || sig.S.Sign() <= 0 || sig.R.BitLen() > size*8 || sig.S.BitLen() > size*8 {
+	out := make([]byte, 2*size)
+	if !fillInt(out[:size], r) || !fillInt(out[size:], s) {
 		return nil, errors.New("key returned an ECDSA signature out of range")
 	}
-	out := make([]byte, 2*size)
-	sig.R.FillBytes(out[:size])
-	sig.S.FillBytes(out[size:])
 	return out, nil
+}
+
+// derElement cuts the first element, which must have that tag, off der. It
+// knows lengths up to 255, in their shortest form.
+func derElement(der []byte, tag byte) (content, rest []byte, ok bool) {
+	if len(der) < 2 || der[0] != tag {
+		return nil, nil, false
+	}
+	n, der := int(der[1]), der[2:]
+	if n == 0x81 && len(der) > 0 && der[0] >= 0x80 {
+		n, der = int(der[0]), der[1:]
+	} else if n >= 0x80 {
+		return nil, nil, false
+	}
+	if n > len(der) {
+		return nil, nil, false
+	}
+	return der[:n], der[n:], true
+}
+
+// fillInt writes the content of a DER INTEGER, if it is positive, in its
+// shortest form, and fits.
+func fillInt(out, content []byte) bool {
+	if len(content) == 0 || content[0] >= 0x80 || content[0] == 0 && (len(content) == 1 || content[1] < 0x80) {
+		return false
+	}
+	if content[0] == 0 {
+		content = content[1:]
+	}
+	if len(content) > len(out) {
+		return false
+	}
+	copy(out[len(out)-len(content):], content)
+	return true
 }

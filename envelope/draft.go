@@ -2,8 +2,8 @@ package envelope
 
 import (
 	"encoding/base64"
-	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -86,16 +86,18 @@ func (d Draft) attributes(add func(key, value any) error, at func(time.Time) any
 }
 
 func (d Draft) prepareJWS() (*Unsigned, error) {
-	header := map[string]any{}
+	header := make([]member, 0, 12)
 	add := func(key, value any) error {
 		name, ok := key.(string)
 		if !ok {
 			return bad("JWS-05", "attribute key %v is not a string", key)
 		}
-		if _, ok := header[name]; ok {
-			return bad("JWS-01", "attribute %.64q occurs twice", name)
+		for _, m := range header {
+			if m.name == name {
+				return bad("JWS-01", "attribute %.64q occurs twice", name)
+			}
 		}
-		header[name] = value
+		header = append(header, member{name, value})
 		return nil
 	}
 	err := add("alg", d.Algorithm.JOSE())
@@ -129,18 +131,25 @@ func (d Draft) prepareJWS() (*Unsigned, error) {
 	return u, nil
 }
 
+// member is one of a JSON object.
+type member struct {
+	name  string
+	value any
+}
+
 // appendHeader writes a JSON object, its members in the order of their names:
 // texts and lists of texts, which is nearly all there is, without reflection.
-func appendHeader(b []byte, header map[string]any) (_ []byte, err error) {
+func appendHeader(b []byte, header []member) (_ []byte, err error) {
+	slices.SortFunc(header, func(a, b member) int { return strings.Compare(a.name, b.name) })
 	b = append(b, '{')
-	for i, name := range slices.Sorted(maps.Keys(header)) {
+	for i, m := range header {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		if b, err = jsontext.AppendQuote(b, name); err != nil {
+		if b, err = jsontext.AppendQuote(b, m.name); err != nil {
 			return nil, err
 		}
-		if b, err = appendJSON(append(b, ':'), header[name]); err != nil {
+		if b, err = appendJSON(append(b, ':'), m.value); err != nil {
 			return nil, err
 		}
 	}

@@ -2,8 +2,6 @@ package awssigner
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/http"
@@ -50,15 +48,14 @@ func (d *door) claimed(ctx context.Context, q *request) (c claim, err error) {
 // wrong signature, a caller above its rate, a signature used before.
 func (d *door) identify(ctx context.Context, q *request, c claim) error {
 	signed := q.signed
-	if err := signed.Verify(q.http, q.body, c.secret); err != nil {
+	if err := signed.Verify(q.http, q.body, c.secret, &d.keys); err != nil {
 		return err
 	}
 	if signed.SessionToken != "" {
 		return &failure{status: http.StatusForbidden, code: codeUnknownClient, reason: "session token",
 			message: "The security token included in the request is invalid: this signer's access keys have no session token. Unset AWS_SESSION_TOKEN."}
 	}
-	sum := sha256.Sum256(q.body)
-	c.caller.RequestID, c.caller.InvocationID, c.caller.BodySHA256 = q.id, invocationID(q.http), hex.EncodeToString(sum[:])
+	c.caller.RequestID, c.caller.InvocationID, c.caller.BodySHA256 = q.id, invocationID(q.http), signed.BodySHA256
 	q.caller = c.caller
 	now := d.server.Now()
 	if !d.rates.allow(q.caller.Principal, now) {

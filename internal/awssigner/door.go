@@ -47,6 +47,7 @@ type door struct {
 	replays *replays
 	clocks  *clocks
 	rates   *rates
+	keys    sigv4.Keys
 	bodies  *bodies
 	slots   chan struct{} // one for each request in flight whose body is here
 }
@@ -58,6 +59,7 @@ type request struct {
 	op     *operation
 	labels []string // of the path, decoded
 	body   []byte
+	whole  bool // the body was read to its end
 	signed *sigv4.Signed
 	caller signing.Caller
 	violations
@@ -78,7 +80,7 @@ func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	inTime()
 	out, err := d.guarded(r.Context(), w, q)
 	a := answerOf(q, out, err)
-	if a.status != http.StatusRequestTimeout && a.status != http.StatusRequestEntityTooLarge {
+	if !q.whole && a.status != http.StatusRequestTimeout && a.status != http.StatusRequestEntityTooLarge {
 		inTime()
 	}
 	a.write(w, q.id)
@@ -121,6 +123,7 @@ func (d *door) serve(ctx context.Context, w http.ResponseWriter, q *request) (an
 	if q.body, err = d.receive(w, q.http); err != nil {
 		return nil, err
 	}
+	q.whole = true
 	select {
 	case d.slots <- struct{}{}:
 		defer func() { <-d.slots }()

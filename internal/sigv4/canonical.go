@@ -16,10 +16,11 @@ import (
 
 // Verify checks the signature with the secret access key over r and its whole
 // body. Nil: it is right. r must be the request that Parse read. Errors are
-// *Error. The comparison takes the same time whatever it finds.
-func (s *Signed) Verify(r *http.Request, body []byte, secret string) error {
+// *Error. The comparison takes the same time whatever it finds. keys may be nil.
+func (s *Signed) Verify(r *http.Request, body []byte, secret string, keys *Keys) error {
 	sum := sha256.Sum256(body)
 	hash := hex.EncodeToString(sum[:])
+	s.BodySHA256 = hash
 	if claimed := r.Header.Get(headerContentHash); claimed != "" && claimed != hash {
 		return invalid("The body does not have the SHA-256 that X-Amz-Content-Sha256 gives.")
 	}
@@ -28,22 +29,19 @@ func (s *Signed) Verify(r *http.Request, body []byte, secret string) error {
 		return err
 	}
 	claimed, err := hex.DecodeString(s.Signature)
-	if err != nil || !hmac.Equal(claimed, s.value(canonical, secret)) {
+	if err != nil || !hmac.Equal(claimed, s.value(canonical, secret, keys)) {
 		return invalid("The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and signing method. Consult the service documentation for details.")
 	}
 	return nil
 }
 
 // value is the signature of a canonical request.
-func (s *Signed) value(canonical, secret string) []byte {
+func (s *Signed) value(canonical, secret string, keys *Keys) []byte {
 	stamp := TimeString(s.Time)
-	scope := strings.Join([]string{stamp[:8], s.Region, s.Service, terminator}, "/")
+	day := stamp[:8]
 	sum := sha256.Sum256([]byte(canonical))
-	key := []byte("AWS4" + secret)
-	for _, part := range []string{stamp[:8], s.Region, s.Service, terminator} {
-		key = mac(key, part)
-	}
-	return mac(key, strings.Join([]string{algorithm, stamp, scope, hex.EncodeToString(sum[:])}, "\n"))
+	return mac(keys.of(s, day, secret), algorithm+"\n"+stamp+"\n"+
+		day+"/"+s.Region+"/"+s.Service+"/"+terminator+"\n"+hex.EncodeToString(sum[:]))
 }
 
 func mac(key []byte, data string) []byte {

@@ -42,6 +42,7 @@ type Signed struct {
 	SignedHeaders []string // lower case, sorted
 	Signature     string   // lower-case hexadecimal
 	SessionToken  string   // X-Amz-Security-Token, signed
+	BodySHA256    string   // of the body that Verify was given, lower-case hexadecimal
 
 	query []pair // of the request, decoded
 }

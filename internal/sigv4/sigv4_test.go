@@ -88,7 +88,7 @@ func check(r *http.Request, body []byte) (*sigv4.Signed, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s, s.Verify(r, body, secret)
+	return s, s.Verify(r, body, secret, nil)
 }
 
 func TestRequestsOfTheOfficialSDKAreAccepted(t *testing.T) {
@@ -129,11 +129,30 @@ func TestRequestsOfTheOfficialSDKAreAccepted(t *testing.T) {
 				t.Errorf("read %+v", s)
 			}
 			var e *sigv4.Error
-			if err := s.Verify(in, []byte(c.body+" "), secret); !errors.As(err, &e) || e.Code != sigv4.CodeInvalid {
+			var keys sigv4.Keys
+			for range 2 { // derived, remembered
+				if err := s.Verify(in, []byte(c.body), secret, &keys); err != nil {
+					t.Error(err)
+				}
+			}
+			if err := s.Verify(in, []byte(c.body+" "), secret, &keys); !errors.As(err, &e) || e.Code != sigv4.CodeInvalid {
 				t.Errorf("another body: %v", err)
 			}
-			if err := s.Verify(in, []byte(c.body), secret+"x"); !errors.As(err, &e) || e.Code != sigv4.CodeInvalid {
+			if err := s.Verify(in, []byte(c.body), secret+"x", &keys); !errors.As(err, &e) || e.Code != sigv4.CodeInvalid {
 				t.Errorf("another secret: %v", err)
+			}
+			other := *s // as it is, but for the next day, region or service
+			for name, change := range map[string]func(){
+				"day": func() { other.Time = s.Time.AddDate(0, 0, 1) }, "region": func() { other.Region = "eu-west-1" }, "service": func() { other.Service = "s3" },
+			} {
+				other = *s
+				change()
+				if err := other.Verify(in, []byte(c.body), secret, &keys); !errors.As(err, &e) || e.Code != sigv4.CodeInvalid {
+					t.Errorf("another %s with a key that is remembered: %v", name, err)
+				}
+				if err := s.Verify(in, []byte(c.body), secret, &keys); err != nil {
+					t.Errorf("the first again after another %s: %v", name, err)
+				}
 			}
 		})
 	}
@@ -149,7 +168,7 @@ func TestThePublishedExampleIsAccepted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Verify(r, nil, "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"); err != nil {
+	if err := s.Verify(r, nil, "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", nil); err != nil {
 		t.Error(err)
 	}
 }
@@ -362,7 +381,7 @@ func FuzzParse(f *testing.F) {
 		if s.AccessKeyID == "" || len(s.Signature) != 64 || s.Time.IsZero() || len(s.SignedHeaders) == 0 {
 			t.Fatalf("accepted %+v", s)
 		}
-		if s.Verify(r, nil, secret) == nil {
+		if s.Verify(r, nil, secret, nil) == nil {
 			t.Fatal("a signature out of nothing")
 		}
 	})

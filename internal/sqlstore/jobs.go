@@ -7,8 +7,11 @@ import (
 	"github.com/shuin/shuin/signing"
 )
 
-const jobColumns = `partition, region, account, id, profile, kind, requested_by, invoker, created, completed, signed_at,
-	expires, status, payload_sha256, signature_input, authority, serial, certificate_ids, entry, revoked_at, revoked_by, revoked_reason`
+const (
+	madeColumns = `partition, region, account, id, profile, kind, requested_by, invoker, created, completed, signed_at,
+	expires, status, payload_sha256, signature_input, authority, serial, certificate_ids, entry`
+	jobColumns = madeColumns + `, revoked_at, revoked_by, revoked_reason`
+)
 
 func jobOf(r row) (signing.Job, error) {
 	j := signing.Job{
@@ -35,13 +38,21 @@ func jobRevocation(j signing.Job) (at, by, reason any) {
 	return nil, nil, nil
 }
 
+// AddJob leaves out what a usual job does not have: each value that is bound
+// costs time at every signature.
 func (t *tx) AddJob(j signing.Job) error {
-	at, by, reason := jobRevocation(j)
-	_, err := t.change("job "+j.ARN.ID, "INSERT INTO jobs ("+jobColumns+`)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+	what, sql := "job "+j.ARN.ID, "INSERT INTO jobs ("+madeColumns+`)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+	args := append(make([]any, 0, 22),
 		j.ARN.Partition, j.ARN.Region, j.ARN.Account, j.ARN.ID, j.Profile.String(), string(j.Kind), j.RequestedBy, j.Invoker,
 		j.Created, j.Completed, j.SignedAt, j.Expires, string(j.Status), j.PayloadSHA256, j.SignatureInput,
-		j.Authority, j.Serial, strings.Join(j.CertificateIDs, "\n"), j.Entry, at, by, reason)
+		j.Authority, j.Serial, strings.Join(j.CertificateIDs, "\n"), j.Entry)
+	if r := j.Revocation; r != nil {
+		sql = "INSERT INTO jobs (" + jobColumns + `)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+		args = append(args, r.RevokedAt, r.RevokedBy, r.Reason)
+	}
+	_, err := t.change(what, sql, args...)
 	return err
 }
 

@@ -21,6 +21,7 @@ import (
 type tx struct {
 	c *conn
 	w *writer // nil: in a view
+	u *update // that it is of, if it has a writer
 	// failed is the first error of a statement itself: whatever f makes of
 	// it, the transaction does not stand.
 	failed   error
@@ -55,7 +56,7 @@ func (t *tx) change(what, sql string, args ...any) (int64, error) {
 	if err := t.usable(true); err != nil {
 		return 0, err
 	}
-	n, err := t.c.execCount(sql, args...)
+	n, err := t.write(sql, args)
 	switch {
 	case err == nil:
 		return n, nil
@@ -63,6 +64,16 @@ func (t *tx) change(what, sql string, args ...any) (int64, error) {
 		return 0, fmt.Errorf("%s: %w", what, signing.ErrExists)
 	}
 	return 0, t.fail(what, err)
+}
+
+// write runs a statement that changes something and keeps it, in case that it
+// has to be run again (writer.without).
+func (t *tx) write(sql string, args []any) (int64, error) {
+	n, err := t.c.execCount(sql, args...)
+	if err == nil {
+		t.u.changes = append(t.u.changes, statement{sql, args})
+	}
+	return n, err
 }
 
 // must is change for a row that must be there.
@@ -124,7 +135,7 @@ func (t *tx) AppendEntry(e audit.Entry) (int64, error) {
 		stored = append(stored, h[:]...)
 	}
 	// From here the tree in memory is ahead of the database: an error stays.
-	if err := t.c.exec("INSERT INTO entries (idx, leaf, hashes) VALUES (?, ?, ?)", index, leaf, stored); err != nil {
+	if _, err := t.write("INSERT INTO entries (idx, leaf, hashes) VALUES (?, ?, ?)", []any{index, leaf, stored}); err != nil {
 		return 0, t.fail("append to the log", err)
 	}
 	return index, nil

@@ -22,11 +22,19 @@ type update struct {
 	f    func(*tx) error
 	err  error
 	done chan error
+	// changes are the statements by which it wrote, in order.
+	changes []statement
 }
 
-// writer owns the one connection that writes. It runs what waits, each update
-// in a savepoint of its own, and commits them together: the disk is waited
-// for once for all.
+// statement is one that changed something, with its arguments.
+type statement struct {
+	sql  string
+	args []any
+}
+
+// writer owns the one connection that writes. It runs what waits, one update
+// after the other, and commits them together: the disk is waited for once for
+// all.
 type writer struct {
 	s          *Store
 	c          *conn
@@ -275,8 +283,8 @@ const unknownVersion = -1
 
 // lookAround takes over what other processes committed.
 func (w *writer) lookAround() error {
-	version := int64(unknownVersion)
-	if err := w.c.query("PRAGMA data_version", func(r row) error { version = r.number(0); return nil }); err != nil {
+	version, err := w.dataVersion()
+	if err != nil {
 		return err
 	}
 	if version == w.version {
@@ -297,6 +305,12 @@ func (w *writer) lookAround() error {
 	}
 	w.version = version
 	return nil
+}
+
+// dataVersion is SQLite's number of what other connections committed.
+func (w *writer) dataVersion() (version int64, err error) {
+	err = w.c.query("PRAGMA data_version", func(r row) error { version = r.number(0); return nil })
+	return version, err
 }
 
 // present tells whether the file that is open is still the one at its path:
@@ -356,16 +370,13 @@ func (w *writer) catchUp(size int64, last tlog.Hash) error {
 	return nil
 }
 
-// one runs u in a savepoint. An error returned is the whole transaction's.
+// one runs u. An error returned is the whole transaction's.
 func (w *writer) one(u *update) error {
 	if u.err = u.ctx.Err(); u.err != nil {
 		return nil // given up before it began
 	}
-	if err := w.c.exec("SAVEPOINT u"); err != nil {
-		return err
-	}
 	before := w.state
-	t := &tx{c: w.c, w: w}
+	t := &tx{c: w.c, w: w, u: u}
 	u.err = call(u.f, t)
 	t.done = true
 	if t.failed != nil {
@@ -377,17 +388,51 @@ func (w *writer) one(u *update) error {
 		u.err = unavailable(t.failed)
 	}
 	if u.err == nil {
-		return w.c.exec("RELEASE u")
+		return nil
 	}
 	w.state = before
 	if t.profiles {
 		clear(w.profiles) // what it read after its change
 	}
-	if err := w.c.exec("ROLLBACK TO u"); err != nil {
+	if len(u.changes) == 0 {
+		return nil // a statement that fails leaves nothing
+	}
+	u.changes = nil
+	return w.without()
+}
+
+// without undoes the open transaction and runs again what those updates of the
+// group wrote that did not fail. A savepoint for each update would do it too:
+// but nearly none has to be undone after it wrote, and savepoints are paid by
+// all, in statements and in copies of pages.
+func (w *writer) without() error {
+	if err := w.c.exec("ROLLBACK"); err != nil {
 		return err
 	}
-	return w.c.exec("RELEASE u")
+	if err := patiently(context.Background(), func() error { return w.c.exec("BEGIN IMMEDIATE") }); err != nil {
+		return err
+	}
+	version, err := w.dataVersion()
+	if err != nil {
+		return err
+	}
+	if version != w.version {
+		return errOvertaken // what they read and decided by may be different now
+	}
+	for _, u := range w.group {
+		if u.err != nil {
+			continue
+		}
+		for _, c := range u.changes {
+			if err := w.c.exec(c.sql, c.args...); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
+
+var errOvertaken = errors.New("another process wrote while an update was undone")
 
 // call contains a panic of f.
 func call(f func(*tx) error, t *tx) (err error) {

@@ -73,10 +73,10 @@ func BenchmarkJobs(b *testing.B) {
 		w.fill(n)
 		b.Run(fmt.Sprintf("sign/jobs=%d", n), func(b *testing.B) {
 			w.SignMany(w.Requests(AtOnce))
-			requests := w.Requests(b.N)
+			w.Hand(w.Requests(b.N))
 			before := ReadCPU(b)
 			b.ResetTimer()
-			w.SignMany(requests)
+			w.SignHanded()
 			b.StopTimer()
 			var m CPU
 			m.Add(before, ReadCPU(b))
@@ -132,7 +132,7 @@ func BenchmarkCRL(b *testing.B) {
 			ctx := context.Background()
 			w := New(b, Options{Kind: signing.KindStandard, Issuing: key})
 			sign := func() signing.Job {
-				data, err := w.Clients[0].Send(w.Request())
+				data, err := w.Client.Send(w.Request())
 				if err != nil {
 					b.Fatal(err)
 				}

@@ -50,7 +50,7 @@ const (
 	region    = "ap-northeast-1"
 )
 
-// AtOnce is how many clients a World has.
+// AtOnce is how many clients there are in a process of their own.
 const AtOnce = 16
 
 // Options of a World.
@@ -61,11 +61,13 @@ type Options struct {
 }
 
 // World is a signer on SQLite with its server on loopback, its access key and
-// profile, and clients of it. Everything ends with the test.
+// profile, and clients of it: one here, and AtOnce in a process of their own.
+// Everything ends with the test.
 type World struct {
 	Service *signing.Service
 	Store   *sqlstore.Store
-	Clients []*Client
+	Client  *Client // of this process
+	clients *clients
 	tb      testing.TB
 	dir     string
 	sealer  *age.Identity
@@ -168,9 +170,9 @@ func (w *World) serve() {
 	server := &http.Server{Handler: api.Handler()}
 	go server.Serve(ln)
 	w.tb.Cleanup(func() { server.Close() })
-	for range AtOnce {
-		w.Clients = append(w.Clients, w.dial())
-	}
+	conn := must[net.Conn](w.tb)(net.Dial("tcp", w.address))
+	w.tb.Cleanup(func() { conn.Close() })
+	w.Client = newClient(conn)
 	w.body = must[[]byte](w.tb)(json.Marshal(map[string]string{
 		"profileName": "build", "payloadFormat": shuin.MediaTypePayload, "payload": base64.StdEncoding.EncodeToString(Payload),
 	}))
@@ -191,16 +193,15 @@ func mac(key []byte, text string) []byte {
 }
 
 // Client is one connection to the server, and no more than it takes to send
-// a request over it and to read the answer: what is measured is the server.
+// a request over it and to read the answer: it shares the machine with the
+// server that is measured.
 type Client struct {
 	conn net.Conn
 	in   *bufio.Reader
 	body []byte
 }
 
-func (w *World) dial() *Client {
-	conn := must[net.Conn](w.tb)(net.Dial("tcp", w.address))
-	w.tb.Cleanup(func() { conn.Close() })
+func newClient(conn net.Conn) *Client {
 	return &Client{conn: conn, in: bufio.NewReaderSize(conn, 16<<10)}
 }
 
@@ -289,16 +290,6 @@ func ReadCPU(tb testing.TB) CPU {
 		tb.Fatal(err)
 	}
 	return CPU{time.Duration(u.Utime.Nano()), time.Duration(u.Stime.Nano())}
-}
-
-// SignMany sends requests from all clients and gives how long each took.
-func (w *World) SignMany(requests [][]byte) []time.Duration {
-	w.tb.Helper()
-	return AtOnceDo(min(AtOnce, len(requests)), len(requests), func(client, i int) {
-		if _, err := w.Clients[client].Send(requests[i]); err != nil {
-			w.tb.Error(err)
-		}
-	})
 }
 
 // AtOnceDo does f n times, counted by i, from that many workers and gives how long each took.

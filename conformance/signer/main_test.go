@@ -1,0 +1,11 @@
+//go:build unix
+
+package signer
+
+import (
+	"testing"
+
+	measured "github.com/shuin/shuin/test/signer"
+)
+
+func TestMain(m *testing.M) { measured.Main(m) }
