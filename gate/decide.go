@@ -366,7 +366,7 @@ func (t *task) settle(o pipeline.Outcome, err error) {
 	if o == pipeline.Deny && t.expired != nil {
 		err = exceptionOver(err, t.expired)
 	}
-	iv.Outcome, iv.Err = o, err
+	iv.Outcome, iv.Err = o, hinted(err)
 	switch o {
 	case pipeline.Admit:
 		iv.Allowed = true
@@ -378,6 +378,30 @@ func (t *task) settle(o pipeline.Outcome, err error) {
 		iv.Outcome, iv.Allowed = pipeline.Deny, false
 		iv.Err = &shuin.Error{Code: shuin.CodeInternal, Message: "the policy gave no answer"}
 	}
+}
+
+// hints are what to do where whoever found the reason did not say.
+var hints = map[shuin.Code]string{
+	shuin.CodeUnauthorized: "log in to the registry, or renew the credential",
+	shuin.CodeForbidden:    "give this credential the permission to read the repository",
+	shuin.CodeNotFound:     "check the image's name, and that it was pushed",
+	shuin.CodeThrottled:    "the registry limits requests: ask again later",
+	shuin.CodeUnavailable:  "check that the registry answers and can be reached from here, and ask again",
+	shuin.CodeDeadline:     "ask again",
+	shuin.CodeLimit:        "remove what nobody needs, signatures for one, from the repository",
+	shuin.CodeMalformed:    "tell who runs the registry, or what stands before it: its answers break the specification",
+	shuin.CodeInternal:     "this is a fault of Shuin: please report it",
+}
+
+// hinted is err with something to do about it.
+func hinted(err error) error {
+	if err == nil || shuin.HintOf(err) != "" {
+		return err
+	}
+	if h := hints[shuin.CodeOf(err)]; h != "" {
+		return &shuin.Error{Code: shuin.CodeOf(err), Hint: h, Err: err}
+	}
+	return err
 }
 
 // exceptionOver adds to a denial that an exception would have held, and is over.
