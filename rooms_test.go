@@ -84,6 +84,7 @@ var rooms = map[string]room{
 	"test/awscli":     {kind: trial},
 	"test/crash":      {kind: trial},
 	"test/demo":       {kind: trial},
+	"test/gate":       {kind: trial},
 	"test/many":       {kind: trial},
 	"test/openssl":    {kind: trial},
 	"test/readme":     {kind: trial},

@@ -1,0 +1,414 @@
+package gate
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/shuin/shuin"
+	"github.com/shuin/shuin/gate"
+	"github.com/shuin/shuin/internal/awsclient"
+	"github.com/shuin/shuin/internal/document"
+	"github.com/shuin/shuin/internal/gateapi"
+	"github.com/shuin/shuin/internal/registry"
+	"github.com/shuin/shuin/pipeline"
+	"github.com/shuin/shuin/policy"
+	"github.com/shuin/shuin/verify"
+)
+
+// entrance is one way to ask. skips says why it cannot ask about a case; empty:
+// it can.
+type entrance struct {
+	name  string
+	skips func(*testCase) string
+	ask   func(testing.TB, *asked) *verdict
+}
+
+// entrances are all there are. The rules by which one is left out are these
+// functions and nothing else.
+func entrances() []entrance {
+	never := func(*testCase) string { return "" }
+	return []entrance{
+		{"api", never, askAPI},
+		{"http", never, askHTTP},
+		{"verify", func(c *testCase) string {
+			if c.Running != "" {
+				return "verify is told of no running image"
+			}
+			return ""
+		}, askVerify},
+		{"check", func(c *testCase) string {
+			if c.Running != "" {
+				return "a manifest says what is to run, not what runs"
+			}
+			return ""
+		}, askCheck},
+	}
+}
+
+// verdict is an answer in the form every entrance writes.
+type verdict struct {
+	MediaType string         `json:"mediaType"`
+	Outcome   string         `json:"outcome"`
+	Allowed   bool           `json:"allowed"`
+	Images    []imageVerdict `json:"images"`
+
+	missing []string // only the Go API says it apart from the reason
+	known   bool     // missing is known
+	refused string   // the question was refused before anybody decided
+}
+
+type imageVerdict struct {
+	raw       map[string]any
+	Outcome   string `json:"outcome"`
+	Allowed   bool   `json:"allowed"`
+	Rule      string `json:"rule"`
+	Unpinned  bool   `json:"unpinned"`
+	Pinned    string `json:"pinned"`
+	Exception *struct {
+		Reason string `json:"reason"`
+	} `json:"exception"`
+	Reason *struct {
+		Code    string `json:"code"`
+		Message string `json:"message"`
+		Hint    string `json:"hint"`
+	} `json:"reason"`
+	Stages []struct {
+		Stage   string `json:"stage"`
+		Outcome string `json:"outcome"`
+	} `json:"stages"`
+}
+
+func (v *imageVerdict) UnmarshalJSON(data []byte) error {
+	type plain imageVerdict
+	if err := json.Unmarshal(data, &v.raw); err != nil {
+		return err
+	}
+	return json.Unmarshal(data, (*plain)(v))
+}
+
+// compared is what two entrances have to agree about: everything, but the name
+// of the container and what depends on the moment of asking.
+func (v *imageVerdict) compared() string {
+	var without func(any) any
+	without = func(x any) any {
+		switch x := x.(type) {
+		case map[string]any:
+			out := map[string]any{}
+			for k, y := range x {
+				if k != "staleUntil" {
+					out[k] = without(y)
+				}
+			}
+			return out
+		case []any:
+			out := make([]any, len(x))
+			for i := range x {
+				out[i] = without(x[i])
+			}
+			return out
+		}
+		return x
+	}
+	all := without(v.raw).(map[string]any)
+	delete(all, "name")
+	text, err := json.MarshalIndent(all, "", " ")
+	if err != nil {
+		panic(err) // it was JSON before
+	}
+	// The JSON library says the one or the other, differently in each process.
+	return strings.ReplaceAll(string(text), "unable to", "cannot")
+}
+
+func decodeVerdict(tb testing.TB, data []byte) *verdict {
+	tb.Helper()
+	var v verdict
+	if err := json.Unmarshal(data, &v); err != nil {
+		tb.Fatalf("no verdict: %v: %s", err, data)
+	}
+	if v.MediaType != gate.MediaTypeVerdict || len(v.Images) != 1 {
+		tb.Fatalf("no verdict about one image: %s", data)
+	}
+	return &v
+}
+
+// sources are registries, asked without credentials.
+type sources struct{ client *registry.Client }
+
+func newSources() sources {
+	return sources{&registry.Client{PlainHTTP: func(host string) bool { return registry.PlainHTTP(host, false, nil) }}}
+}
+
+func (s sources) Open(_ string, ref shuin.Reference) (gate.Source, error) {
+	return s.client.Repository(ref)
+}
+
+// readPolicy reads either kind of policy file.
+func readPolicy(tb testing.TB, data []byte) *pipeline.Policy {
+	tb.Helper()
+	docs, err := document.Read(data, document.Limits{})
+	if err == nil && docs[0].Field("trustPolicies") != nil {
+		doc, err := policy.ParseOCI(data)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		return pipeline.FromTrustPolicy(doc, data)
+	}
+	p, err := pipeline.Parse(data)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return p
+}
+
+// newGate is a gate in this process, as the server has it where remember is set.
+func newGate(tb testing.TB, policyText []byte, remember bool) *gate.Gate {
+	tb.Helper()
+	rules, err := gate.NewRules(tb.Context(), readPolicy(tb, policyText), heldStores{})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return gate.New(gate.Options{
+		Sources: newSources(), Now: time.Now, Engine: "test", Remember: remember,
+		Verifier: verify.Verifier{
+			Chains:       verify.NewChainCache(0),
+			SignerStatus: &awsclient.Status{Client: &awsclient.Client{UserAgent: "test", Now: time.Now, NoHostPrefix: true}},
+		},
+	}, rules)
+}
+
+func (q *asked) workload() gate.Workload {
+	return gate.Workload{
+		Images: []gate.Image{{Name: "app", Written: q.written, Running: q.running}},
+		Where:  pipeline.Where{Cluster: q.Where.Cluster, Namespace: q.Where.Namespace},
+		Pins:   q.Pins != nil && *q.Pins,
+	}
+}
+
+func askAPI(tb testing.TB, q *asked) *verdict {
+	tb.Helper()
+	got := newGate(tb, q.policy, false).Decide(tb.Context(), q.workload())
+	data, err := json.Marshal(got)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	v := decodeVerdict(tb, data)
+	v.known = true
+	for _, s := range got.Images[0].Stages {
+		if s.Missing {
+			v.missing = append(v.missing, s.Stage)
+		}
+	}
+	return v
+}
+
+const token = "a-token-of-the-tests-0123456789-abcdef"
+
+// newServer serves the gate's API on a port of its own.
+func newServer(tb testing.TB, g *gate.Gate) string {
+	tb.Helper()
+	hash, err := gateapi.HashToken(token)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	who, err := gateapi.NewPrincipals([]gateapi.Principal{{Name: "tests", Tokens: [][32]byte{hash}, Anywhere: true}}, nil)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	s := &gateapi.Server{Gate: g, Now: time.Now}
+	s.Use(who)
+	server := httptest.NewServer(s.Handler())
+	tb.Cleanup(server.Close)
+	return server.URL
+}
+
+// post asks POST /v1/decide.
+func post(tb testing.TB, url string, w gate.Workload) (status int, body []byte) {
+	tb.Helper()
+	type one struct {
+		Name    string `json:"name"`
+		Image   string `json:"image"`
+		Running string `json:"running,omitempty"`
+	}
+	in := struct {
+		Images    []one  `json:"images"`
+		Cluster   string `json:"cluster,omitempty"`
+		Namespace string `json:"namespace,omitempty"`
+		Pins      bool   `json:"pins,omitempty"`
+	}{Cluster: w.Where.Cluster, Namespace: w.Where.Namespace, Pins: w.Pins}
+	for _, im := range w.Images {
+		in.Images = append(in.Images, one{im.Name, im.Written, im.Running.String()})
+	}
+	data, err := json.Marshal(in)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	req, err := http.NewRequestWithContext(tb.Context(), http.MethodPost, url+"/v1/decide", bytes.NewReader(data))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Authorization", "Bearer "+token)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if body, err = io.ReadAll(resp.Body); err != nil {
+		tb.Fatal(err)
+	}
+	return resp.StatusCode, body
+}
+
+// askHTTP asks a server twice: what it remembers is not to be another answer.
+func askHTTP(tb testing.TB, q *asked) *verdict {
+	tb.Helper()
+	url := newServer(tb, newGate(tb, q.policy, true))
+	var both [2]*verdict
+	for i := range both {
+		status, body := post(tb, url, q.workload())
+		if status != http.StatusOK {
+			tb.Fatalf("status %d: %s", status, body)
+		}
+		both[i] = decodeVerdict(tb, body)
+	}
+	if a, b := both[0].Images[0].compared(), both[1].Images[0].compared(); a != b {
+		tb.Errorf("asked again, the server says something else:\n%s\n%s", a, b)
+	}
+	return both[0]
+}
+
+// shell runs the program with a cache of its own.
+type shell struct {
+	dir  string
+	args []string
+}
+
+// run returns what the program printed and its exit status.
+func (s shell) run(tb testing.TB) (stdout, stderr string, status int) {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(tb.Context(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, program, s.args...)
+	cmd.Env = append(os.Environ(), "HOME="+s.dir, "XDG_CONFIG_HOME="+s.dir, "XDG_CACHE_HOME="+s.dir, "DOCKER_CONFIG="+s.dir,
+		"NOTATION_CONFIG="+config, "NOTATION_CACHE="+filepath.Join(s.dir, "cache"), "NOTATION_USERNAME=", "NOTATION_PASSWORD=")
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	if err := cmd.Run(); err != nil {
+		if _, exited := errors.AsType[*exec.ExitError](err); !exited {
+			tb.Fatalf("%v: %v: %s", s.args, err, errs.String())
+		}
+	}
+	return out.String(), errs.String(), cmd.ProcessState.ExitCode()
+}
+
+func (q *asked) shell(tb testing.TB, args ...string) shell {
+	tb.Helper()
+	s := shell{dir: tb.TempDir()}
+	file := filepath.Join(s.dir, "policy.yaml")
+	if err := os.WriteFile(file, q.policy, 0o600); err != nil {
+		tb.Fatal(err)
+	}
+	s.args = append(args, "--policy", file, "--output", "json")
+	if q.Where.Cluster != "" {
+		s.args = append(s.args, "--cluster", q.Where.Cluster)
+	}
+	if q.Where.Namespace != "" {
+		s.args = append(s.args, "--namespace", q.Where.Namespace)
+	}
+	return s
+}
+
+// exitOf is the exit status that goes with a verdict.
+func exitOf(v *verdict) int {
+	switch {
+	case v.Allowed:
+		return 0
+	case v.Outcome == "undecided":
+		return 2
+	}
+	return 1
+}
+
+func askVerify(tb testing.TB, q *asked) *verdict {
+	tb.Helper()
+	s := q.shell(tb, "verify")
+	if q.Pins != nil && *q.Pins {
+		s.args = append(s.args, "--pins")
+	}
+	s.args = append(s.args, q.written)
+	stdout, stderr, status := s.run(tb)
+	if q.Invalid != "" && stdout == "" {
+		return &verdict{refused: fmt.Sprintf("status %d: %s", status, stderr)}
+	}
+	v := decodeVerdict(tb, []byte(stdout))
+	if want := exitOf(v); status != want {
+		tb.Errorf("verify: exit status %d, want %d: %s", status, want, stderr)
+	}
+	return v
+}
+
+// askCheck asks about a Kubernetes manifest, which the cluster's gate pins, or
+// where the asker does not pin, about an ECS task definition.
+func askCheck(tb testing.TB, q *asked) *verdict {
+	tb.Helper()
+	s := q.shell(tb, "check")
+	name, text := "deployment.yaml", `apiVersion: apps/v1
+kind: Deployment
+metadata: {name: app}
+spec:
+  template:
+    spec:
+      containers:
+        - {name: app, image: "`+q.written+`"}
+`
+	if q.Pins != nil && !*q.Pins {
+		name, text = "task.json", `{"family": "app", "containerDefinitions": [{"name": "app", "image": "`+q.written+`"}]}`
+	}
+	file := filepath.Join(s.dir, name)
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		tb.Fatal(err)
+	}
+	s.args = append(s.args, file)
+	stdout, stderr, status := s.run(tb)
+	if q.Invalid != "" && stdout == "" {
+		return &verdict{refused: fmt.Sprintf("status %d: %s", status, stderr)}
+	}
+	var list []struct{ Verdict json.RawMessage }
+	if err := json.Unmarshal([]byte(stdout), &list); err != nil || len(list) != 1 {
+		tb.Fatalf("check: status %d, no list of one: %v: %s%s", status, err, stdout, stderr)
+	}
+	v := decodeVerdict(tb, list[0].Verdict)
+	if want := exitOf(v); status != want {
+		tb.Errorf("check: exit status %d, want %d: %s", status, want, stderr)
+	}
+	return v
+}
+
+// missingOf are the stages that a denial's reason names as missing, without
+// those of which it says that they could not be checked.
+func missingOf(message string) (out []string) {
+	_, list, ok := strings.Cut(message, "missing stages: ")
+	if !ok {
+		return nil
+	}
+	list, _, _ = strings.Cut(list, "; ")
+	for item := range strings.SplitSeq(list, "), ") {
+		name, why, _ := strings.Cut(item, " (")
+		if !strings.HasPrefix(why, "could not check") {
+			out = append(out, name)
+		}
+	}
+	return out
+}
