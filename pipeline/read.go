@@ -230,6 +230,9 @@ func (r *reader) duration(a at, most time.Duration) time.Duration {
 // front of it: "90d", "1d12h".
 func ParseDuration(s string) (time.Duration, error) {
 	days, rest, ok := strings.Cut(s, "d")
+	if strings.ContainsAny(s, "+-") {
+		return 0, fmt.Errorf("%q is no duration: it has a sign", s)
+	}
 	if !ok {
 		return time.ParseDuration(s)
 	}
@@ -242,7 +245,7 @@ func ParseDuration(s string) (time.Duration, error) {
 		return d, nil
 	}
 	more, err := time.ParseDuration(rest)
-	if err != nil || more < 0 || more > limits.PolicyDuration || strings.ContainsAny(rest, "+-") {
+	if err != nil || more > limits.PolicyDuration {
 		return 0, fmt.Errorf("%q is no duration", s)
 	}
 	return d + more, nil
