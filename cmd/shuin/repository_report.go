@@ -12,20 +12,19 @@ import (
 
 	"github.com/shuin/shuin"
 	"github.com/shuin/shuin/internal/limits"
-	"github.com/shuin/shuin/pipeline"
 )
 
 type repositoryReportOptions struct {
+	registryFlags
 	gateFlags
 	whereFlags
-	username, password string
-	repositories       []shuin.Reference
-	unsealedSince      string
-	eachPlatform       bool
-	concurrency        int
-	state              string
-	noProgress         bool
-	output             outputFlag
+	repositories  []shuin.Reference
+	unsealedSince string
+	eachPlatform  bool
+	concurrency   int
+	state         string
+	noProgress    bool
+	output        outputFlag
 }
 
 func newRepositoryReportCmd(a *app) *cobra.Command {
@@ -53,11 +52,9 @@ Example - A large registry, in a job that may be stopped and go on:
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.repositoryReport(cmd.Context(), &o) },
 	}
 	fs := cmd.Flags()
-	o.gateFlags.add(a, fs)
+	o.gateFlags.addJudging(a, fs)
+	o.registryFlags.add(a, fs)
 	o.whereFlags.add(fs, "namespace to ask for; without it rules that name namespaces do not apply")
-	fs.StringVarP(&o.username, "username", "u", a.username, "user name for the registry (default: $"+envUsername+")")
-	fs.StringVarP(&o.password, "password", "p", a.password, "password for the registry (default: $"+envPassword+")")
-	fs.Lookup("username").DefValue, fs.Lookup("password").DefValue = "", ""
 	fs.StringVar(&o.unsealedSince, "unsealed-since", "", "show only images without all they need that were pushed before: a duration (720h, 30d) or a time (2026-01-31, RFC 3339)")
 	fs.BoolVar(&o.eachPlatform, "each-platform", false, "show the images of an index too, each judged by itself")
 	fs.IntVar(&o.concurrency, "concurrency", limits.ReportConcurrency, "images asked about at a time")
@@ -95,7 +92,7 @@ func (o *repositoryReportOptions) parse(args []string) error {
 // check finds what is wrong before anything is read, and gives the time that
 // --unsealed-since names.
 func (o *repositoryReportOptions) check(now time.Time) (unsealed time.Time, err error) {
-	if err := firstError(o.output.check(), checkMaxSignatures(o.maxSignatures)); err != nil {
+	if err := firstError(o.output.check(), checkMaxSignatures(o.maxSignatures), o.whereFlags.check()); err != nil {
 		return unsealed, err
 	}
 	if o.concurrency < 1 || o.concurrency > limits.ReportConcurrent {
@@ -204,21 +201,6 @@ func repositories(n int) string {
 		return "1 repository"
 	}
 	return fmt.Sprintf("%d repositories", n)
-}
-
-// stageNames are the stages of a policy, as far as its signers name them.
-func stageNames(p *pipeline.Policy) []string {
-	var names []string
-	seen := map[string]bool{}
-	for _, s := range p.Signers() {
-		for _, n := range s.Stages {
-			if !seen[n] {
-				seen[n] = true
-				names = append(names, n)
-			}
-		}
-	}
-	return names
 }
 
 // errStopped is the reason of images that were not asked about any more.

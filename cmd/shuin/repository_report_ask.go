@@ -41,7 +41,7 @@ func (a *app) newReporter(ctx context.Context, o *repositoryReportOptions, p *pi
 		sources: &reportSources{open: map[string]*reportSource{}},
 		head: &repositoryReport{
 			MediaType: mediaTypeRepositoryReport, Time: now.UTC(), Policy: p.Digest(), Trust: rules.TrustHash(), Engine: engine,
-			Where: o.where(), Stages: stageNames(p), Repositories: []*reportedRepository{},
+			Where: o.where(), Stages: p.Stages(), Repositories: []*reportedRepository{},
 		},
 	}
 	if r.head.Stages == nil {
@@ -131,7 +131,7 @@ func (s *reportSource) Platforms(ctx context.Context, a shuin.Artifact) ([]shuin
 func (r *reporter) source(ref shuin.Reference) (*reportSource, error) {
 	client := r.clients[ref.Registry]
 	if client == nil {
-		client = r.app.clientFor(ref, &registryFlags{username: r.o.username, password: r.o.password, insecure: r.o.insecure}, false)
+		client = r.app.clientFor(ref, &r.o.registryFlags, false)
 		client.Blobs = r.blobs
 		r.clients[ref.Registry] = client
 	}

@@ -126,7 +126,7 @@ func reasonOfError(a *app, err error) *reportedReason {
 		return nil
 	}
 	code := shuin.CodeOf(err)
-	return &reportedReason{Code: code, Message: oneLine(err.Error()), Hint: oneLine(a.hint(code, err))}
+	return &reportedReason{Code: code, Message: oneLine(err.Error()), Hint: oneLine(a.gateHint(err))}
 }
 
 // notAsked is the answer about an image that could not be asked about.
