@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/shuin/shuin"
+	"github.com/shuin/shuin/gate"
 	"github.com/shuin/shuin/internal/limits"
 )
 
@@ -151,6 +152,7 @@ func (a *app) repositoryReport(ctx context.Context, o *repositoryReportOptions) 
 	if err != nil {
 		return err
 	}
+	a.warnPlaces(p, o.workloads(), began)
 	defer r.state.close()
 	report := r.head
 	r.progress = a.newProgress(o)
@@ -166,6 +168,15 @@ func (a *app) repositoryReport(ctx context.Context, o *repositoryReportOptions) 
 		return err
 	}
 	return r.finish(report)
+}
+
+// workloads name each repository once.
+func (o *repositoryReportOptions) workloads() []gate.Workload {
+	var out []gate.Workload
+	for _, ref := range o.repositories {
+		out = append(out, gate.Workload{Images: []gate.Image{{Written: ref.Name()}}, Where: o.where()})
+	}
+	return out
 }
 
 // finish says what is left: a repository that could not be listed fails the
