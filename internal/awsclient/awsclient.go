@@ -1,6 +1,7 @@
 // Package awsclient is the door to AWS: to AWS Signer, and to signers that
 // speak its API, through the AWS SDK (it signs, asks for revocation status and
-// administers), and to ECR for the tokens that its registries take.
+// administers), and, with calls signed by hand, to ECR for the tokens that its
+// registries take and to ECS for what it runs.
 //
 // It translates; it decides nothing about signatures. It reads the environment
 // and the files that AWS's own tools read, keeps nothing on disk, and dials
