@@ -29,9 +29,9 @@ func newDevCmd(a *app) *cobra.Command {
 	var o devOptions
 	cmd := &cobra.Command{
 		Use:   "dev",
-		Short: "Run a throw-away signer and registry to try things on",
-		Long: `Run a signer with a CA of its own, a registry with two images, and an access key, all in this process and on loopback
-only, and print the commands to try it with shuin, notation and the AWS CLI. Without --data all of it is gone when it ends
+		Short: "Run a throw-away signer, gate and registry to try things on",
+		Long: `Run a signer with a CA of its own, a gate with a policy of three stages, a registry with two images, and an access key, all in
+this process and on loopback only, and print the commands to try it with shuin, notation, the AWS CLI and curl. Without --data all of it is gone when it ends
 (killed by SIGKILL it leaves its directory, shuind-dev-… in the system's temporary one; the next shuind dev removes it).
 It is not for production: its secrets are printed.`,
 		Args: cobra.NoArgs,
@@ -79,11 +79,17 @@ func (a *app) dev(ctx context.Context, o *devOptions) (err error) {
 	if err != nil {
 		return err
 	}
+	if err := a.devGate(c, dir, registry); err != nil {
+		return err
+	}
 	n, err := a.newNode(ctx, c, c.storeOptions(), newLogger(a.stderr, c.Log))
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, n.Close()) }()
+	if err := n.addGate(ctx, a, ""); err != nil {
+		return err
+	}
 	if err := n.begin(ctx); err != nil {
 		return err
 	}

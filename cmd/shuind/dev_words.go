@@ -63,7 +63,7 @@ func (w *devWords) env() string {
 
 const devPlatform = awsprofile.PlatformID
 
-// commands are what is tried, in three parts.
+// commands are what is tried, in three parts; gateCommands are the fourth.
 func (w *devWords) commands() string {
 	build, release := w.registry+"/"+devBuild+":"+devTag, w.registry+"/"+devRelease+":"+devTag
 	plugin := awsprofile.PluginName
@@ -110,11 +110,11 @@ func (w *devWords) aside() string {
 // write prints everything.
 func (w *devWords) write(a *app) error {
 	return a.printf("%s", strings.Join([]string{
-		"Signer " + w.endpoint + " and registry " + w.registry + " are ready; data in " + w.dir + ". End with Ctrl-C.",
+		"Signer and gate " + w.endpoint + " and registry " + w.registry + " are ready; data in " + w.dir + ". End with Ctrl-C.",
 		"The settings below are also in " + w.dir + "/env.sh.",
 		"",
 		devBegin,
-		w.env() + w.commands() + w.aside() + devEnd,
+		w.env() + w.commands() + w.gateCommands() + w.aside() + devEnd,
 	}, "\n"))
 }
 

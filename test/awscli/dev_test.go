@@ -28,6 +28,10 @@ func TestTheCommandsThatShuindDevPrintsWorkWordForWord(t *testing.T) {
 		`"revokedEntities": []`,
 		"Successfully verified signature for localhost:",
 		"Successfully signed localhost:",
+		`"outcome":"deny","allowed":false`,
+		"missing stages: build (revoked), unit-test (no seal), scan (no seal)",
+		"denied, as it should be: scan is missing",
+		`"outcome":"admit","allowed":true`,
 	} {
 		if !strings.Contains(stdout, want) {
 			t.Errorf("the output lacks %q:\n%s", want, stdout)
