@@ -233,7 +233,7 @@ func newServer(tb testing.TB, g *gate.Gate) string {
 	return server.URL
 }
 
-// post asks POST /v1/decide.
+// post asks POST /v1/decide, and waits as long as one may: the machine may be busy.
 func post(tb testing.TB, url string, w gate.Workload) (status int, body []byte) {
 	tb.Helper()
 	type one struct {
@@ -254,7 +254,7 @@ func post(tb testing.TB, url string, w gate.Workload) (status int, body []byte) 
 	if err != nil {
 		tb.Fatal(err)
 	}
-	req, err := http.NewRequestWithContext(tb.Context(), http.MethodPost, url+"/v1/decide", bytes.NewReader(data))
+	req, err := http.NewRequestWithContext(tb.Context(), http.MethodPost, url+"/v1/decide?timeout=45s", bytes.NewReader(data))
 	if err != nil {
 		tb.Fatal(err)
 	}
