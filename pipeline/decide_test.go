@@ -155,12 +155,17 @@ func TestTheHashOfASelectionCoversWhatItDependsOn(t *testing.T) {
 		"an identity":        strings.Replace(twoStages, "CN=a", "CN=z", 1),
 		"a level":            strings.Replace(twoStages, "trustStores: [\"ca:ci\"]}", "trustStores: [\"ca:ci\"], signatureVerification: {level: permissive}}", 1),
 		"metadata":           strings.Replace(twoStages, "a: {signers", "a: {metadata: {x: y}, signers", 1),
+		"an age":             strings.Replace(twoStages, "rules:", "  c: {maxAge: 1h, signers: [{signingProfile: \""+arn+"cc\", trustStores: [\"signingAuthority:x\"]}]}\nrules:", 1),
+		"another age":        strings.Replace(twoStages, "rules:", "  c: {maxAge: 2h, signers: [{signingProfile: \""+arn+"cc\", trustStores: [\"signingAuthority:x\"]}]}\nrules:", 1),
 		"platforms":          strings.Replace(twoStages, "mode: warn", "mode: warn, platforms: each", 1),
 	}
+	seen := map[digest.Digest]string{base: "nothing"}
 	for name, text := range other {
-		if hash(text) == base {
-			t.Errorf("%s does not change it", name)
+		h := hash(text)
+		if like, ok := seen[h]; ok {
+			t.Errorf("%s has the hash of %s", name, like)
 		}
+		seen[h] = name
 	}
 }
 
@@ -175,6 +180,110 @@ func TestASelectionThatNeedsNoSignaturesSaysSo(t *testing.T) {
 		if d := s.Decide(nil, nil, june); s.NeedsSignatures != want || d.Stages != nil {
 			t.Errorf("%s: %+v, %+v", name, s, d)
 		}
+	}
+}
+
+func TestASignatureOfAnotherPolicyIsNone(t *testing.T) {
+	c := sealed(0, nil)
+	c.Answers = append(c.Answers, c.Answers[0])
+	if d := decide(t, twoStages, []pipeline.Candidate{c, sealed(0, nil), sealed(1, nil)}, nil); d.Outcome != pipeline.Admit {
+		t.Errorf("%v", d.Err)
+	}
+	if d := decide(t, twoStages, []pipeline.Candidate{c, sealed(1, nil)}, nil); d.Outcome != pipeline.Deny {
+		t.Errorf("%+v", d)
+	}
+}
+
+func TestTheSignersOwnFaultTellsMoreThanAStrangers(t *testing.T) {
+	expired := sealed(0, func(_ *pipeline.Candidate, a *pipeline.Answer) {
+		a.Result, a.Err = shuin.NotVerified, &shuin.Error{Code: shuin.CodeExpired, Message: "expired"}
+	})
+	foreign := sealed(0, func(c *pipeline.Candidate, a *pipeline.Answer) {
+		c.Claims = "a"
+		*a = pipeline.Answer{Result: shuin.NotVerified, Err: &shuin.Error{Code: shuin.CodeRevoked, Message: "a stranger's, revoked"}}
+	})
+	for _, cs := range [][]pipeline.Candidate{{expired, foreign, sealed(1, nil)}, {foreign, expired, sealed(1, nil)}} {
+		if d := decide(t, twoStages, cs, nil); shuin.CodeOf(d.Err) != shuin.CodeExpired {
+			t.Errorf("%v", d.Err)
+		}
+	}
+	if d := decide(t, twoStages, []pipeline.Candidate{foreign, sealed(1, nil)}, nil); shuin.CodeOf(d.Err) != shuin.CodeRevoked {
+		t.Errorf("%v", d.Err)
+	}
+}
+
+func TestAClaimMakesNoSeal(t *testing.T) {
+	c := sealed(1, func(c *pipeline.Candidate, _ *pipeline.Answer) { c.Claims = "a" }) // b's signer, and nobody signed the name
+	if d := decide(t, twoStages, []pipeline.Candidate{c, sealed(0, nil)}, nil); d.Outcome != pipeline.Deny {
+		t.Errorf("%+v", d)
+	}
+}
+
+func TestProfilesAreToldApartByTheirARNAlone(t *testing.T) {
+	text := head + "stages:\n" +
+		"  one: {signers: [{signingProfile: \"" + arn + "one\", trustStores: [\"signingAuthority:x\"]}]}\n" +
+		"  two: {signers: [{signingProfile: \"" + arn + "two\", trustStores: [\"signingAuthority:x\"]}]}\n" +
+		"  cert: {signers: [{identities: [\"" + dn + "one\"], trustStores: [\"signingAuthority:x\"]}]}\n" +
+		"rules: [{name: r, match: {images: [\"reg.example/**\"]}, require: {atLeast: 2, of: [one, two, cert]}}]\n"
+	by := func(stage string, signers ...int) pipeline.Candidate {
+		c := pipeline.Candidate{Subject: "CN=the same", Metadata: map[string]string{shuin.MetadataStage: stage}, Answers: make([]pipeline.Answer, 3)}
+		for _, i := range signers {
+			c.Answers[i] = pipeline.Answer{Result: shuin.Verified, Authentic: true, Identity: fmt.Sprint("identity ", i)}
+		}
+		return c
+	}
+	tests := []struct {
+		name       string
+		candidates []pipeline.Candidate
+		want       pipeline.Outcome
+	}{
+		{"two profiles whose certificates have one subject", []pipeline.Candidate{by("one", 0), by("two", 1)}, pipeline.Admit},
+		{"a profile and its own certificate by its subject", []pipeline.Candidate{by("one", 0, 2), by("cert", 0, 2)}, pipeline.Deny},
+		{"a profile and another's certificate by its subject", []pipeline.Candidate{by("two", 1), by("cert", 2)}, pipeline.Admit},
+	}
+	for _, tt := range tests {
+		if d := decide(t, text, tt.candidates, nil); d.Outcome != tt.want {
+			t.Errorf("%s: %s, %v", tt.name, d.Outcome, d.Err)
+		}
+	}
+}
+
+func TestWhoseSignatureCouldNotBeCheckedMayBeAnybody(t *testing.T) {
+	text := head + stagesAB + "rules: [{name: r, match: {images: [\"reg.example/**\"]}, require: {atLeast: 2, of: [a, b]}}]\n"
+	down := func(authentic bool) pipeline.Candidate {
+		return sealed(1, func(c *pipeline.Candidate, a *pipeline.Answer) {
+			c.Subject = sealed(0, nil).Subject
+			a.Result, a.Err, a.Authentic = shuin.Undecided, &shuin.Error{Code: shuin.CodeDeadline, Message: "no time"}, authentic
+		})
+	}
+	if d := decide(t, text, []pipeline.Candidate{sealed(0, nil), down(false)}, nil); d.Outcome != pipeline.Undecided {
+		t.Errorf("%+v", d)
+	}
+	if d := decide(t, text, []pipeline.Candidate{sealed(0, nil), down(true)}, nil); d.Outcome != pipeline.Deny {
+		t.Errorf("the first one's other seal: %+v", d)
+	}
+}
+
+func TestAPlaceThatIsNotKnownIsInNoList(t *testing.T) {
+	text := twoStages + "exceptions: [{images: [\"reg.example/x\"], clusters: [\"*\"], reason: r, owner: o, expires: 2026-07-01T00:00:00Z}]\n"
+	p := mustParse(t, text)
+	if s := p.Select(pipeline.Question{Repository: "reg.example/x", Now: june}); s.Exception != nil {
+		t.Error("an exception for every cluster holds where none is known")
+	}
+	if s := p.Select(pipeline.Question{Repository: "reg.example/x", Now: june, Where: pipeline.Where{Cluster: "c"}}); s.Exception == nil || s.Exception.Reason != "r" {
+		t.Error("an exception for every cluster does not hold in one")
+	}
+}
+
+func TestAnExceptionInForceHidesOneThatIsOver(t *testing.T) {
+	text := twoStages + "exceptions:\n- {images: [\"reg.example/x\"], reason: over, owner: o, expires: 2026-05-01T00:00:00Z}\n" +
+		"- {images: [\"reg.example/**\"], reason: holds, owner: o, expires: 2026-07-01T00:00:00Z}\n"
+	p := mustParse(t, text)
+	if s := p.Select(pipeline.Question{Repository: "reg.example/x", Now: june}); s.Expired != nil || s.Exception.Reason != "holds" {
+		t.Errorf("%+v", s)
+	}
+	if s := p.Select(pipeline.Question{Repository: "reg.example/x", Now: june.AddDate(0, 2, 0)}); s.Exception != nil || s.Expired.Reason != "holds" {
+		t.Errorf("%+v", s)
 	}
 }
 
@@ -415,6 +524,7 @@ func TestATrustPolicyIsOneStageForEachStatement(t *testing.T) {
 		{"accepted", "reg.example/shop", "shop", []pipeline.Candidate{one(no, no, no), one(yes, yes, no)}, nil, pipeline.Admit, ""},
 		{"accepted by another statement alone", "reg.example/shop", "shop", []pipeline.Candidate{one(no, yes, yes)}, nil, pipeline.Deny, shuin.CodeUntrusted},
 		{"accepted by several", "reg.example/shop", "shop", []pipeline.Candidate{one(yes, yes, yes)}, nil, pipeline.Admit, ""},
+		{"accepted by several, naming no stage", "reg.example/shop", "shop", []pipeline.Candidate{{Answers: []pipeline.Answer{yes, yes, yes}}}, nil, pipeline.Admit, ""},
 		{"unsigned", "reg.example/shop", "shop", nil, nil, pipeline.Deny, shuin.CodeUnsigned},
 		{"could not be asked", "reg.example/shop", "shop", []pipeline.Candidate{one(no, no, no), one(down, no, no)}, nil, pipeline.Undecided, shuin.CodeRevocationUnavailable},
 		{"could not be listed", "reg.example/shop", "shop", nil, &shuin.Error{Code: shuin.CodeUnavailable}, pipeline.Undecided, shuin.CodeUnavailable},

@@ -155,7 +155,7 @@ func matchSegments(pattern, name []string, one func(pattern, segment string) boo
 		case i < len(pattern) && pattern[i] == anyDepth:
 			star, from = i, j
 			i++
-		case i < len(pattern) && pattern[i] != anyDepth && one(pattern[i], name[j]):
+		case i < len(pattern) && one(pattern[i], name[j]):
 			i, j = i+1, j+1
 		case star >= 0:
 			from++
@@ -198,6 +198,9 @@ func (p *pattern) overlaps(o *pattern) bool {
 	}
 	if o.exact {
 		return p.matches(o.text, o.segments)
+	}
+	if n := min(p.rank.prefix, o.rank.prefix) - 1; n > 0 && p.text[:n] != o.text[:n] { // "a/**" matches "a" too
+		return false
 	}
 	return intersect(len(p.segments), len(o.segments),
 		func(i int) bool { return p.segments[i] == anyDepth },

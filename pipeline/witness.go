@@ -167,7 +167,7 @@ func product(a, b []witness) (out []witness, cut bool) {
 func fewest(list []witness) (out []witness, cut bool) {
 	for i, w := range list {
 		worse := slices.ContainsFunc(out, func(o witness) bool { return o.atLeastAsGood(w) }) ||
-			slices.ContainsFunc(list[i+1:], func(o witness) bool { return o.atLeastAsGood(w) && !w.atLeastAsGood(o) })
+			slices.ContainsFunc(list[i+1:], func(o witness) bool { return o.atLeastAsGood(w) })
 		if worse {
 			continue
 		}
