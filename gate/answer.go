@@ -7,6 +7,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/opencontainers/go-digest"
+
 	"github.com/shuin/shuin"
 	"github.com/shuin/shuin/internal/limits"
 	"github.com/shuin/shuin/pipeline"
@@ -68,15 +70,15 @@ func (s *subject) decide(sel *pipeline.Selection, now time.Time) *pipeline.Decis
 
 // compose answers for an image from what was surveyed of it. Three-valued: a
 // platform that is denied decides each, one way that admits decides either.
-func compose(sel *pipeline.Selection, whole *subject, parts []*subject, now time.Time) *pipeline.Decision {
+func compose(sel *pipeline.Selection, index digest.Digest, whole *subject, parts []*subject, now time.Time) *pipeline.Decision {
 	if whole == nil {
-		return each(sel, parts, now)
+		return each(sel, index, parts, now)
 	}
 	d := whole.decide(sel, now)
 	if parts == nil || d.Outcome == pipeline.Admit {
 		return d
 	}
-	p := each(sel, parts, now)
+	p := each(sel, index, parts, now)
 	switch {
 	case p.Outcome == pipeline.Admit:
 		return p
@@ -86,15 +88,17 @@ func compose(sel *pipeline.Selection, whole *subject, parts []*subject, now time
 	return d
 }
 
-// each joins what is so of every platform.
-func each(sel *pipeline.Selection, parts []*subject, now time.Time) *pipeline.Decision {
+// each joins what is so of every platform. What to do is told of the platform
+// and not of the index it is in.
+func each(sel *pipeline.Selection, index digest.Digest, parts []*subject, now time.Time) *pipeline.Decision {
 	var out *pipeline.Decision
 	for _, s := range parts {
 		d := s.decide(sel, now)
 		if d.Err != nil {
+			own := s.artifact.Digest().String()
 			d.Err = &shuin.Error{
-				Code: shuin.CodeOf(d.Err), Hint: shuin.HintOf(d.Err), Err: d.Err,
-				Message: "platform " + s.platform + " (" + s.artifact.Digest().String() + ")",
+				Code: shuin.CodeOf(d.Err), Hint: strings.ReplaceAll(shuin.HintOf(d.Err), index.String(), own), Err: d.Err,
+				Message: "platform " + s.platform + " (" + own + ")",
 			}
 		}
 		if out == nil {
@@ -170,7 +174,7 @@ func (a *answer) again(sel *pipeline.Selection, now time.Time) *pipeline.Decisio
 	for _, p := range a.parts {
 		parts = append(parts, p.endedBy(now))
 	}
-	return compose(sel, whole, parts, now)
+	return compose(sel, a.artifact.Digest(), whole, parts, now)
 }
 
 // endedBy is s without what has ended by now.

@@ -26,6 +26,7 @@ import (
 // for each stage, by signers of one CA with a certificate each.
 type measured struct {
 	tb     testing.TB
+	reg    *devregistry.Registry
 	trips  *trips
 	host   string
 	client *registry.Client
@@ -47,7 +48,7 @@ func newMeasured(tb testing.TB, seals int) *measured {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	m := &measured{tb: tb, trips: &trips{next: reg}, seals: seals}
+	m := &measured{tb: tb, reg: reg, trips: &trips{next: reg}, seals: seals}
 	srv := httptest.NewServer(m.trips)
 	tb.Cleanup(func() {
 		srv.Close()
@@ -150,6 +151,35 @@ func TestDecideCostsWhatIsPromised(t *testing.T) {
 			t.Errorf("%d seals: a warm decision takes %d requests and %.0f allocations, want 0 and at most %d", seals, requests, allocs, warmAllocs)
 		}
 		t.Logf("%d seals: %.0f allocations warm", seals, allocs)
+	}
+}
+
+// Ten thousand signatures that anybody with the right to push may attach, and
+// one good one behind them: that the rule admits what could not be checked
+// changes nothing, and neither requests nor the answer grow with the junk.
+func TestTenThousandJunkReferrersAreALimitAndNotUndecided(t *testing.T) {
+	m := newMeasured(t, 1)
+	m.policy = parse(t, strings.Replace(stages, "ci-build", "ci-scan", 1)+fmt.Sprintf(
+		"rules:\n  - {name: shop, match: {images: [%q]}, require: {all: [build]}, undecided: {answer: admit}}\n", m.host+"/shop/**"))
+	m.fresh()
+	junk := func(i int) []byte {
+		return fmt.Appendf(nil, `{"schemaVersion":2,"mediaType":%q,"artifactType":%q,"config":{"mediaType":"application/vnd.oci.empty.v1+json","digest":%q,"size":2},`+
+			`"layers":[{"mediaType":"application/jose+json","digest":%q,"size":2}],"subject":{"mediaType":%q,"digest":%q,"size":%d},"annotations":{"n":"%d"}}`,
+			typeImage, shuin.ArtifactTypeSignature, digest.FromString("{}"), digest.FromString("{}"), typeImage, m.image.Digest(), m.image.Descriptor().Size, i)
+	}
+	for i := range 10_000 {
+		if _, err := m.reg.PutManifest("shop/api", typeImage, junk(i), ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m.trips.arm(nil)
+	iv := m.gate.Decide(t.Context(), m.workload(false)).Images[0]
+	want(t, iv, pipeline.Deny, false, shuin.CodeLimit)
+	if requests, _, _ := m.trips.counted(); requests > 2*limits.Signatures+2+limits.ReferrersPages {
+		t.Errorf("%d requests", requests)
+	}
+	if line := iv.Line(); len(line) > 1000 {
+		t.Errorf("a line of %d bytes", len(line))
 	}
 }
 

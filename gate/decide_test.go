@@ -290,6 +290,9 @@ func TestPlatformsAreJudgedAsTheRuleSays(t *testing.T) {
 			if tt.says != "" && !strings.Contains(iv.Err.Error(), tt.says) {
 				t.Errorf("the reason does not name %s: %v", tt.says, iv.Err)
 			}
+			if hint := shuin.HintOf(iv.Err); tt.says != "" && (strings.Contains(hint, string(d)) || !strings.Contains(hint, "sha256:")) {
+				t.Errorf("the hint is about the index: %s", hint)
+			}
 		})
 	}
 	t.Run("an index without images is not sealed by that", func(t *testing.T) {

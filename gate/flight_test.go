@@ -145,6 +145,36 @@ func TestNoRegistryIsTalkedToByMoreThanItsShare(t *testing.T) {
 	})
 }
 
+func TestTheImagesOfOneWorkloadAreLookedAtTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := bubbled(t, nil)
+		var w gate.Workload
+		for i := range 12 {
+			name := fmt.Sprint("one/x", i%6)
+			d := s.depot.image(name, "v1")
+			if i < 6 {
+				s.depot.seal(t, name, d, by("build")...)
+			}
+			w.Images = append(w.Images, gate.Image{Name: fmt.Sprint(i), Written: written(name, d)})
+		}
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			v := s.gate.Decide(t.Context(), w)
+			for i, iv := range v.Images {
+				if iv.Outcome != pipeline.Admit || iv.Image != w.Images[i] {
+					t.Errorf("image %d: %s", i, iv.Line())
+				}
+			}
+		})
+		synctest.Wait()
+		if n := s.depot.total(); n != 6 {
+			t.Errorf("%d requests at a time, want one for each of 6 digests", n)
+		}
+		close(s.depot.hold)
+		wg.Wait()
+	})
+}
+
 func TestOneSlowRegistryHoldsUpNoOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fast := newDepot()

@@ -93,7 +93,7 @@ func (q *question) attempt(ctx context.Context) *answer {
 			return q.failed(inTime(ctx, err))
 		}
 	}
-	a.decision = flatDecision(compose(q.sel, a.whole, a.parts, now))
+	a.decision = flatDecision(compose(q.sel, artifact.Digest(), a.whole, a.parts, now))
 	a.fault = shuin.CodeOf(a.decision.Err) == shuin.CodeInternal
 	a.definite = !a.fault && complete(a.whole) && !slices.ContainsFunc(a.parts, func(s *subject) bool { return !complete(s) })
 	a.whole = a.whole.settled(a.good())

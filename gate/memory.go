@@ -3,6 +3,7 @@ package gate
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -81,6 +82,7 @@ func (m *memory) parse(written string) (*parsed, error) {
 			return p, nil
 		}
 	}
+	written = strings.Clone(written) // it may be a piece of a whole file
 	ref, err := shuin.ParseReference(written)
 	if err != nil {
 		return nil, err

@@ -90,7 +90,7 @@ type (
 
 // MarshalJSON writes the versioned form, media type [MediaTypeVerdict]. Every
 // entrance prints exactly this.
-func (v *Verdict) MarshalJSON() ([]byte, error) {
+func (v Verdict) MarshalJSON() ([]byte, error) {
 	out := verdictJSON{
 		MediaType: MediaTypeVerdict, Outcome: nameOf(outcomeNames[:], v.Outcome), Allowed: v.Allowed, Policy: v.Policy, Engine: v.Engine,
 		Time: v.Time.UTC(), StaleUntil: timeOf(v.StaleUntil), Images: make([]imageJSON, len(v.Images)),

@@ -36,7 +36,7 @@ const (
 	GateIndexBytes    = 16 << 20
 	GateEntryBytes    = 1 << 10 // what an entry counts at least: bounds their number
 	GateParsedEntries = 16_384  // references read before
-	GateParsedBytes   = 1 << 10 // the longest reference that is remembered as read
+	GateParsedBytes   = 512     // the longest reference that is remembered as read
 
 	GateReports       = 128     // signatures told of one image
 	GateReportBytes   = 8 << 10 // one of them; where it is larger, its reason alone is told
