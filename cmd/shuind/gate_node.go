@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -318,6 +319,14 @@ func (g *gatePart) entrance(ctx context.Context, healthy http.Handler) (entrance
 		e.tls = g.c.asksForCertificates(g.pair.config())
 	}
 	return e, nil
+}
+
+// roomForGate lets the garbage collector use more memory, for what the gate
+// remembers, unless GOMEMLIMIT says what it may use.
+func (a *app) roomForGate(c *config) {
+	if _, set := a.lookupEnv("GOMEMLIMIT"); !set && c.gates() {
+		debug.SetMemoryLimit(limits.GCGateMemory)
+	}
 }
 
 // serveGate serves a gate without a signer until ctx ends.

@@ -1,10 +1,11 @@
 // Command shuind is Shuin's server: the signer that speaks the AWS Signer API,
-// with its own certificate authority.
+// with its own certificate authority, the gate that answers over HTTP whether
+// images may run, or both.
 //
 // It joins: configuration and flags become doors and settings here, and a
 // process that serves, keeps revocation lists fresh, and ends in order. It
 // decides nothing about signatures: what is signed or refused is said in
-// package signing.
+// package signing, what may run in packages pipeline and gate.
 package main
 
 import (

@@ -6,7 +6,7 @@ import "github.com/spf13/cobra"
 func newRootCmd(a *app) *cobra.Command {
 	root := &cobra.Command{
 		Use:          "shuind",
-		Short:        "Shuind - a signing service for container images that speaks the AWS Signer API",
+		Short:        "Shuind - the server of Shuin: a signing service that speaks the AWS Signer API, and a gate for what may run",
 		SilenceUsage: true,
 	}
 	root.AddCommand(

@@ -21,9 +21,10 @@ func newServeCmd(a *app) *cobra.Command {
 	var o serveOptions
 	cmd := &cobra.Command{
 		Use:   "serve --config FILE",
-		Short: "Serve the signer",
-		Long: `Serve the signer until SIGINT or SIGTERM; requests under way may finish. SIGHUP reads the TLS certificate again.
-At the start the three names that clients use are looked up and asked for, and what was found is logged.`,
+		Short: "Serve the signer, the gate, or both",
+		Long: `Serve the signer, the gate, or both, as configured, until SIGINT or SIGTERM; requests under way may finish. SIGHUP reads the
+TLS certificate again, and at once what the gate looks at every few seconds anyway.
+At a signer's start the three names that clients use are looked up and asked for, and what was found is logged.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.serve(cmd.Context(), &o) },
 	}
@@ -40,6 +41,7 @@ func (a *app) serve(ctx context.Context, o *serveOptions) (err error) {
 		return err
 	}
 	logger := newLogger(a.stderr, c.Log)
+	a.roomForGate(c)
 	if !c.signs() {
 		return a.serveGate(ctx, c, o.path, logger)
 	}
