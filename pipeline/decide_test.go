@@ -169,6 +169,14 @@ func TestTheHashOfASelectionCoversWhatItDependsOn(t *testing.T) {
 	}
 }
 
+func TestTheHashOfTheDefaultCoversIt(t *testing.T) {
+	q := pipeline.Question{Repository: "other.example/x", Now: june}
+	deny, admit := mustParse(t, twoStages).Select(q), mustParse(t, twoStages+"default: admit\n").Select(q)
+	if deny.Hash == admit.Hash || deny.Decide(nil, nil, june).Outcome != pipeline.Deny || admit.Decide(nil, nil, june).Outcome != pipeline.Admit {
+		t.Errorf("%s %s", deny.Hash, admit.Hash)
+	}
+}
+
 func TestASelectionThatNeedsNoSignaturesSaysSo(t *testing.T) {
 	p := mustParse(t, whole)
 	for name, want := range map[string]bool{
@@ -215,6 +223,15 @@ func TestTheSignersOwnFaultTellsMoreThanAStrangers(t *testing.T) {
 func TestAClaimMakesNoSeal(t *testing.T) {
 	c := sealed(1, func(c *pipeline.Candidate, _ *pipeline.Answer) { c.Claims = "a" }) // b's signer, and nobody signed the name
 	if d := decide(t, twoStages, []pipeline.Candidate{c, sealed(0, nil)}, nil); d.Outcome != pipeline.Deny {
+		t.Errorf("%+v", d)
+	}
+	shared := head + "stages:\n  a: {signers: [" + signerA + "]}\n  b: {signers: [" + signerA + "]}\n" + oneRule("")
+	claimed := sealed(0, func(c *pipeline.Candidate, _ *pipeline.Answer) { c.Claims, c.Answers = "a", c.Answers[:1] })
+	if d := decide(t, shared, []pipeline.Candidate{claimed}, nil); d.Outcome != pipeline.Deny || shuin.CodeOf(d.Err) != shuin.CodeStageMissing {
+		t.Errorf("%+v", d)
+	}
+	claimed.Metadata = map[string]string{shuin.MetadataStage: "a"}
+	if d := decide(t, shared, []pipeline.Candidate{claimed}, nil); d.Outcome != pipeline.Admit {
 		t.Errorf("%+v", d)
 	}
 }

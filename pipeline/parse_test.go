@@ -346,6 +346,16 @@ func TestRulesThatDoNotCompeteAreNoConflict(t *testing.T) {
 	}
 }
 
+func TestALevelThatOnlyLogsIsAllowedWhereNothingIsStopped(t *testing.T) {
+	for _, mode := range []string{"warn", "audit"} {
+		text := head + "stages: {a: {signers: [{identities: [\"" + dn + "a\"], trustStores: [\"ca:ci\"], signatureVerification: {level: audit}}]}}\n" +
+			"rules: [{name: r, match: {images: [\"reg.example/**\"]}, require: {all: [a]}, mode: " + mode + "}]\n"
+		if _, err := pipeline.Parse([]byte(text)); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func TestDurationsMayHaveDays(t *testing.T) {
 	for in, want := range map[string]string{"90d": "2160h0m0s", "1d12h": "36h0m0s", "0d": "0s", "5m": "5m0s", "1d": "24h0m0s", "2d90s": "48h1m30s"} {
 		if d, err := pipeline.ParseDuration(in); err != nil || d.String() != want {

@@ -30,6 +30,7 @@ func TestLintSaysWhatIsDoubtful(t *testing.T) {
 		{"everything", head + stagesAB + rule(`{name: r, match: {images: ["**"]}, require: {all: [a, b]}}`), "line 7: rules[0]: the pattern ** matches every image of every registry"},
 		{"no registry", head + stagesAB + rule(`{name: r, match: {images: ["*/shop/**", "**/base"]}, require: {all: [a, b]}}`), "line 7: rules[0]: the pattern \"*/shop/**\" names no registry: it matches images of anybody's\nline 7: rules[0]: the pattern \"**/base\" names no registry"},
 		{"a rule that never applies", head + stagesAB + rule(`{name: x, match: {images: ["reg.example/a/**/**"], clusters: ["prod-*"]}, require: {all: [a, b]}}`) + "- {name: y, match: {images: [\"reg.example/a/**\"]}, require: {all: [a, b]}}\n", `line 7: rules[0]: rule "x" never applies: rule "y" in line 8 matches all of its images and is more specific`},
+		{"a rule that applies elsewhere", head + stagesAB + rule(`{name: x, match: {images: ["reg.example/a/**/**"]}, require: {all: [a, b]}}`) + "- {name: y, match: {images: [\"reg.example/a/**\"], clusters: [\"prod-*\"]}, require: {all: [a, b]}}\n", ""},
 		{"undecided admits", head + stagesAB + rule(`{name: r, match: {images: ["reg.example/**"]}, require: {all: [a, b]}, undecided: {answer: admit}}`), `line 7: rules[0]: rule "r" admits images that could not be checked`},
 		{"default admit", head + stagesAB + plain + "default: admit\n", "default: images that no rule matches are admitted"},
 		{"exceptions", head + stagesAB + plain + `exceptions:
