@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -113,7 +114,7 @@ func (d *deciding) refused(t *task) bool {
 	}
 	if t.sel.Rule == "" && !t.sel.NeedsSignatures {
 		// No rule: nobody is asked about images that nobody thought of.
-		if dec := t.sel.Decide(nil, nil, d.now); dec.Outcome == pipeline.Deny {
+		if dec := t.sel.Decide(nil, nil, d.now); dec.Outcome == pipeline.Deny && (t.digest != "" || !d.excepted(t)) {
 			t.conclude(dec)
 			return true
 		}
@@ -136,6 +137,26 @@ func (d *deciding) refused(t *task) bool {
 		return false
 	}
 	return true
+}
+
+// excepted says whether an exception in force names some digest of the
+// repository: then it is worth knowing which one the tag names, for who pins it.
+func (d *deciding) excepted(t *task) bool {
+	if !d.w.Pins {
+		return false
+	}
+	q := pipeline.Question{Repository: t.name, Where: d.w.Where, Now: d.now}
+	for _, e := range d.rules.policy.Explain(q).Exceptions {
+		for _, image := range e.Images {
+			if _, named, ok := strings.Cut(image, "@"); ok {
+				q.Digest = digest.Digest(named)
+				if d.rules.policy.Select(q).Exception != nil {
+					return true
+				}
+			}
+		}
+	}
+	return false
 }
 
 // known answers for a digest from what needs nobody: exceptions, lists and

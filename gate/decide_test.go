@@ -189,6 +189,32 @@ func TestAnExceptionAdmitsSaysSoAndEnds(t *testing.T) {
 	}
 }
 
+// Exceptions by digest hold for a tag, too, where it is pinned: also in a
+// repository that no rule matches.
+func TestAnExceptionForADigestHoldsForATagThatIsPinned(t *testing.T) {
+	s := newSite(t, ordinary, nil)
+	d, other := s.depot.image("outside/x", "v1"), s.depot.image("outside/x", "v2")
+	s.gate.Use(rules(t, ordinary+`exceptions:
+  - {images: ["registry.example/outside/x@`+string(d)+`"], reason: "INC-3", owner: sre@example.com, expires: 2026-07-01T00:00:00Z}
+`))
+	pins := gate.Workload{Pins: true}
+	iv := s.one(t.Context(), pins, host+"/outside/x:v1")
+	want(t, iv, pipeline.Admit, true, "")
+	if iv.Pinned != written("outside/x", d) || iv.Exception == nil {
+		t.Errorf("%+v", iv)
+	}
+	want(t, s.one(t.Context(), pins, host+"/outside/x:v2"), pipeline.Deny, false, shuin.CodeNoPolicy)
+	want(t, s.one(t.Context(), pins, written("outside/x", other)), pipeline.Deny, false, shuin.CodeNoPolicy)
+	asked := s.depot.total()
+	want(t, s.one(t.Context(), gate.Workload{}, host+"/outside/x:v1"), pipeline.Deny, false, shuin.CodeNoPolicy)
+	want(t, s.one(t.Context(), pins, host+"/outside/y:v1"), pipeline.Deny, false, shuin.CodeNoPolicy)
+	s.clock.Set(time.Date(2026, 7, 1, 0, 0, 0, 0, time.UTC))
+	want(t, s.one(t.Context(), pins, host+"/outside/x:v1"), pipeline.Deny, false, shuin.CodeNoPolicy)
+	if n := s.depot.total(); n != asked {
+		t.Errorf("%d requests for nothing", n-asked)
+	}
+}
+
 // A denial that is remembered is the same in every place of its rule; the
 // exception that would have held in one of them is not.
 func TestAnExceptionThatIsOverIsNamedWhereItHeld(t *testing.T) {
