@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -38,7 +37,7 @@ Every tag is listed, and where the registry is Amazon ECR untagged images too, w
 image is looked at once, as a deployment by its digest would be.
 
 Exit status: 0 the report was made (images that could not be checked are shown as undecided), 1 the input is bad,
-2 a repository could not be listed to its end.
+2 a repository was not reported on to its end: it could not be listed, or its registry gave no answer any more.
 
 Example - Show which images passed which stages:
   {} report --policy pipeline.yaml <registry>/<repository>
@@ -203,7 +202,7 @@ func (r *reporter) finish(report *repositoryReport) error {
 	}
 	return &verdictError{undecided: true, err: &shuin.Error{
 		Code: shuin.CodeOf(first), Hint: r.app.hint(shuin.CodeOf(first), first), Err: lineError{first},
-		Message: fmt.Sprintf("%d of %s could not be listed to the end", failed, repositories(len(report.Repositories))),
+		Message: fmt.Sprintf("%d of %s could not be reported on to the end", failed, repositories(len(report.Repositories))),
 	}}
 }
 
@@ -213,6 +212,3 @@ func repositories(n int) string {
 	}
 	return fmt.Sprintf("%d repositories", n)
 }
-
-// errStopped is the reason of images that were not asked about any more.
-var errStopped = errors.New("not asked: the registry gave no answer about many images before it")

@@ -162,6 +162,9 @@ func (r *reporter) repository(ctx context.Context, ref shuin.Reference) *reporte
 		r.platforms(ctx, src, out)
 		r.askAll(ctx, src, out)
 	}
+	if err := r.brake.leaving(); err != nil && out.err == nil {
+		out.err, out.Reason = err, reasonOfError(r.app, err)
+	}
 	for _, i := range out.Images {
 		if i.Tags == nil {
 			i.Tags = []string{}
@@ -245,7 +248,8 @@ type brake struct {
 	mu     sync.Mutex
 	until  time.Time
 	pause  time.Duration
-	failed int // in a row
+	silent time.Time // since when there was no answer; zero: there was one
+	left   bool      // for good
 }
 
 func newBrake(wait func(context.Context, time.Duration) error, now func() time.Time) *brake {
@@ -255,9 +259,9 @@ func newBrake(wait func(context.Context, time.Duration) error, now func() time.T
 // try calls f, again after a pause as long as the registry gives no answer.
 func (b *brake) try(ctx context.Context, f func(context.Context) error) error {
 	for n := 1; ; n++ {
-		d, stopped := b.held()
-		if stopped {
-			return &shuin.Error{Code: shuin.CodeUnavailable, Err: errStopped, Hint: "find out what is wrong with the registry, or ask fewer images at a time (--concurrency)"}
+		d, left := b.held()
+		if left {
+			return b.leaving()
 		}
 		if d > 0 {
 			if err := b.wait(ctx, d); err != nil {
@@ -269,25 +273,41 @@ func (b *brake) try(ctx context.Context, f func(context.Context) error) error {
 			b.answered()
 			return err
 		}
+		b.hold()
 		if n == limits.ReportTries {
-			b.gaveUp()
 			return err
 		}
-		b.hold()
 	}
 }
 
-func (b *brake) held() (d time.Duration, stopped bool) {
+// leaving is why nothing more is asked; nil where it is.
+func (b *brake) leaving() error {
+	if _, left := b.held(); !left {
+		return nil
+	}
+	return &shuin.Error{
+		Code: shuin.CodeUnavailable, Message: "the registry was left", Err: errLeft,
+		Hint: "find out what is wrong with the registry, or ask about fewer images at a time (--concurrency)",
+	}
+}
+
+func (b *brake) held() (d time.Duration, left bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.until.Sub(b.now()), b.failed >= limits.ReportFailures
+	now := b.now()
+	b.left = b.left || !b.silent.IsZero() && now.Sub(b.silent) >= limits.ReportSilence
+	return b.until.Sub(now), b.left
 }
 
 // hold lets everybody wait: longer each time, until there is an answer.
 func (b *brake) hold() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if now := b.now(); !now.Before(b.until) {
+	now := b.now()
+	if b.silent.IsZero() {
+		b.silent = now
+	}
+	if !now.Before(b.until) {
 		b.until = now.Add(b.pause)
 		b.pause = min(2*b.pause, limits.ReportPauseMost)
 	}
@@ -296,11 +316,8 @@ func (b *brake) hold() {
 func (b *brake) answered() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.pause, b.failed = limits.ReportPause, 0
+	b.pause, b.silent = limits.ReportPause, time.Time{}
 }
 
-func (b *brake) gaveUp() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.failed++
-}
+// errLeft is the reason of what was not asked any more.
+var errLeft = fmt.Errorf("it gave no answer for %v (limit ReportSilence)", limits.ReportSilence)

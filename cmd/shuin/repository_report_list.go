@@ -258,5 +258,5 @@ func parallel[T any](n int, each []T, f func(T)) {
 // reached.
 func noAnswer(err error) bool {
 	c := shuin.CodeOf(err)
-	return err != nil && (c == shuin.CodeThrottled || c == shuin.CodeUnavailable) && !errors.Is(err, errStopped)
+	return err != nil && (c == shuin.CodeThrottled || c == shuin.CodeUnavailable) && !errors.Is(err, errLeft)
 }

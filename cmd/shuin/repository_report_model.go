@@ -35,7 +35,7 @@ type reportedRepository struct {
 	// Listing is "tags": what has a tag, or "images": what has none too.
 	Listing string         `json:"listing"`
 	Counts  reportedCounts `json:"counts"`
-	// Reason is why it could not be listed to the end.
+	// Reason is why it was not reported on to the end.
 	Reason *reportedReason  `json:"reason,omitempty"`
 	Images []*reportedImage `json:"images"`
 

@@ -421,17 +421,37 @@ func TestARegistryThatIsGoneIsLeft(t *testing.T) {
 	b := newBrake(c.wait, c.time)
 	gone := &shuin.Error{Code: shuin.CodeUnavailable}
 	calls := 0
-	for range 10 * limits.ReportFailures {
+	for range 200 {
 		err := b.try(t.Context(), func(context.Context) error { calls++; return gone })
 		if shuin.CodeOf(err) != shuin.CodeUnavailable {
 			t.Fatal(err)
 		}
 	}
-	if calls != limits.ReportFailures*limits.ReportTries {
-		t.Errorf("%d calls", calls)
+	// 2, 4, 8, 16, 32 and then 60 seconds between two.
+	if calls != 10 || c.now.Sub(reportNow) < limits.ReportSilence || c.now.Sub(reportNow) > limits.ReportSilence+limits.ReportPauseMost {
+		t.Errorf("%d calls in %s", calls, c.now.Sub(reportNow))
 	}
-	if err := b.try(t.Context(), func(context.Context) error { return nil }); !errors.Is(err, errStopped) {
+	if err := b.try(t.Context(), func(context.Context) error { return nil }); !errors.Is(err, errLeft) || b.leaving() == nil {
 		t.Errorf("%v", err)
+	}
+}
+
+func TestAnAnswerNowAndThenKeepsAReportGoing(t *testing.T) {
+	c := &handClock{now: reportNow}
+	b := newBrake(c.wait, c.time)
+	n := 0
+	for range 500 {
+		if err := b.try(t.Context(), func(context.Context) error {
+			if n++; n%4 != 0 {
+				return &shuin.Error{Code: shuin.CodeThrottled}
+			}
+			return nil
+		}); err != nil {
+			t.Fatalf("after %s: %v", c.now.Sub(reportNow), err)
+		}
+	}
+	if c.now.Sub(reportNow) < limits.ReportSilence {
+		t.Error("too short to say anything")
 	}
 }
 

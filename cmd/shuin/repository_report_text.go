@@ -92,7 +92,7 @@ func (repo *reportedRepository) notes(r *repositoryReport) []string {
 		notes = append(notes, count(c.ReferrersTags, "tag")+" left out that hold what refers to an image")
 	}
 	if repo.Reason != nil {
-		notes = append(notes, fmt.Sprintf("not listed to the end: %s [%s]", repo.Reason.Message, repo.Reason.Code))
+		notes = append(notes, fmt.Sprintf("not reported on to the end: %s [%s]", repo.Reason.Message, repo.Reason.Code))
 	}
 	return notes
 }

@@ -36,7 +36,7 @@ const (
 	ReportTries        = 4               // of an image whose registry throttles or does not answer
 	ReportPause        = 2 * time.Second // before all go on after that; doubled each time
 	ReportPauseMost    = time.Minute     // the longest of these
-	ReportFailures     = 25              // images in a row that a registry gives no answer about, before it is left
+	ReportSilence      = 5 * time.Minute // without any answer, before a registry is left
 	ReportStateBytes   = 1 << 30         // a state file
 	ReportStateLine    = 1 << 20         // what it keeps of one image
 	ReportStateLife    = 24 * time.Hour  // after which a report is begun anew
