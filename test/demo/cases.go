@@ -12,17 +12,17 @@ import (
 	"github.com/shuin/shuin/internal/shuintest"
 )
 
-// Exit statuses of `shuin verify`.
+// Exit statuses of `shuin verify` and `shuin check`.
 const (
 	statusVerified    = 0
 	statusNotVerified = 1
 	statusUndecided   = 2
 )
 
-// row is one line of the table at the end.
+// row is one line of a table at the end.
 type row struct {
 	name               string
-	want, got          shuin.Code // empty: verified
+	want, got          string
 	wantStatus, status int
 }
 
@@ -40,7 +40,7 @@ func (d *demo) verify(ctx context.Context, name string, want shuin.Code, wantSta
 	if err != nil {
 		return err
 	}
-	d.rows = append(d.rows, row{name: name, want: want, got: code, wantStatus: wantStatus, status: r.status})
+	d.rows = append(d.rows, row{name: name, want: show(want), got: show(code), wantStatus: wantStatus, status: r.status})
 	return nil
 }
 
@@ -178,18 +178,18 @@ func wait(ctx context.Context, t time.Duration) error {
 	}
 }
 
-// printTable prints the summary and reports whether all is as expected.
-func printTable(out io.Writer, rows []row) bool {
-	fmt.Fprintf(out, "\n== Summary\n\n")
+// printTable prints a summary and reports whether all is as expected.
+func printTable(out io.Writer, title string, rows []row) bool {
+	fmt.Fprintf(out, "\n== %s\n\n", title)
 	tw := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
-	fmt.Fprintln(tw, "CASE\tEXPECTED REASON\tGOT\tEXIT STATUS\t")
+	fmt.Fprintln(tw, "CASE\tEXPECTED\tGOT\tEXIT STATUS\t")
 	all := true
 	for _, r := range rows {
 		mark := ""
 		if !r.ok() {
-			mark, all = fmt.Sprintf("<- expected %s, status %d", show(r.want), r.wantStatus), false
+			mark, all = fmt.Sprintf("<- expected %s, status %d", r.want, r.wantStatus), false
 		}
-		fmt.Fprintf(tw, "%s\t%s\t%s\t%d\t%s\n", r.name, show(r.want), show(r.got), r.status, mark)
+		fmt.Fprintf(tw, "%s\t%s\t%s\t%d\t%s\n", r.name, r.want, r.got, r.status, mark)
 	}
 	if tw.Flush() != nil {
 		return false

@@ -25,6 +25,7 @@ type shell struct {
 	program string
 	home    string
 	out     io.Writer
+	more    []string // environment: where the signer is, and as whom to ask it
 }
 
 // result is what a call left behind.
@@ -37,7 +38,7 @@ type result struct {
 func (s *shell) config() string { return filepath.Join(s.home, "notation") }
 
 func (s *shell) env() []string {
-	return []string{
+	return append([]string{
 		"HOME=" + s.home,
 		"PATH=" + os.Getenv("PATH"),
 		"TMPDIR=" + s.home,
@@ -47,7 +48,7 @@ func (s *shell) env() []string {
 		"NOTATION_CONFIG=" + s.config(),
 		"NOTATION_CACHE=" + filepath.Join(s.home, "cache", "notation"),
 		"NOTATION_LIBEXEC=" + s.config(),
-	}
+	}, s.more...)
 }
 
 // run calls shuin and shows the call and what it printed.
@@ -56,7 +57,7 @@ func (s *shell) run(ctx context.Context, args ...string) (result, error) {
 	if err != nil {
 		return r, err
 	}
-	fmt.Fprintf(s.out, "  $ shuin %s\n", strings.Join(args, " "))
+	fmt.Fprintf(s.out, "  $ shuin %s\n", quoted(args))
 	for _, text := range []string{r.stdout, r.stderr} {
 		for line := range strings.Lines(text) {
 			if line = strings.TrimRight(line, "\r\n "); line != "" {
@@ -68,6 +69,17 @@ func (s *shell) run(ctx context.Context, args ...string) (result, error) {
 		fmt.Fprintf(s.out, "    (exit status %d)\n", r.status)
 	}
 	return r, nil
+}
+
+// quoted are arguments as one would type them.
+func quoted(args []string) string {
+	out := make([]string, len(args))
+	for i, a := range args {
+		if out[i] = a; a == "" || strings.ContainsAny(a, " \t\"'$;|&*?#") {
+			out[i] = "'" + strings.ReplaceAll(a, "'", `'\''`) + "'"
+		}
+	}
+	return strings.Join(out, " ")
 }
 
 // must is run for calls that have to succeed.
@@ -85,7 +97,7 @@ func (s *shell) quiet(ctx context.Context, args ...string) (result, error) {
 	defer cancel()
 	var stdout, stderr bytes.Buffer
 	cmd := exec.CommandContext(ctx, s.program, args...)
-	cmd.Env, cmd.Stdout, cmd.Stderr = s.env(), &stdout, &stderr
+	cmd.Env, cmd.Dir, cmd.Stdout, cmd.Stderr = s.env(), s.home, &stdout, &stderr
 	err := cmd.Run()
 	r := result{stdout: stdout.String(), stderr: stderr.String()}
 	var exit *exec.ExitError

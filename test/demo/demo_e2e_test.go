@@ -11,16 +11,18 @@ import (
 )
 
 func TestTheDemoEndsAsExpectedAndLeavesNothing(t *testing.T) {
-	program := filepath.Join(t.TempDir(), "shuin")
-	cmd := exec.Command("go", "build", "-trimpath", "-o", program, "github.com/shuin/shuin/cmd/shuin")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if text, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, text)
+	bin := t.TempDir()
+	for _, name := range []string{"shuin", "shuind"} {
+		cmd := exec.Command("go", "build", "-trimpath", "-o", filepath.Join(bin, name), "github.com/shuin/shuin/cmd/"+name)
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if text, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, text)
+		}
 	}
 	tmp := t.TempDir()
 	t.Setenv("TMPDIR", tmp)
 	var out strings.Builder
-	if err := run(t.Context(), &out, program); err != nil {
+	if err := run(t.Context(), &out, filepath.Join(bin, "shuin"), filepath.Join(bin, "shuind")); err != nil {
 		t.Errorf("%v\n%s", err, out.String())
 	}
 	left, err := os.ReadDir(tmp)
@@ -28,7 +30,7 @@ func TestTheDemoEndsAsExpectedAndLeavesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, e := range left {
-		if strings.HasPrefix(e.Name(), "shuin-demo-") {
+		if strings.HasPrefix(e.Name(), "shuin-demo-") || strings.HasPrefix(e.Name(), "shuind-") {
 			t.Errorf("%s is left over", e.Name())
 		}
 	}

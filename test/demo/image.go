@@ -150,3 +150,7 @@ func packIndex(images ...*image) (*image, error) {
 	}
 	return &image{descriptor: describe(typeIndex, index), manifest: index}, nil
 }
+
+// imageID is what a container runtime calls the image before it is pushed: the
+// digest of its configuration.
+func (i *image) imageID() string { return digest.FromBytes(i.blobs[0]).String() }

@@ -1,7 +1,9 @@
 // Command demo is what `make demo` runs: on a fresh machine, without Docker and
 // without an account, it packs a real image, pushes it to a registry of its
 // own, signs it with the real shuin program and verifies it; then it shows each
-// way in which a verification can fail, with its reason and exit status.
+// way in which a verification can fail, with its reason and exit status. In a
+// second part a pipeline of three stages seals the image through a signer of its
+// own (shuind dev), and the deploy is checked after each step.
 //
 // It will not touch anything outside a temporary directory and loopback, and it
 // decides nothing: what it prints is what shuin says. It exits 1 when shuin
@@ -26,10 +28,11 @@ import (
 
 func main() {
 	program := flag.String("shuin", "bin/shuin", "the shuin program to show")
+	server := flag.String("shuind", "bin/shuind", "the shuind program that signs for the pipeline")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, os.Stdout, *program); err != nil {
+	if err := run(ctx, os.Stdout, *program, *server); err != nil {
 		fmt.Fprintln(os.Stderr, "demo:", err)
 		os.Exit(1)
 	}
@@ -39,10 +42,11 @@ func main() {
 var errDiffers = errors.New("shuin did not say what was expected; see the table")
 
 // run is the whole demo.
-func run(ctx context.Context, out io.Writer, program string) (err error) {
-	program, err = filepath.Abs(program)
-	if err != nil {
-		return err
+func run(ctx context.Context, out io.Writer, program, server string) (err error) {
+	for _, path := range []*string{&program, &server} {
+		if *path, err = filepath.Abs(*path); err != nil {
+			return err
+		}
 	}
 	home, err := os.MkdirTemp("", "shuin-demo-")
 	if err != nil {
@@ -72,7 +76,12 @@ func run(ctx context.Context, out io.Writer, program string) (err error) {
 			return err
 		}
 	}
-	if !printTable(out, d.rows) {
+	steps, err := d.pipeline(ctx, server)
+	if err != nil {
+		return err
+	}
+	single := printTable(out, "Summary: one image, one signature", d.rows)
+	if whole := printTable(out, "Summary: a pipeline of three stages, and what the deploy check said after each step", steps); !whole || !single {
 		return errDiffers
 	}
 	return nil
