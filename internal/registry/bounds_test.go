@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -120,10 +121,10 @@ func TestOnlyAnnotationsThatAreUsedAreKept(t *testing.T) {
 
 // pages answers with a page that names the next one, for ever.
 func pages(l *liar, wait time.Duration, entry func(n int) string) http.HandlerFunc {
-	n := 0
+	var pages atomic.Int64
 	return func(w http.ResponseWriter, req *http.Request) {
 		time.Sleep(wait)
-		n++
+		n := int(pages.Add(1))
 		w.Header().Set("Link", fmt.Sprintf(`<%s?n=%d>; rel="next"`, req.URL.Path, n))
 		writeIndex(w, entry(n))
 	}
