@@ -69,6 +69,8 @@ func TestDocumentsAreReadWithTheirLines(t *testing.T) {
 		{"truths", "a: [true, True, TRUE, false, 'true', tRUE]\n", `{a@1: [true, true, true, false, "true", "tRUE"]}`},
 		{"nothing at all", "a:\nb: ~\nc: null\nd: 'null'\ne: [~]\n", `{a@1: null, b@2: null, c@3: null, d@4: "null", e@5: [null]}`},
 		{"block texts", "a: |\n  one\n  two\nb: >-\n  one\n  two\nc: end\n", `{a@1: "one\ntwo\n", b@4: "one two", c@7: "end"}`},
+		{"block texts without text", "a: |\nb: >-\n\n\nc: | # note\n  x\nd: |\n", `{a@1: "", b@2: "", c@5: "x\n", d@7: ""}`},
+		{"anchors before lists and texts", "a: &x\n  - 1\nb: &y \"q\" # note\nc: [*x, *y]\n", `{a@1: [1], b@3: "q", c@4: [[1], "q"]}`},
 		{"quoted texts", "a: \"x\\ty\\u00e9\"\nb: 'it''s'\n", `{a@1: "x\tyé", b@2: "it's"}`},
 		{"a text of two lines", "a: one\n  two\nb: 1\n", `{a@1: "one two", b@3: 1}`},
 		{"several documents", "a: 1\n---\n# nothing\n---\nb: 2\n...\nc: 3\n--- d\n", `{a@1: 1} --- {b@5: 2} --- {c@7: 3} --- "d"`},
