@@ -24,14 +24,18 @@ type example struct {
 }
 
 var examples = map[string][]example{
-	"README.md":    both("## In 30 seconds", "## A signer of your own"),
-	"README.ja.md": both("## 30 秒で", "## 自前の署名サービス"),
+	"README.md":    all("## In 30 seconds", "## Every stage, or it does not sail", "## A signer of your own"),
+	"README.ja.md": all("## 30 秒で", "## 全段階の印がなければ出港させない", "## 自前の署名サービス"),
 }
 
-func both(first, second string) []example {
+func all(first, stages, second string) []example {
 	return []example{
 		{"sign and verify", first, "http://localhost:5000/v2/", []string{"localhost:5000"},
 			[]string{"Successfully verified signature for localhost:5000/shop@sha256:"}},
+		{"every stage", stages, "http://localhost:8080/readyz", []string{"localhost:5000", "localhost:8080"},
+			[]string{"Sealed stage build of localhost:5000/shop@sha256:", "the tests failed: no seal", "3 of 3 tests passed",
+				"missing stages: scan (no seal)", "denied: scan is missing", "Deployment shop   localhost:5000/shop:v1   shop   ✓       ✓           ✓      admitted",
+				"1 image with 1 tag: 1 admitted, 0 denied, 0 undecided", `"outcome":"admit","allowed":true`}},
 		{"a signer of your own", second, "http://localhost:8080/readyz", []string{"localhost:5000", "localhost:8080"},
 			[]string{`"profileVersionArn"`, `"signature"`, "Successfully verified signature for localhost:5000/shop@sha256:",
 				"AWS Signer says this is revoked", "refused: the signature was revoked"}},
@@ -62,7 +66,12 @@ func TestREADMECommandsRunAsWritten(t *testing.T) {
 			t.Errorf("%s has %d calls of shuin and shuind, and not all are in an example that is run", readme, got)
 		}
 		for _, e := range list {
-			t.Run(readme+" "+e.name, func(t *testing.T) { e.run(t, block(t, string(text), e.heading), bin, cli) })
+			t.Run(readme+" "+e.name, func(t *testing.T) {
+				if e.heading == list[1].heading {
+					e.wants = append(e.wants, policyFile(t, string(text), e.heading))
+				}
+				e.run(t, block(t, string(text), e.heading), bin, cli)
+			})
 		}
 	}
 }
@@ -83,6 +92,7 @@ func (e example) run(t *testing.T, script, bin string, cli *awscli.CLI) {
 	// wait for it, and to end it.
 	script = "set -euo pipefail\ntrap 'kill %1; wait %1' EXIT\n" + strings.Replace(script, " &\n", ` &
 for i in $(seq 300); do curl -fs -o up `+e.ready+` && break; sleep 0.1; done
+sleep 1 # a signer refuses what was signed before it started, and requests name whole seconds
 `, 1)
 	cmd := exec.Command("bash", "-c", script)
 	cmd.Dir = t.TempDir()
@@ -108,6 +118,19 @@ func requireFree(t *testing.T, address string) {
 		t.Fatalf("the example needs %s: %v", address, err)
 	}
 	l.Close()
+}
+
+// policyFile is the first YAML block after a heading: the policy that the
+// example prints.
+func policyFile(t *testing.T, text, heading string) string {
+	t.Helper()
+	_, text, _ = strings.Cut(text, "\n"+heading+"\n")
+	_, text, ok := strings.Cut(text, "```yaml\n")
+	text, _, closed := strings.Cut(text, "```")
+	if !ok || !closed {
+		t.Fatalf("no YAML block after %q", heading)
+	}
+	return text
 }
 
 // block is the first console block after a heading, without its prompts.
