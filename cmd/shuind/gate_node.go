@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"runtime/debug"
 	"strings"
@@ -49,6 +50,7 @@ type gatePart struct {
 	blobs      *blobcache.Cache
 	pair       *keyPair // of an address of its own; nil: plain HTTP, or the server's
 	ready      *readiness
+	hangup     chan os.Signal // SIGHUP
 
 	// Used by the goroutine of run alone.
 	files                       *gateFiles
@@ -62,7 +64,8 @@ type gatePart struct {
 // process; nil: there is none. Close it.
 func (a *app) newGatePart(ctx context.Context, c *config, configPath string, n *node, logger *slog.Logger, reg *prometheus.Registry) (_ *gatePart, err error) {
 	g := &gatePart{app: a, c: c, configPath: configPath, now: a.now, log: logger, metrics: newGateMetrics(reg), registry: reg, faults: map[string]string{},
-		policyWatch: watch{what: partPolicy}, principalWatch: watch{what: partPrincipals}}
+		policyWatch: watch{what: partPolicy}, principalWatch: watch{what: partPrincipals}, hangup: make(chan os.Signal, 1)}
+	notifyReload(g.hangup)
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, g.Close())
@@ -123,6 +126,7 @@ func (g *gatePart) recordFailed(err error) {
 
 // Close releases the files.
 func (g *gatePart) Close() error {
+	signal.Stop(g.hangup)
 	var errs []error
 	if g.records != nil {
 		errs = append(errs, g.records.Close())

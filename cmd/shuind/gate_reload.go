@@ -5,8 +5,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"os"
-	"os/signal"
 	"reflect"
 	"time"
 
@@ -112,9 +110,6 @@ func (w *watch) step(state string, err error, asked bool) (take bool, fault erro
 
 // run looks for changes until ctx ends, every few seconds and on SIGHUP.
 func (g *gatePart) run(ctx context.Context) {
-	reload := make(chan os.Signal, 1)
-	notifyReload(reload)
-	defer signal.Stop(reload)
 	tick := time.NewTicker(limits.GateReloadEvery)
 	defer tick.Stop()
 	for {
@@ -122,7 +117,7 @@ func (g *gatePart) run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-reload:
+		case <-g.hangup:
 			asked = true
 		case <-tick.C:
 		}
