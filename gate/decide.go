@@ -171,13 +171,11 @@ func (d *deciding) known(t *task, now time.Time) bool {
 	if r := iv.Image.Running; r != "" && r != t.digest && !t.member {
 		return false
 	}
-	if t.exception != nil {
-		iv.Exception = t.exception
-		t.settle(pipeline.Admit, nil)
-		iv.StaleUntil = t.exception.Expires
+	if t.exception != nil && !d.g.o.Survey {
+		t.excuse()
 		return true
 	}
-	if !t.sel.NeedsSignatures {
+	if !t.sel.NeedsSignatures && !d.g.o.Survey {
 		t.conclude(t.sel.Decide(nil, nil, now))
 		return true
 	}
@@ -349,6 +347,16 @@ func (t *task) answered(a *answer) {
 	}
 	t.iv.Signatures = slices.Clip(a.reports)
 	t.conclude(a.decision)
+	if t.exception != nil {
+		t.excuse()
+	}
+}
+
+// excuse admits by the exception, whatever is so of its stages.
+func (t *task) excuse() {
+	t.iv.Exception = t.exception
+	t.settle(pipeline.Admit, nil)
+	t.iv.StaleUntil = t.exception.Expires
 }
 
 // artifactFor is what was judged, as the asker wrote it.

@@ -215,6 +215,48 @@ func TestAnExceptionForADigestHoldsForATagThatIsPinned(t *testing.T) {
 	}
 }
 
+func TestASurveyTellsEveryStageAndChangesNoAnswer(t *testing.T) {
+	policy := ordinary + `  - name: vendor
+    match: {images: ["registry.example/vendor/**"]}
+    allow: {unsigned: true, because: "the vendor signs nothing"}
+  - name: listed
+    match: {images: ["registry.example/listed/**"]}
+    allow: {digests: ["` + digest.FromString("listed").String() + `"]}
+exceptions:
+  - {images: ["registry.example/shop/hotfix"], reason: "INC-1", owner: sre@example.com, expires: 2026-06-01T13:00:00Z}
+`
+	plain, surveys := newSite(t, policy, nil), newSite(t, policy, func(o *gate.Options) { o.Survey = true })
+	for _, name := range []string{"shop/hotfix", "shop/api", "vendor/x", "listed/x", "nobody/x"} {
+		for _, down := range []bool{false, true} {
+			var got [2]gate.ImageVerdict
+			for i, s := range []*site{plain, surveys} {
+				d := s.depot.image(name, fmt.Sprint(down))
+				s.depot.seal(t, name, d, by("build", "test")...)
+				if s.depot.listing = nil; down {
+					s.depot.listing = errDown
+				}
+				got[i] = s.one(t.Context(), gate.Workload{}, written(name, d))
+			}
+			a, b := got[0], got[1]
+			if a.Outcome != b.Outcome || a.Allowed != b.Allowed || shuin.CodeOf(a.Err) != shuin.CodeOf(b.Err) || !a.StaleUntil.Equal(b.StaleUntil) || (a.Exception == nil) != (b.Exception == nil) {
+				t.Errorf("%s, down %t: %s\n%s", name, down, a.Line(), b.Line())
+			}
+			if down {
+				continue
+			}
+			var sealed []string
+			for _, st := range b.Stages {
+				if st.Outcome == shuin.Passed {
+					sealed = append(sealed, st.Stage)
+				}
+			}
+			if strings.Join(sealed, " ") != "build unit-test" || len(b.Stages) != 3 || len(b.Signatures) != 2 {
+				t.Errorf("%s: sealed are %v of %d, %d signatures", name, sealed, len(b.Stages), len(b.Signatures))
+			}
+		}
+	}
+}
+
 // A denial that is remembered is the same in every place of its rule; the
 // exception that would have held in one of them is not.
 func TestAnExceptionThatIsOverIsNamedWhereItHeld(t *testing.T) {

@@ -118,6 +118,10 @@ type Options struct {
 	// Remember: results outlive the request (a server); without it nothing
 	// does (a command).
 	Remember bool
+	// Survey: signatures are looked at also where the answer does not depend on
+	// them (an exception, a list of digests, no rule), so that every stage is
+	// told. The answer stays what it is.
+	Survey bool
 }
 
 // Gate decides. Safe for concurrent use.

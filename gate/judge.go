@@ -13,6 +13,7 @@ import (
 	"github.com/shuin/shuin"
 	"github.com/shuin/shuin/internal/limits"
 	"github.com/shuin/shuin/pipeline"
+	"github.com/shuin/shuin/policy"
 	"github.com/shuin/shuin/verify"
 )
 
@@ -108,11 +109,28 @@ func (q *question) attempt(ctx context.Context) *answer {
 
 func complete(s *subject) bool { return s == nil || s.incomplete == nil }
 
-// survey asks what the signatures of one manifest are for every statement.
+// survey asks what the signatures of one manifest are for every statement that
+// the decision may depend on.
 func (q *question) survey(ctx context.Context, a shuin.Artifact, sigs verify.Signatures, platform string, now time.Time) (*subject, []shuin.SignatureReport) {
 	v := q.g.o.Verifier
 	v.Stores = q.rules.stores
-	s := v.Survey(ctx, a, sigs, q.rules.statements, verify.Options{Now: now, PluginConfig: q.g.o.PluginConfig})
+	statements, asked := q.rules.statements, q.sel.Asked()
+	if asked != nil {
+		statements = make([]*policy.Statement, len(asked))
+		for i, k := range asked {
+			statements[i] = q.rules.statements[k]
+		}
+	}
+	s := v.Survey(ctx, a, sigs, statements, verify.Options{Now: now, PluginConfig: q.g.o.PluginConfig})
+	for i := range s.Signatures {
+		if x := &s.Signatures[i]; asked != nil { // in the places that the policy knows them by
+			all := make([]verify.Judgement, len(q.rules.statements))
+			for n, k := range asked {
+				all[k] = x.Answers[n]
+			}
+			x.Answers = all
+		}
+	}
 	if s.Err != nil {
 		s.Err = inTime(ctx, s.Err)
 	}

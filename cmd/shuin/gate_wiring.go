@@ -23,6 +23,8 @@ type gateFlags struct {
 	maxSignatures int
 	revocation    revocationFlags
 	installed     bool
+
+	survey bool // no flag: every stage is told, also where the answer does not depend on it
 }
 
 func (g *gateFlags) add(a *app, fs *pflag.FlagSet) {
@@ -80,7 +82,7 @@ func (a *app) newGate(ctx context.Context, p *pipeline.Policy, g *gateFlags, sou
 	}
 	engine, _ := buildVersion()
 	return gate.New(gate.Options{
-		Sources: sources, Verifier: verifier, Now: a.now, Wait: wait, Engine: engine, Remember: many,
+		Sources: sources, Verifier: verifier, Now: a.now, Wait: wait, Engine: engine, Remember: many, Survey: g.survey,
 	}, rules), nil
 }
 

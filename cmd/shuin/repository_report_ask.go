@@ -47,6 +47,7 @@ func (a *app) newReporter(ctx context.Context, o *repositoryReportOptions, p *pi
 	if r.head.Stages == nil {
 		r.head.Stages = []string{}
 	}
+	o.survey = true
 	if r.gate, err = a.newGate(ctx, p, &o.gateFlags, r.sources, true); err != nil {
 		return nil, err
 	}
