@@ -26,6 +26,17 @@ func (p *Policy) Select(q Question) *Selection {
 	return s
 }
 
+// Asked are those of Policy.Signers, by their index, that the decision asks
+// about; nil: all. Of a policy compiled from a trust policy it is the statement
+// that applies: what another one would think of a signature is nothing to the
+// image.
+func (s *Selection) Asked() []int {
+	if !s.policy.trustPolicy || s.rule == nil || s.rule.require == nil {
+		return nil
+	}
+	return s.policy.stages[s.rule.require.stage].signers
+}
+
 // pick finds the rule: of the most specific patterns that match in the place,
 // the one whose place is the narrowest. Parse made sure that there is one.
 func (p *Policy) pick(q Question, segments []string) (best *rule, by *pattern) {

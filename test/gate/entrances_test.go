@@ -88,6 +88,9 @@ type imageVerdict struct {
 		Stage   string `json:"stage"`
 		Outcome string `json:"outcome"`
 	} `json:"stages"`
+	Signatures []struct {
+		Result string `json:"result"`
+	} `json:"signatures"`
 }
 
 func (v *imageVerdict) UnmarshalJSON(data []byte) error {

@@ -37,6 +37,9 @@ func TestEveryEntranceAnswersAsTheTableSays(t *testing.T) {
 					mu.Unlock()
 					if v.refused == "" {
 						c.Want.hold(t, e.name, v)
+						if c.Policy == "trust" {
+							v.Images[0].holdSignatures(t, e.name)
+						}
 					} else if !strings.Contains(v.refused, "invalid reference") {
 						t.Errorf("%s: %s", e.name, v.refused)
 					}
@@ -120,5 +123,21 @@ func (e *expectation) hold(t *testing.T, entrance string, v *verdict) {
 	}
 	if im.Reason != nil && im.Reason.Hint == "" {
 		t.Errorf("%s: nothing says what to do: %s: %s", entrance, im.Reason.Code, message)
+	}
+}
+
+// holdSignatures: under a trust policy one statement applies to an image, and
+// what is told of its signatures is what that statement makes of them: where
+// none of them counts, none is told as good.
+func (v *imageVerdict) holdSignatures(t *testing.T, entrance string) {
+	t.Helper()
+	good := 0
+	for _, s := range v.Signatures {
+		if s.Result == "verified" {
+			good++
+		}
+	}
+	if sealed := v.Outcome == "admit" && len(v.Stages) > 0; sealed != (good > 0) && len(v.Signatures) > 0 {
+		t.Errorf("%s: %s, and %d of its %d signatures are told as verified", entrance, v.Outcome, good, len(v.Signatures))
 	}
 }
