@@ -50,7 +50,11 @@ func (s *Server) Handler() http.Handler {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &door{server: s, log: log, shares: newShares(perSecond, burst, limits.GateAPIShare), slots: make(chan struct{}, limits.GateAPIInFlight)}
+	bodyTime := s.bodyTime
+	if bodyTime <= 0 {
+		bodyTime = limits.GateAPIBodyTime
+	}
+	return &door{server: s, log: log, bodyTime: bodyTime, shares: newShares(perSecond, burst, limits.GateAPIShare), slots: make(chan struct{}, limits.GateAPIInFlight)}
 }
 
 type door struct {
@@ -59,6 +63,8 @@ type door struct {
 	shares *shares
 	slots  chan struct{} // one for each request in flight
 	seen   atomic.Pointer[Principals]
+
+	bodyTime time.Duration
 }
 
 // asked is one request on its way.
@@ -78,7 +84,7 @@ func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	// long. At the body's end net/http takes the deadline away.
 	inTime := func() {
 		if r.ContentLength != 0 {
-			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(limits.GateAPIBodyTime)) // not every ResponseWriter has one
+			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(d.bodyTime)) // not every ResponseWriter has one
 		}
 	}
 	inTime()

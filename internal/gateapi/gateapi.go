@@ -36,6 +36,7 @@ type Server struct {
 	// Observe is told of every answer, if set. It is called from many goroutines.
 	Observe func(Observation)
 
+	bodyTime   time.Duration // instead of limits.GateAPIBodyTime, in tests
 	principals atomic.Pointer[Principals]
 }
 
