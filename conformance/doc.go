@@ -8,6 +8,7 @@
 //   - The tests run each vector through Shuin and, beside it, through
 //     notation-go: both have to agree, but for the differences that
 //     vectors/v1/differences.json lists with their reasons.
+//   - The gate, given a trust policy, decides the same vectors alike.
 //   - FuzzVerifyAgrees does the same with envelopes that nobody thought of.
 //   - BenchmarkAgainstNotation measures both in one run.
 //
