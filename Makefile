@@ -25,12 +25,12 @@ test: tools-test
 test-e2e: tools-e2e build
 	$(GO) vet -tags e2e ./...
 	$(GO) test -count=1 -tags e2e -timeout 30m ./test/...
-	$(GO) test -count=1 -race ./signing ./audit ./issue ./internal/awssigner ./internal/sqlstore ./internal/sigv4 ./internal/awsclient
+	$(GO) test -count=1 -race ./signing ./audit ./issue ./internal/awssigner ./internal/sqlstore ./internal/sigv4 ./internal/awsclient ./gate ./internal/gateapi ./internal/blobcache
 	./examples/01-local-trial/run.sh
 	FUZZTIME=$(FUZZTIME) AGREETIME=$(AGREETIME) ./test/fuzz.sh
 
 bench:
-	$(GO) test -run '^$$' -bench . -benchmem ./verify ./envelope ./issue ./internal/awssigner ./internal/sqlstore
+	$(GO) test -run '^$$' -bench . -benchmem ./verify ./envelope ./gate ./issue ./internal/awssigner ./internal/sqlstore
 	$(GO) test -run '^$$' -bench . ./test/signer
 	cd conformance && $(GO) test -run '^$$' -bench . -benchmem . ./signer
 	$(GO) test -run '^$$' -bench . -benchtime 1x ./test/many
@@ -43,6 +43,6 @@ lint:
 # What the tests run beside Go. As root they are installed with apt; else one
 # clear error names them.
 tools-test:
-	@./test/need.sh openssl
+	@./test/need.sh openssl python3-jsonschema
 tools-e2e:
-	@./test/need.sh openssl curl gcc strace aws python3-boto3
+	@./test/need.sh openssl curl gcc strace aws python3-boto3 python3-jsonschema python3-venv

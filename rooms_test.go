@@ -55,7 +55,7 @@ var rooms = map[string]room{
 	// The gate.
 	"pipeline": {kind: think, rooms: []string{"policy", "trust", "awsprofile", "internal/document"}},
 	"gate":     {kind: think, rooms: []string{"pipeline", "policy", "trust", "verify"}, outside: []string{"github.com/maypok86/otter"}},
-	"seal":     {kind: think, rooms: []string{"internal/document"}},
+	"seal":     {kind: think},
 
 	"internal/limits":      {kind: tool},
 	"internal/document":    {kind: tool, outside: []string{"github.com/goccy/go-yaml"}},
