@@ -154,7 +154,7 @@ gate:
 	if err := os.WriteFile(filepath.Join(s.dir, "clients.pem"), other, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	n.gate.lookAtPrincipals(true)
+	n.gate.look(ctx, true)
 	if status, text := ask(&tls.Config{Certificates: []tls.Certificate{stranger}}, "POST", "/v1/decide", "prod"); status != 200 {
 		t.Errorf("after its CA was added: %d %s", status, text)
 	}

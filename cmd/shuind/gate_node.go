@@ -52,7 +52,8 @@ type gatePart struct {
 	ready      *readiness
 	hangup     chan os.Signal // SIGHUP
 
-	// Used by the goroutine of run alone.
+	// Used by one look at a time.
+	looking                     sync.Mutex
 	files                       *gateFiles
 	policyWatch, principalWatch watch
 	faults                      map[string]string // the last one told, by part
@@ -64,7 +65,7 @@ type gatePart struct {
 // process; nil: there is none. Close it.
 func (a *app) newGatePart(ctx context.Context, c *config, configPath string, n *node, logger *slog.Logger, reg *prometheus.Registry) (_ *gatePart, err error) {
 	g := &gatePart{app: a, c: c, configPath: configPath, now: a.now, log: logger, metrics: newGateMetrics(reg), registry: reg, faults: map[string]string{},
-		policyWatch: watch{what: partPolicy}, principalWatch: watch{what: partPrincipals}, hangup: make(chan os.Signal, 1)}
+		hangup: make(chan os.Signal, 1)}
 	notifyReload(g.hangup)
 	defer func() {
 		if err != nil {

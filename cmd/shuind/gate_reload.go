@@ -79,7 +79,6 @@ func (f *gateFiles) load(ctx context.Context) (*gate.Rules, error) {
 // alike, or when somebody asked, so that a file that is being written is not
 // taken for a whole one. Each fault is told once.
 type watch struct {
-	what    string
 	active  string // what is in use
 	pending string // seen once
 	fault   string // the last one told
@@ -125,8 +124,11 @@ func (g *gatePart) run(ctx context.Context) {
 	}
 }
 
-// look takes over what changed. What cannot be used is told, and the old stays.
+// look takes over what changed. What cannot be used is told, and the old
+// stays. One look at a time.
 func (g *gatePart) look(ctx context.Context, asked bool) {
+	g.looking.Lock()
+	defer g.looking.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, limits.GateReloadTime)
 	defer cancel()
 	g.lookAtPolicy(ctx, asked)
