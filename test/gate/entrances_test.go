@@ -236,7 +236,8 @@ func newServer(tb testing.TB, g *gate.Gate) string {
 	return server.URL
 }
 
-// post asks POST /v1/decide, and waits as long as one may: the machine may be busy.
+// post asks POST /v1/decide, and waits as long as one may: the machine may be
+// busy. It may be called from any goroutine; status 0: nothing answered.
 func post(tb testing.TB, url string, w gate.Workload) (status int, body []byte) {
 	tb.Helper()
 	type one struct {
@@ -255,21 +256,24 @@ func post(tb testing.TB, url string, w gate.Workload) (status int, body []byte) 
 	}
 	data, err := json.Marshal(in)
 	if err != nil {
-		tb.Fatal(err)
+		tb.Error(err)
+		return 0, nil
 	}
 	req, err := http.NewRequestWithContext(tb.Context(), http.MethodPost, url+"/v1/decide?timeout=45s", bytes.NewReader(data))
 	if err != nil {
-		tb.Fatal(err)
+		tb.Error(err)
+		return 0, nil
 	}
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Authorization", "Bearer "+token)
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		tb.Fatal(err)
+		tb.Error(err)
+		return 0, nil
 	}
 	defer resp.Body.Close()
 	if body, err = io.ReadAll(resp.Body); err != nil {
-		tb.Fatal(err)
+		tb.Error(err)
 	}
 	return resp.StatusCode, body
 }
