@@ -14,6 +14,7 @@ import (
 	"math/big"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -22,8 +23,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/shuin/shuin"
 	"github.com/shuin/shuin/awsprofile"
+	"github.com/shuin/shuin/internal/registry"
 )
 
 // clientPair is a CA of client certificates, and a certificate of it.
@@ -204,5 +208,31 @@ func TestOwnSignaturesAreAskedOfTheSignerInTheProcess(t *testing.T) {
 	q.CertificateIDs = ids
 	if _, err := status.RevocationStatus(t.Context(), q, nil); shuin.CodeOf(err) != shuin.CodeRevocationUnavailable {
 		t.Errorf("without a store: %v", err)
+	}
+}
+
+// TestAProxyThatDoesNotConnectIsNoBadAnswer: it could not be checked, as on
+// the command line.
+func TestAProxyThatDoesNotConnectIsNoBadAnswer(t *testing.T) {
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) }))
+	defer proxy.Close()
+	transport := registryTransport()
+	transport.Proxy = func(*http.Request) (*url.URL, error) { return url.Parse(proxy.URL) }
+	defer transport.CloseIdleConnections()
+	counts := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "x"}, []string{"status"})
+	client := &registry.Client{HTTP: &http.Client{Transport: &countingTransport{transport, counts}}}
+	ref, err := shuin.ParseReference("registry.example/shop/app:v1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	source, err := (&clients{client}).Open("", ref)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := source.Resolve(t.Context(), ref); shuin.CodeOf(err) != shuin.CodeUnavailable || !strings.Contains(err.Error(), "the proxy answers 403") {
+		t.Errorf("%s: %v", shuin.CodeOf(err), err)
+	}
+	if _, err := (&clients{client}).Open("another", ref); err == nil {
+		t.Error("there is another access")
 	}
 }

@@ -8,7 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -240,6 +242,13 @@ func registryTransport() *http.Transport {
 	t.ResponseHeaderTimeout = 30 * time.Second
 	t.MaxResponseHeaderBytes = limits.RegistryHeaderBytes
 	t.DisableCompression = true
+	t.OnProxyConnectResponse = func(_ context.Context, _ *url.URL, _ *http.Request, res *http.Response) error {
+		if res.StatusCode == http.StatusOK {
+			return nil
+		}
+		// It is the connection that failed, not a bad answer of the registry.
+		return &net.OpError{Op: "proxyconnect", Net: "tcp", Err: errors.New("the proxy answers " + oneLine(res.Status))}
+	}
 	t.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}
 	return t
 }
