@@ -38,6 +38,8 @@ func (c *config) validate(f *faults, lookupEnv func(string) (string, bool)) {
 		c.validateCRL(f)
 		c.validateSigning(f)
 		c.validateOrigin(f)
+	} else {
+		signersKeys(f)
 	}
 	if c.gates() {
 		c.validateGate(f, lookupEnv)

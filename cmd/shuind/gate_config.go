@@ -115,6 +115,15 @@ func (c *config) gateTLS() tlsConfig {
 	return c.Gate.TLS
 }
 
+// signersKeys refuses what would have no effect without a signer.
+func signersKeys(f *faults) {
+	for _, key := range []string{"partition", "crl", "signing", "checkpoint", "requests.perSecond", "requests.burst", "requests.emptyRegion"} {
+		if f.lines[key] > 0 {
+			f.at(key, "it is the signer's, and there is no signer here (name, region, data, identity, ca)")
+		}
+	}
+}
+
 // paths are those of the gate, to be made absolute.
 func (g *gateConfig) paths() []*string {
 	paths := []*string{&g.TLS.Certificate, &g.TLS.Key, &g.ClientCA, &g.Policy, &g.Trust, &g.Records, &g.Cache, &g.Credentials.DockerConfig}

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -35,12 +36,28 @@ func (r *recorder) record(ctx context.Context, w gate.Workload, v *gate.Verdict)
 		err = r.records.write(line)
 	}
 	if err == nil && r.store != nil {
-		err = r.log(ctx, caller, w, v, line)
+		if err = r.log(ctx, caller, w, v, line); err != nil && r.records != nil {
+			// The record says what was not told: say so beside it.
+			text, merr := json.Marshal(withdrawn{"withdrawn", r.now().UTC(), caller.RequestID, oneLine(err.Error())})
+			if merr == nil {
+				merr = r.records.write(text)
+			}
+			err = errors.Join(err, merr)
+		}
 	}
 	if err != nil {
 		r.failed(err)
 	}
 	return err
+}
+
+// withdrawn is the line that says that a decision that was recorded was told as
+// undecided, unless it was a denial, because the signer's log did not take it.
+type withdrawn struct {
+	Kind      string    `json:"kind"` // "withdrawn"
+	Time      time.Time `json:"time"`
+	RequestID string    `json:"requestId"`
+	Error     string    `json:"error"`
 }
 
 // log writes an entry into the signer's log, which commits to the record, for

@@ -215,6 +215,9 @@ func (g *gatePart) readPrincipals() (*gateapi.Principals, string, error) {
 		}
 		c = g.lastConfig
 	}
+	if len(c.Gate.Principals) == 0 && !g.c.Gate.AnyoneOnLoopbackMayAsk {
+		return nil, "", fmt.Errorf("%s has no gate.principals any more", g.configPath)
+	}
 	use := g.c.Gate
 	use.Principals = c.Gate.Principals
 	list, err := g.app.principals(&use)

@@ -17,6 +17,7 @@ import (
 // TestAServerTakesANewPolicyOnSIGHUPAndEndsInOrder runs the program itself.
 func TestAServerTakesANewPolicyOnSIGHUPAndEndsInOrder(t *testing.T) {
 	b := newGateBench(t)
+	b.write(t, "c.yaml", gateConfigText+"operations: {listen: 127.0.0.1:0}\n")
 	cmd := exec.CommandContext(t.Context(), "shuind", "serve", "--config", b.path("c.yaml"))
 	cmd.Env = []string{"HOME=" + b.dir, "PATH=" + os.Getenv("PATH")}
 	errs, err := cmd.StderrPipe()
@@ -39,6 +40,7 @@ func TestAServerTakesANewPolicyOnSIGHUPAndEndsInOrder(t *testing.T) {
 		return nil
 	}
 	base := "http://" + next("listening")["address"].(string)
+	operations := "http://" + next("listening")["address"].(string)
 	rule := func() string {
 		req, _ := http.NewRequestWithContext(t.Context(), http.MethodPost, base+"/v1/decide", strings.NewReader(`{"images":[{"image":"`+openImage+`"}]}`))
 		req.Header.Set("Content-Type", "application/json")
@@ -68,6 +70,17 @@ func TestAServerTakesANewPolicyOnSIGHUPAndEndsInOrder(t *testing.T) {
 	next("a new policy, or new trust stores, are in use")
 	if got := rule(); got != "second" {
 		t.Errorf("the rule is %q", got)
+	}
+	for path, want := range map[string]string{"/readyz": "policy: ok\nrecords: ok\n", "/metrics": `shuin_gate_decisions_total{allowed="true",outcome="admit"} 2`} {
+		res, err := http.Get(operations + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(res.Body)
+		res.Body.Close()
+		if err != nil || !strings.Contains(string(text), want) || strings.Contains(string(text), "shuind_crl") {
+			t.Errorf("%s: %v\n%s", path, err, text)
+		}
 	}
 	if err := cmd.Process.Signal(os.Interrupt); err != nil {
 		t.Fatal(err)

@@ -390,10 +390,12 @@ func TestTokensAndPrincipalsAreTakenOver(t *testing.T) {
 	if status(gateToken) != 401 {
 		t.Error("a principal that was removed may still ask")
 	}
-	b.write(t, "c.yaml", "gate: [")
-	g.look(ctx, true)
-	if status(next) != 200 {
-		t.Error("a configuration that cannot be read took everybody away")
+	for _, bad := range []string{"gate: [", "log: {level: info}\n", strings.Split(gateConfigText, "  principals")[0]} {
+		b.write(t, "c.yaml", bad)
+		g.look(ctx, true)
+		if status(next) != 200 {
+			t.Errorf("a configuration that cannot be used took everybody away: %s", bad)
+		}
 	}
 	for _, secret := range []string{gateToken, next} {
 		if strings.Contains(b.log(), secret) {
@@ -647,6 +649,9 @@ func TestDecisionsBesideASignerAreInItsLog(t *testing.T) {
 	if a := askGateAt(t, h, gateToken, "new", openImage); a.Outcome != "undecided" || a.Allowed {
 		t.Errorf("without the log: %+v", a)
 	}
+	if data, err := os.ReadFile(filepath.Join(s.dir, "decisions.jsonl")); err != nil || strings.Count(string(data), `"kind":"withdrawn"`) != 1 {
+		t.Errorf("the records do not say that the last answer was not told: %v\n%s", err, data)
+	}
 	if len(unready(n)) == 0 {
 		t.Error("it is ready without its store")
 	}
@@ -745,6 +750,9 @@ func TestFaultsOfAGatesConfiguration(t *testing.T) {
 		{name: "a text for a list", by: "{name: a, token: {file: ci.token}, clusters: prod}", want: "gate.principals[0].clusters: a list is wanted"},
 		{name: "a number in a list", by: "{name: a, token: {file: ci.token}, clusters: [1]}", want: "gate.principals[0].clusters[0]: a text"},
 		{name: "an unknown key of a principal", by: "{name: a, token: {file: ci.token}, cluster: [x]}", want: "unknown key gate.principals[0].cluster"},
+		{name: "what is a signer's", top: "crl: {life: 24h}\n", want: "c.yaml:1: crl: it is the signer's"},
+		{name: "connections", top: "requests: {connections: 10}\n"},
+		{name: "a signer's rate", top: "requests: {perSecond: 10}\n", want: "requests.perSecond: it is the signer's"},
 		{name: "a signer by half", top: "region: ap-northeast-1\n", want: "name: it is missing"},
 	} {
 		text := c.top + "log: {format: json}\ngate:\n  policy: pipeline.yaml\n  trust: notation\n"
