@@ -20,8 +20,10 @@ import (
 	"github.com/shuin/shuin/gate"
 	"github.com/shuin/shuin/internal/awsclient"
 	"github.com/shuin/shuin/internal/document"
+	"github.com/shuin/shuin/internal/fetch"
 	"github.com/shuin/shuin/internal/gateapi"
 	"github.com/shuin/shuin/internal/registry"
+	"github.com/shuin/shuin/internal/revocation"
 	"github.com/shuin/shuin/pipeline"
 	"github.com/shuin/shuin/policy"
 	"github.com/shuin/shuin/verify"
@@ -186,6 +188,7 @@ func newGate(tb testing.TB, policyText []byte, remember bool) *gate.Gate {
 		Sources: newSources(), Now: time.Now, Engine: "test", Remember: remember,
 		Verifier: verify.Verifier{
 			Chains:       verify.NewChainCache(0),
+			Revocation:   &revocation.Checker{HTTP: &fetch.Client{AllowPrivateAddresses: true}},
 			SignerStatus: &awsclient.Status{Client: &awsclient.Client{UserAgent: "test", Now: time.Now, NoHostPrefix: true}},
 		},
 	}, rules)
@@ -333,6 +336,9 @@ func (q *asked) shell(tb testing.TB, args ...string) shell {
 	}
 	if q.Where.Namespace != "" {
 		s.args = append(s.args, "--namespace", q.Where.Namespace)
+	}
+	if q.private {
+		s.args = append(s.args, "--allow-private-revocation-addresses")
 	}
 	return s
 }

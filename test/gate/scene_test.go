@@ -151,6 +151,9 @@ func (s *scene) envelope(on shuin.Descriptor, want sealed) []byte {
 		metadata[shuin.MetadataStage] = want.Stage
 	}
 	o := shuintest.EnvelopeOptions{Chain: by.chain, Scheme: by.scheme, Time: at}
+	if want.chain != nil {
+		o.Chain = want.chain
+	}
 	d := on.Digest
 	switch want.Fault {
 	case "other-artifact":
@@ -217,6 +220,7 @@ type asked struct {
 	policy  []byte
 	written string
 	running digest.Digest
+	private bool // addresses of this machine may be asked about revocation
 }
 
 // ask builds what the case is about.

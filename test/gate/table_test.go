@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/goccy/go-yaml"
+
+	"github.com/shuin/shuin/internal/shuintest"
 )
 
 // The golden table as testdata/cases.yaml has it; its header says what the
@@ -47,6 +49,8 @@ type sealed struct {
 	Metadata map[string]string `yaml:"metadata"`
 	Fault    string            `yaml:"fault"`
 	On       string            `yaml:"on"` // "", "index", "amd64" or "arm64"
+
+	chain *shuintest.Chain // another certificate of the signer's
 }
 
 type expectation struct {
