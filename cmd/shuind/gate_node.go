@@ -17,7 +17,6 @@ import (
 	"runtime/debug"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -204,24 +203,25 @@ func (g *gatePart) client(dir notationdir.Dir, agent string, aws *awsclient.Clie
 		Warn:      g.warn,
 	}
 	store := &registry.Store{NotationConfig: dir.ConfigPath(), DockerConfig: g.c.Gate.Credentials.DockerConfig}
-	var own atomic.Bool // the token is ours, so we may ask for another
+	var own sync.Map // hosts whose token is ours, so that we may ask for another
 	client.Credential = func(ctx context.Context, host string) (registry.Credential, error) {
 		cred, err := store.Credential(ctx, host)
 		h, ecr := awsclient.ParseECRHost(host)
 		if err != nil || !cred.IsZero() || !ecr || store.HasOwnHelper(host) || h.Public {
-			own.Store(false)
+			own.Delete(host)
 			return cred, err
 		}
 		token, err := aws.ECRCredential(ctx, h, "")
 		if err != nil {
 			return registry.Credential{}, err
 		}
-		own.Store(true)
+		own.Store(host, true)
 		return registry.Credential{Username: token.Username, Password: token.Password, Until: token.Until}, nil
 	}
 	client.Renew = func(_ context.Context, host string) bool {
 		h, ecr := awsclient.ParseECRHost(host)
-		return ecr && own.Load() && aws.DropECRCredential(h, "")
+		_, ours := own.Load(host)
+		return ecr && ours && aws.DropECRCredential(h, "")
 	}
 	if g.c.Gate.Cache != "" {
 		blobs := filepath.Join(g.c.Gate.Cache, "blobs")
