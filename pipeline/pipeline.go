@@ -36,8 +36,7 @@ type Policy struct {
 	trustPolicy bool
 
 	// Made by finish:
-	byName      map[string][]int // exceptions by the exact names among their images
-	wild        []int            // exceptions with other patterns
+	excepted    *exceptionIndex
 	defaultHash digest.Digest
 }
 
@@ -56,17 +55,7 @@ func (p *Policy) finish() {
 	h.text(stages)
 	h.flag(p.admits)
 	p.defaultHash = h.digest()
-	p.byName = map[string][]int{}
-	for i := range p.exceptions {
-		wild := false
-		for _, image := range p.exceptions[i].images {
-			if image.exact {
-				p.byName[image.text] = append(p.byName[image.text], i)
-			} else if !wild {
-				p.wild, wild = append(p.wild, i), true
-			}
-		}
-	}
+	p.excepted = indexExceptions(p.exceptions)
 }
 
 // Digest is the SHA-256 of the file's bytes.

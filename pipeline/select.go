@@ -63,38 +63,5 @@ func better(r *rule, pt *pattern, best *rule, by *pattern) bool {
 	return r != best && r.place.inside(&best.place) && !best.place.inside(&r.place)
 }
 
-// except finds the exception in force that lasts longest, or else the one that
-// was the last to expire.
-func (p *Policy) except(s *Selection, segments []string) {
-	try := func(i int) {
-		e := &p.exceptions[i]
-		if !e.place.holds(s.question.Where) || !e.excepts(s.question, segments) {
-			return
-		}
-		slot := &s.Exception
-		if !s.question.Now.Before(e.Expires) {
-			slot = &s.Expired
-		}
-		if *slot == nil || e.Expires.After((*slot).Expires) {
-			*slot = &e.Exception
-		}
-	}
-	for _, i := range p.byName[s.question.Repository] {
-		try(i)
-	}
-	for _, i := range p.wild {
-		try(i)
-	}
-	if s.Exception != nil {
-		s.Expired = nil
-	}
-}
-
-func (e *exception) excepts(q Question, segments []string) bool {
-	return slices.ContainsFunc(e.images, func(i exceptedImage) bool {
-		return (i.digest == "" || i.digest == q.Digest) && i.matches(q.Repository, segments)
-	})
-}
-
 // allows says whether the rule lists the digest.
 func (r *rule) allows(d digest.Digest) bool { return d != "" && slices.Contains(r.digests, d) }
