@@ -3,6 +3,7 @@ package shuin
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
@@ -90,6 +91,52 @@ func (r Reference) Name() string {
 		return r.Layout
 	}
 	return r.Registry + "/" + r.Repository
+}
+
+// Canonical is r with its registry and repository in the one spelling under
+// which a policy knows them: the host in lower case, an IP address as RFC 5952
+// writes it, the port without leading zeros and left out where it is 443; of
+// Docker Hub, which has several names, "docker.io/library/name" and
+// "docker.io/owner/name". A layout has no other spelling. Nothing is asked of
+// DNS: two names of one host stay two.
+func (r Reference) Canonical() Reference {
+	if r.Layout != "" {
+		return r
+	}
+	r.Registry = CanonicalRegistry(r.Registry)
+	if r.Registry == dockerHub && r.Repository != "" && !strings.Contains(r.Repository, "/") {
+		r.Repository = "library/" + r.Repository
+	}
+	return r
+}
+
+const dockerHub = "docker.io"
+
+// CanonicalRegistry is the spelling of a valid registry host that
+// [Reference.Canonical] uses.
+func CanonicalRegistry(s string) string {
+	host, port := strings.ToLower(s), ""
+	if i := strings.LastIndexByte(host, ':'); i > strings.LastIndexByte(host, ']') {
+		host, port = host[:i], strings.TrimLeft(host[i+1:], "0")
+		if port == "" {
+			port = "0"
+		}
+	}
+	if strings.HasPrefix(host, "[") && strings.HasSuffix(host, "]") {
+		if ip, err := netip.ParseAddr(host[1 : len(host)-1]); err == nil {
+			if host = "[" + ip.String() + "]"; ip.Is4In6() {
+				host = ip.Unmap().String()
+			}
+		}
+	}
+	if port != "" && port != "443" {
+		return host + ":" + port
+	}
+	switch host {
+	case "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com":
+		return dockerHub
+	}
+	return host
 }
 
 // String is the reference in the form that [ParseReference] (or, for a layout,

@@ -51,6 +51,51 @@ func TestParseReference(t *testing.T) {
 	}
 }
 
+func TestARegistryHasOneSpelling(t *testing.T) {
+	for in, want := range map[string]string{
+		"r.example/a:v1":                     "",
+		"r.example:5000/a/b@" + string(d256): "",
+		"localhost:80/a":                     "",
+		"10.0.0.1:5000/a":                    "",
+		"[::1]:5000/a:v1":                    "",
+		"docker.io/library/alpine:3":         "",
+		"docker.io/owner/app:3":              "",
+		"r.example/index.docker.io/a":        "",
+		"index.docker.io:5000/a":             "",
+		"R.Example/a:V1":                     "r.example/a:V1",
+		"r.example:443/a:v1":                 "r.example/a:v1",
+		"r.example:00443/a":                  "r.example/a",
+		"r.example:05000/a":                  "r.example:5000/a",
+		"r.example:00000/a":                  "r.example:0/a",
+		"[::1]:443/a":                        "[::1]/a",
+		"[0:0:0:0:0:0:0:1]:5000/a":           "[::1]:5000/a",
+		"[FE80::A]/a":                        "[fe80::a]/a",
+		"[::ffff:10.0.0.1]:5000/a":           "10.0.0.1:5000/a",
+		"docker.io/alpine:3":                 "docker.io/library/alpine:3",
+		"Docker.IO/alpine:3":                 "docker.io/library/alpine:3",
+		"docker.io:443/alpine:3":             "docker.io/library/alpine:3",
+		"index.docker.io/library/alpine":     "docker.io/library/alpine",
+		"index.docker.io:443/alpine":         "docker.io/library/alpine",
+		"registry-1.docker.io/owner/app":     "docker.io/owner/app",
+		"registry.hub.docker.com/alpine":     "docker.io/library/alpine",
+	} {
+		if want == "" {
+			want = in
+		}
+		r, err := shuin.ParseReference(in)
+		if err != nil {
+			t.Errorf("%s: %v", in, err)
+			continue
+		}
+		if got := r.Canonical(); got.String() != want || got.Canonical() != got {
+			t.Errorf("%s: canonical %s, want %s", in, got, want)
+		}
+	}
+	if l := (shuin.Reference{Layout: "Out/Layout", Tag: "v1"}); l.Canonical() != l {
+		t.Error("the path of a layout was changed")
+	}
+}
+
 func TestParseLayoutReference(t *testing.T) {
 	for _, c := range []struct {
 		name, in string
@@ -101,6 +146,9 @@ func FuzzParseReference(f *testing.F) {
 		if r, err := shuin.ParseReference(s); err == nil {
 			if r.String() != s {
 				t.Errorf("ParseReference(%q).String() = %q", s, r)
+			}
+			if c := r.Canonical(); c.Canonical() != c {
+				t.Errorf("ParseReference(%q).Canonical() = %q, whose canonical form is %q", s, c, c.Canonical())
 			}
 			if r.Registry == "" || r.Repository == "" || r.Layout != "" {
 				t.Errorf("ParseReference(%q) = %+v", s, r)
