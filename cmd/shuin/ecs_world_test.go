@@ -3,6 +3,7 @@
 package main
 
 import (
+	"encoding/json"
 	"net/http"
 	"os"
 	"strconv"
@@ -24,7 +25,7 @@ type ecsAnswer struct {
 }
 
 // cmdECS sets what an operation answers, and starts the service with the first:
-// ecs OPERATION STATUS FILE.
+// ecs OPERATION STATUS FILE. ASKED in it is the task definition's ARN.
 func cmdECS(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 3 {
 		ts.Fatalf("usage: ecs OPERATION STATUS FILE")
@@ -45,6 +46,17 @@ func cmdECS(ts *testscript.TestScript, neg bool, args []string) {
 	w.ecs.answers[args[0]] = ecsAnswer{status, os.Expand(string(body), ts.Getenv)}
 }
 
+// askedTask is the ARN of the task definition that r asks for.
+func askedTask(r *http.Request) string {
+	var in struct {
+		Task string `json:"taskDefinition"`
+	}
+	if json.NewDecoder(r.Body).Decode(&in) == nil && !strings.HasPrefix(in.Task, "arn:") {
+		return "arn:aws:ecs:us-west-2:111122223333:task-definition/" + in.Task
+	}
+	return in.Task
+}
+
 func (e *scriptECS) ServeHTTP(out http.ResponseWriter, r *http.Request) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -59,6 +71,6 @@ func (e *scriptECS) ServeHTTP(out http.ResponseWriter, r *http.Request) {
 		http.Error(out, `{"__type":"ClientException","message":"no answer is set"}`, http.StatusBadRequest)
 	default:
 		out.WriteHeader(answer.status)
-		_, _ = out.Write([]byte(answer.body))
+		_, _ = out.Write([]byte(strings.ReplaceAll(answer.body, "ASKED", askedTask(r))))
 	}
 }

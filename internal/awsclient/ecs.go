@@ -3,14 +3,12 @@ package awsclient
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/go-json-experiment/json"
 	"github.com/shuin/shuin"
 	"github.com/shuin/shuin/awsprofile"
-	"github.com/shuin/shuin/internal/limits"
 )
 
 // The IAM actions that reading from ECS needs.
@@ -34,7 +32,9 @@ func (e *ServiceError) absent() bool {
 // revision in the region of the AWS settings.
 type ECSTaskDefinition struct {
 	place
-	name string // as the API takes it
+	account          string // where the ARN was given
+	name             string // as the API takes it
+	family, revision string // revision without leading zeros; empty: the newest
 }
 
 func (t ECSTaskDefinition) String() string { return t.name }
@@ -46,16 +46,20 @@ func ParseECSTaskDefinition(s string) (ECSTaskDefinition, error) {
 	t := ECSTaskDefinition{name: s}
 	family := s
 	if strings.HasPrefix(s, "arn:") {
-		p, resource, ok := parseECS(s)
+		p, account, resource, ok := parseECS(s)
 		rest, named := strings.CutPrefix(resource, "task-definition/")
 		if !ok || !named {
 			return t, invalidf("%q is no ARN of a task definition (arn:aws:ecs:REGION:ACCOUNT:task-definition/FAMILY:REVISION)", s)
 		}
-		t.place, family = p, rest
+		t.place, t.account, family = p, account, rest
 	}
 	name, revision, revised := strings.Cut(family, ":")
 	if !ecsName(name) || revised && !digits(revision) {
 		return t, invalidf("%q is no task definition: write its ARN, or FAMILY:REVISION", s)
+	}
+	t.family = name
+	if t.revision = strings.TrimLeft(revision, "0"); revised && t.revision == "" {
+		t.revision = "0"
 	}
 	return t, nil
 }
@@ -78,18 +82,27 @@ func (s ECSService) arn(region string) string {
 	return fmt.Sprintf("arn:%s:ecs:%s:%s:service/%s/%s", partitionOf(region), region, account, s.Cluster, s.Name)
 }
 
+// asked is what names the service in a call. Names alone would be looked up in
+// the account of the credentials, whichever the ARN is of.
+func (s ECSService) asked() (cluster, service string) {
+	if s.account == "" {
+		return s.Cluster, s.Name
+	}
+	return fmt.Sprintf("arn:%s:ecs:%s:%s:cluster/%s", s.partition, s.region, s.account, s.Cluster), s.arn(s.region)
+}
+
 // ParseECSService reads CLUSTER/NAME, or the service's ARN in the form that
 // names the cluster.
 func ParseECSService(s string) (ECSService, error) {
 	var v ECSService
 	pair := s
 	if strings.HasPrefix(s, "arn:") {
-		p, resource, ok := parseECS(s)
+		p, account, resource, ok := parseECS(s)
 		rest, named := strings.CutPrefix(resource, "service/")
 		if !ok || !named {
 			return v, invalidf("%q is no ARN of an ECS service (arn:aws:ecs:REGION:ACCOUNT:service/CLUSTER/NAME)", s)
 		}
-		v.place, v.account, pair = p, strings.Split(s, ":")[4], rest
+		v.place, v.account, pair = p, account, rest
 	}
 	cluster, name, ok := strings.Cut(pair, "/")
 	if !ok || !ecsName(cluster) || !ecsName(name) {
@@ -100,12 +113,12 @@ func ParseECSService(s string) (ECSService, error) {
 }
 
 // parseECS takes an ARN of ECS apart.
-func parseECS(s string) (p place, resource string, ok bool) {
+func parseECS(s string) (p place, account, resource string, ok bool) {
 	part := strings.SplitN(s, ":", 6)
 	if len(part) != 6 || part[0] != "arn" || part[2] != "ecs" || !awsprofile.ValidRegion(part[3]) || !awsprofile.ValidAccount(part[4]) {
-		return place{}, "", false
+		return place{}, "", "", false
 	}
-	return place{partition: part[1], region: part[3]}, part[5], true
+	return place{partition: part[1], region: part[3]}, part[4], part[5], true
 }
 
 // ecsName holds the names of clusters, services and families against what ECS
@@ -128,7 +141,9 @@ type ECSReader struct {
 }
 
 // TaskDefinition is the whole answer of DescribeTaskDefinition, JSON, whose
-// taskDefinition is the one that was asked for.
+// taskDefinition is the one that was asked for: an answer whose
+// taskDefinitionArn is of another account, region, family or revision is
+// refused.
 func (r *ECSReader) TaskDefinition(ctx context.Context, t ECSTaskDefinition) ([]byte, error) {
 	cfg, q, err := r.call(ctx, t.place, "DescribeTaskDefinition", map[string]string{"taskDefinition": t.name})
 	if err != nil {
@@ -136,14 +151,22 @@ func (r *ECSReader) TaskDefinition(ctx context.Context, t ECSTaskDefinition) ([]
 	}
 	q.doing, q.action, q.resource = "read task definition "+t.name, ActionDescribeTaskDefinition, "*"
 	q.notFound = "check family, revision, account and region: there is no such task definition"
-	return r.Client.ask(ctx, cfg, q)
+	data, err := r.Client.ask(ctx, cfg, q)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkTaskDefinition(data, t, ecsAsked{q, t.account, r.credentials(ctx, cfg)}); err != nil {
+		return nil, err
+	}
+	return data, nil
 }
 
 // ServiceTaskDefinitions are the task definitions that a service runs or is
 // about to: its own, and those of every deployment and task set under way. At
 // least one, each once, the service's own first.
 func (r *ECSReader) ServiceTaskDefinitions(ctx context.Context, s ECSService) ([]ECSTaskDefinition, error) {
-	cfg, q, err := r.call(ctx, s.place, "DescribeServices", map[string]any{"cluster": s.Cluster, "services": []string{s.Name}})
+	cluster, service := s.asked()
+	cfg, q, err := r.call(ctx, s.place, "DescribeServices", map[string]any{"cluster": cluster, "services": []string{service}})
 	if err != nil {
 		return nil, err
 	}
@@ -153,7 +176,18 @@ func (r *ECSReader) ServiceTaskDefinitions(ctx context.Context, s ECSService) ([
 	if err != nil {
 		return nil, err
 	}
-	return readServices(data, q)
+	return readServices(data, s, ecsAsked{q, s.account, r.credentials(ctx, cfg)})
+}
+
+// credentials says whose credentials a call was made with.
+func (r *ECSReader) credentials(ctx context.Context, cfg aws.Config) string {
+	if r.Profile != "" {
+		return "the credentials of the AWS profile " + printable(r.Profile, 100)
+	}
+	if c, err := cfg.Credentials.Retrieve(ctx); err == nil && c.Source != "" {
+		return "the AWS credentials in use (" + printable(c.Source, 200) + ")"
+	}
+	return "the AWS credentials in use"
 }
 
 // call is a call of an operation for something at p, and the settings it is made with.
@@ -211,61 +245,4 @@ func domainOf(partition string) string {
 		}
 	}
 	return "amazonaws.com"
-}
-
-// readServices reads the answer of DescribeServices about one service.
-func readServices(data []byte, q jsonCall) ([]ECSTaskDefinition, error) {
-	type running struct {
-		TaskDefinition string `json:"taskDefinition"`
-	}
-	var got struct {
-		Services []struct {
-			running
-			Status      string    `json:"status"`
-			Deployments []running `json:"deployments"`
-			TaskSets    []running `json:"taskSets"`
-		} `json:"services"`
-		Failures []struct {
-			Reason string `json:"reason"`
-			Detail string `json:"detail"`
-		} `json:"failures"`
-	}
-	malformed := func(what string) error {
-		return &shuin.Error{Code: shuin.CodeMalformed, Message: q.doing + ": " + what}
-	}
-	// Other members are AWS's to add, and hold nothing that is used here.
-	if err := json.Unmarshal(data, &got); err != nil {
-		return nil, malformed("the answer is not what the API says")
-	}
-	switch {
-	case len(got.Services) == 0 && len(got.Failures) > 0:
-		f := got.Failures[0]
-		reason := printable(strings.TrimSpace(f.Reason+" "+f.Detail), limits.AWSErrorRunes)
-		return nil, &shuin.Error{Code: shuin.CodeNotFound, Message: q.doing + ": Amazon ECS answers " + reason, Hint: q.notFound}
-	case len(got.Services) != 1:
-		return nil, malformed(fmt.Sprintf("the answer holds %d services", len(got.Services)))
-	case got.Services[0].Status == "INACTIVE":
-		return nil, &shuin.Error{Code: shuin.CodeNotFound, Message: q.doing + ": the service was deleted", Hint: q.notFound}
-	}
-	s := got.Services[0]
-	var all []ECSTaskDefinition
-	for _, r := range slices.Concat([]running{s.running}, s.Deployments, s.TaskSets) {
-		if r.TaskDefinition == "" {
-			continue // the controller is not ECS: its task sets have them
-		}
-		t, err := ParseECSTaskDefinition(r.TaskDefinition)
-		if err != nil {
-			return nil, malformed(fmt.Sprintf("%q is no task definition", printable(r.TaskDefinition, 300)))
-		}
-		if !slices.Contains(all, t) {
-			all = append(all, t)
-		}
-	}
-	switch {
-	case len(all) == 0:
-		return nil, malformed("the service has no task definition")
-	case len(all) > limits.ServiceTaskDefinitions:
-		return nil, &shuin.Error{Code: shuin.CodeLimit, Message: fmt.Sprintf("%s: it has %d task definitions under way, more than %d (limit ServiceTaskDefinitions)", q.doing, len(all), limits.ServiceTaskDefinitions)}
-	}
-	return all, nil
 }

@@ -11,7 +11,11 @@ import (
 	"github.com/shuin/shuin/internal/limits"
 )
 
-const taskARN = "arn:aws:ecs:us-west-2:111122223333:task-definition/shop:7"
+const (
+	taskARN = "arn:aws:ecs:us-west-2:111122223333:task-definition/shop:7"
+	// shopService are the members that say which service an answer is about.
+	shopService = `"serviceArn":"arn:aws:ecs:us-west-2:111122223333:service/prod/shop","clusterArn":"arn:aws:ecs:us-west-2:111122223333:cluster/prod",`
+)
 
 func TestTaskDefinitionsAreNamedByARNOrByFamily(t *testing.T) {
 	for _, s := range []string{
@@ -92,7 +96,7 @@ func mustService(t *testing.T, s string) ECSService {
 
 func TestATaskDefinitionIsAskedForInItsOwnRegionAndPassedOnWhole(t *testing.T) {
 	s, r := ecsReader(t)
-	const answer = `{"taskDefinition":{"family":"shop","containerDefinitions":[]},"tags":[]}`
+	const answer = `{"taskDefinition":{"taskDefinitionArn":"` + taskARN + `","family":"shop","containerDefinitions":[]},"tags":[]}`
 	s.says(200, "", answer)
 	data, err := r.TaskDefinition(t.Context(), mustTask(t, taskARN))
 	if err != nil || string(data) != answer {
@@ -106,17 +110,17 @@ func TestATaskDefinitionIsAskedForInItsOwnRegionAndPassedOnWhole(t *testing.T) {
 }
 
 func TestWhereECSIsAsked(t *testing.T) {
-	for _, tc := range []struct{ name, task, region, variable, value, host string }{
-		{"China", "arn:aws-cn:ecs:cn-north-1:111122223333:task-definition/shop", "", "", "", "ecs.cn-north-1.amazonaws.com.cn"},
-		{"GovCloud with FIPS", "arn:aws-us-gov:ecs:us-gov-west-1:111122223333:task-definition/shop", "", "AWS_USE_FIPS_ENDPOINT", "true", "ecs-fips.us-gov-west-1.amazonaws.com"},
-		{"the flag's region", "shop:7", "eu-west-1", "", "", "ecs.eu-west-1.amazonaws.com"},
-		{"the environment's region", "shop:7", "", "AWS_REGION", "ap-northeast-1", "ecs.ap-northeast-1.amazonaws.com"},
-		{"an endpoint for ECS", taskARN, "", "AWS_ENDPOINT_URL_ECS", "https://ecs.test", "ecs.test"},
-		{"an endpoint for all", taskARN, "", "AWS_ENDPOINT_URL", "https://aws.test", "aws.test"},
+	for _, tc := range []struct{ name, task, region, variable, value, host, arn string }{
+		{"China", "arn:aws-cn:ecs:cn-north-1:111122223333:task-definition/shop", "", "", "", "ecs.cn-north-1.amazonaws.com.cn", "arn:aws-cn:ecs:cn-north-1:111122223333:task-definition/shop:3"},
+		{"GovCloud with FIPS", "arn:aws-us-gov:ecs:us-gov-west-1:111122223333:task-definition/shop", "", "AWS_USE_FIPS_ENDPOINT", "true", "ecs-fips.us-gov-west-1.amazonaws.com", "arn:aws-us-gov:ecs:us-gov-west-1:111122223333:task-definition/shop:3"},
+		{"the flag's region", "shop:7", "eu-west-1", "", "", "ecs.eu-west-1.amazonaws.com", "arn:aws:ecs:eu-west-1:111122223333:task-definition/shop:7"},
+		{"the environment's region", "shop:7", "", "AWS_REGION", "ap-northeast-1", "ecs.ap-northeast-1.amazonaws.com", "arn:aws:ecs:ap-northeast-1:111122223333:task-definition/shop:7"},
+		{"an endpoint for ECS", taskARN, "", "AWS_ENDPOINT_URL_ECS", "https://ecs.test", "ecs.test", taskARN},
+		{"an endpoint for all", taskARN, "", "AWS_ENDPOINT_URL", "https://aws.test", "aws.test", taskARN},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			s, r := ecsReader(t)
-			s.says(200, "", `{}`)
+			s.says(200, "", `{"taskDefinition":{"taskDefinitionArn":"`+tc.arn+`"}}`)
 			r.Region = tc.region
 			if tc.variable != "" {
 				t.Setenv(tc.variable, tc.value)
@@ -151,7 +155,7 @@ func TestAServiceRunsItsOwnTaskDefinitionAndThoseUnderWay(t *testing.T) {
 	arn := func(n int) string {
 		return fmt.Sprintf("arn:aws:ecs:us-west-2:111122223333:task-definition/shop:%d", n)
 	}
-	s.says(200, "", fmt.Sprintf(`{"services":[{"status":"ACTIVE","taskDefinition":"%s","taskSets":[{"taskDefinition":"%s"}],"deployments":[{"taskDefinition":"%s"},{"taskDefinition":"%s"}],"events":[]}],"failures":[]}`,
+	s.says(200, "", fmt.Sprintf(`{"services":[{`+shopService+`"status":"ACTIVE","taskDefinition":"%s","taskSets":[{"taskDefinition":"%s"}],"deployments":[{"taskDefinition":"%s"},{"taskDefinition":"%s"}],"events":[]}],"failures":[]}`,
 		arn(7), arn(5), arn(7), arn(6)))
 	r.Region = "us-west-2"
 	got, err := r.ServiceTaskDefinitions(t.Context(), mustService(t, "prod/shop"))
@@ -166,7 +170,7 @@ func TestAServiceRunsItsOwnTaskDefinitionAndThoseUnderWay(t *testing.T) {
 func TestWhyECSDoesNotAnswerIsTold(t *testing.T) {
 	many := make([]string, limits.ServiceTaskDefinitions+1)
 	for i := range many {
-		many[i] = fmt.Sprintf(`{"taskDefinition":"shop:%d"}`, i)
+		many[i] = fmt.Sprintf(`{"taskDefinition":"arn:aws:ecs:us-west-2:111122223333:task-definition/shop:%d"}`, i)
 	}
 	for _, tc := range []struct {
 		name   string
@@ -183,16 +187,16 @@ func TestWhyECSDoesNotAnswerIsTold(t *testing.T) {
 		{"no such task definition", true, 400, `{"__type":"ClientException","message":"Unable to describe task definition."}`, shuin.CodeNotFound, "Unable to describe task definition.", "there is no such task definition"},
 		{"no such cluster", false, 400, `{"__type":"ClusterNotFoundException","message":"Cluster not found."}`, shuin.CodeNotFound, "Cluster not found.", "there is no such service"},
 		{"no such service", false, 200, `{"services":[],"failures":[{"arn":"x","reason":"MISSING"}]}`, shuin.CodeNotFound, "read service prod/shop: Amazon ECS answers MISSING", "there is no such service"},
-		{"deleted", false, 200, `{"services":[{"status":"INACTIVE","taskDefinition":"shop:7"}]}`, shuin.CodeNotFound, "was deleted", ""},
+		{"deleted", false, 200, `{"services":[{` + shopService + `"status":"INACTIVE","taskDefinition":"shop:7"}]}`, shuin.CodeNotFound, "was deleted", ""},
 		{"throttled", true, 400, `{"__type":"ThrottlingException","message":"Rate exceeded"}`, shuin.CodeThrottled, "Rate exceeded", "try again later"},
 		{"an expired session", true, 400, `{"__type":"ExpiredTokenException","message":"expired"}`, shuin.CodeUnauthorized, "expired", "may have expired"},
 		{"broken", true, 500, `<html>`, shuin.CodeUnavailable, "HTTP 500", "try again"},
 		{"endless", true, 200, strings.Repeat(" ", limits.AWSAnswer+1), shuin.CodeLimit, "limit AWSAnswer", ""},
 		{"no JSON", false, 200, `<html>`, shuin.CodeMalformed, "not what the API says", ""},
 		{"no service", false, 200, `{}`, shuin.CodeMalformed, "0 services", ""},
-		{"no task definition", false, 200, `{"services":[{"status":"ACTIVE"}]}`, shuin.CodeMalformed, "no task definition", ""},
-		{"a task definition that is none", false, 200, `{"services":[{"taskDefinition":"http://x\u001b[31m"}]}`, shuin.CodeMalformed, `"http://x [31m" is no task definition`, ""},
-		{"too many", false, 200, `{"services":[{"taskSets":[` + strings.Join(many, ",") + `]}]}`, shuin.CodeLimit, "limit ServiceTaskDefinitions", ""},
+		{"no task definition", false, 200, `{"services":[{` + shopService + `"status":"ACTIVE"}]}`, shuin.CodeMalformed, "no task definition", ""},
+		{"a task definition that is none", false, 200, `{"services":[{` + shopService + `"taskDefinition":"http://x\u001b[31m"}]}`, shuin.CodeMalformed, `"http://x [31m" is no ARN of a task-definition`, ""},
+		{"too many", false, 200, `{"services":[{` + shopService + `"taskSets":[` + strings.Join(many, ",") + `]}]}`, shuin.CodeLimit, "limit ServiceTaskDefinitions", ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			s, r := ecsReader(t)
@@ -224,11 +228,88 @@ func TestWhyECSDoesNotAnswerIsTold(t *testing.T) {
 	})
 }
 
+// Names alone would be looked up in the account of the credentials, whichever
+// account the ARN names.
+func TestAServiceNamedByItsARNIsAskedForByIt(t *testing.T) {
+	s, r := ecsReader(t)
+	s.says(200, "", `{"services":[{`+shopService+`"taskDefinition":"`+taskARN+`"}]}`)
+	if _, err := r.ServiceTaskDefinitions(t.Context(), mustService(t, "arn:aws:ecs:us-west-2:111122223333:service/prod/shop")); err != nil {
+		t.Fatal(err)
+	}
+	if want := `{"cluster":"arn:aws:ecs:us-west-2:111122223333:cluster/prod","services":["arn:aws:ecs:us-west-2:111122223333:service/prod/shop"]}`; s.bodies[0] != want {
+		t.Errorf("asked %s", s.bodies[0])
+	}
+}
+
+func TestWhatECSAnswersHasToBeWhatWasAskedFor(t *testing.T) {
+	const serviceARN, other = "arn:aws:ecs:us-west-2:111122223333:service/prod/shop", "arn:aws:ecs:us-west-2:999988887777:"
+	service := func(arn, cluster, task string) string {
+		return fmt.Sprintf(`{"services":[{"serviceArn":%q,"clusterArn":%q,"taskDefinition":%q}]}`, arn, cluster, task)
+	}
+	task := func(arn string) string {
+		return fmt.Sprintf(`{"taskDefinition":{"taskDefinitionArn":%q,"containerDefinitions":[]}}`, arn)
+	}
+	const prod = "arn:aws:ecs:us-west-2:111122223333:cluster/prod"
+	for _, tc := range []struct {
+		name, asked, body string
+		want              shuin.Code // empty: it is taken
+		text              string
+	}{
+		{"the service itself", serviceARN, service(serviceARN, prod, taskARN), "", ""},
+		{"an ARN of before 2018", serviceARN, service("arn:aws:ecs:us-west-2:111122223333:service/shop", prod, taskARN), "", ""},
+		{"a name, of whichever account", "prod/shop", service(serviceARN, prod, taskARN), "", ""},
+		{"another account's service", serviceARN, service(other+"service/prod/shop", other+"cluster/prod", other+"task-definition/shop:7"), shuin.CodeForbidden,
+			"read service prod/shop: account 111122223333 was asked for, and the AWS credentials in use (EnvConfigCredentials) are answered for account 999988887777"},
+		{"another account's cluster", serviceARN, service(serviceARN, other+"cluster/prod", taskARN), shuin.CodeForbidden, "account 999988887777"},
+		{"another account's task definition", serviceARN, service(serviceARN, prod, other+"task-definition/shop:7"), shuin.CodeForbidden, "account 999988887777"},
+		{"another account's task definition, of a name", "prod/shop", service(serviceARN, prod, other+"task-definition/shop:7"), shuin.CodeForbidden, "account 999988887777"},
+		{"another region", "prod/shop", service("arn:aws:ecs:eu-west-1:111122223333:service/prod/shop", prod, taskARN), shuin.CodeMalformed, "region us-west-2 of aws was asked"},
+		{"another partition", "prod/shop", service("arn:aws-cn:ecs:us-west-2:111122223333:service/prod/shop", prod, taskARN), shuin.CodeMalformed, "region us-west-2 of aws was asked"},
+		{"another name", serviceARN, service("arn:aws:ecs:us-west-2:111122223333:service/prod/else", prod, taskARN), shuin.CodeMalformed, "service/prod/else"},
+		{"another cluster", "prod/shop", service(serviceARN, "arn:aws:ecs:us-west-2:111122223333:cluster/test", taskARN), shuin.CodeMalformed, "cluster/test"},
+		{"another cluster in the ARN", "prod/shop", service("arn:aws:ecs:us-west-2:111122223333:service/test/shop", prod, taskARN), shuin.CodeMalformed, "service/test/shop"},
+		{"no serviceArn", serviceARN, service("", prod, taskARN), shuin.CodeMalformed, "(serviceArn)"},
+		{"no clusterArn", serviceARN, service(serviceARN, "", taskARN), shuin.CodeMalformed, "(clusterArn)"},
+		{"a task definition by its name", serviceARN, service(serviceARN, prod, "shop:7"), shuin.CodeMalformed, "no ARN of a task-definition"},
+		{"the task definition itself", taskARN, task(taskARN), "", ""},
+		{"the newest", "arn:aws:ecs:us-west-2:111122223333:task-definition/shop", task(taskARN), "", ""},
+		{"a family and revision", "shop:007", task(taskARN), "", ""},
+		{"another account's task definition by ARN", taskARN, task(other + "task-definition/shop:7"), shuin.CodeForbidden, "account 111122223333 was asked for"},
+		{"another revision", taskARN, task("arn:aws:ecs:us-west-2:111122223333:task-definition/shop:8"), shuin.CodeMalformed, "the answer is about"},
+		{"another family", "shop", task("arn:aws:ecs:us-west-2:111122223333:task-definition/else:7"), shuin.CodeMalformed, "the answer is about"},
+		{"another region's", "shop:7", task("arn:aws:ecs:eu-west-1:111122223333:task-definition/shop:7"), shuin.CodeMalformed, "region us-west-2 of aws was asked"},
+		{"an ARN without a revision", "shop", task("arn:aws:ecs:us-west-2:111122223333:task-definition/shop"), shuin.CodeMalformed, "with its revision"},
+		{"no taskDefinitionArn", "shop:7", task(""), shuin.CodeMalformed, "(taskDefinitionArn)"},
+		{"no task definition at all", "shop:7", `{}`, shuin.CodeMalformed, "(taskDefinitionArn)"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			s, r := ecsReader(t)
+			s.says(200, "", tc.body)
+			if !strings.HasPrefix(tc.asked, "arn:") {
+				r.Region = "us-west-2"
+			}
+			var err error
+			if strings.Contains(tc.body, "services") {
+				_, err = r.ServiceTaskDefinitions(t.Context(), mustService(t, tc.asked))
+			} else {
+				_, err = r.TaskDefinition(t.Context(), mustTask(t, tc.asked))
+			}
+			if tc.want == "" && err != nil || tc.want != "" && (shuin.CodeOf(err) != tc.want || !strings.Contains(err.Error(), tc.text)) {
+				t.Errorf("%s: %v", shuin.CodeOf(err), err)
+			}
+			if tc.want == shuin.CodeForbidden && !strings.Contains(shuin.HintOf(err), "use credentials of account 111122223333 (--aws-profile") {
+				t.Errorf("hint %q", shuin.HintOf(err))
+			}
+			noSecret(t, err)
+		})
+	}
+}
+
 func FuzzECSServices(f *testing.F) {
-	f.Add([]byte(`{"services":[{"status":"ACTIVE","taskDefinition":"shop:7","deployments":[{"taskDefinition":"shop:6"}]}],"failures":[]}`))
+	f.Add([]byte(`{"services":[{` + shopService + `"status":"ACTIVE","taskDefinition":"` + taskARN + `","deployments":[{"taskDefinition":"` + taskARN + `"}]}],"failures":[]}`))
 	f.Add([]byte(`{"services":[],"failures":[{"reason":"MISSING"}]}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		all, err := readServices(data, jsonCall{doing: "read"})
+		all, err := readServices(data, ECSService{Cluster: "prod", Name: "shop"}, ecsAsked{jsonCall: jsonCall{doing: "read", region: "us-west-2"}})
 		if (err == nil) != (len(all) > 0) || len(all) > limits.ServiceTaskDefinitions {
 			t.Errorf("%v %v", all, err)
 		}
