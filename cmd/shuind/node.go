@@ -113,8 +113,7 @@ func (a *app) newNode(ctx context.Context, c *config, store sqlstore.Options, lo
 	n.served = &crlServer{source: n.service, dir: c.CRL.Directory, log: logger}
 	// In their order: a CRL and its successor never change places.
 	n.service.NewCRL = func(id string, der []byte) {
-		n.served.renew(id, der)
-		n.crls.add(map[string][]byte{id: der})
+		n.crls.add(id, der, n.served.renew(id, der))
 	}
 	n.ready = &readiness{now: a.now, probes: n.probes(watched, authority)}
 	return n, nil

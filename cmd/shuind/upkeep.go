@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math/big"
 	"os"
 	"sync"
 	"time"
@@ -23,12 +24,11 @@ const upkeepInterval = 30 * time.Second
 // server starts, says so in its log and is not ready.
 func (n *node) begin(ctx context.Context) error {
 	n.refresh(ctx)
-	crls := map[string][]byte{}
 	err := n.service.Store.View(ctx, func(tx signing.Tx) error {
 		authorities, err := tx.Authorities()
 		for _, a := range authorities {
 			if len(a.CRL) > 0 {
-				crls[a.ID] = a.CRL
+				n.crls.add(a.ID, a.CRL, big.NewInt(a.CRLNumber))
 			}
 		}
 		return err
@@ -36,7 +36,6 @@ func (n *node) begin(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read the CRLs: %w", err)
 	}
-	n.crls.add(crls)
 	if err := n.crls.flush(); err != nil {
 		return fmt.Errorf("write the CRL files: %w", err)
 	}
