@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/shuin/shuin/awsprofile"
+	"github.com/shuin/shuin/internal/limits"
 )
 
 // withoutVersion leaves the profile version of an issuing CA out of the store,
@@ -63,20 +64,29 @@ func TestAProfileVersionThatCannotBeReadHoldsUpNoCRL(t *testing.T) {
 
 var errDamaged = errors.New("a page of the table of jobs is damaged")
 
-// damaged is a store that cannot list jobs while broken.
+// damaged is a store that cannot list jobs while broken, or those after the
+// first page.
 type damaged struct {
 	Store
-	broken bool
+	broken, later bool
 }
 
-type damagedTx struct{ Tx }
+type damagedTx struct {
+	Tx
+	later bool
+}
 
-func (damagedTx) Jobs(JobQuery) ([]Job, error) { return nil, errDamaged }
+func (d damagedTx) Jobs(q JobQuery) ([]Job, error) {
+	if d.later && q.After == "" {
+		return d.Tx.Jobs(q)
+	}
+	return nil, errDamaged
+}
 
 func (d *damaged) View(ctx context.Context, f func(Tx) error) error {
 	return d.Store.View(ctx, func(tx Tx) error {
 		if d.broken {
-			tx = damagedTx{tx}
+			tx = damagedTx{tx, d.later}
 		}
 		return f(tx)
 	})
@@ -130,6 +140,41 @@ func TestLeavesThatCannotBeListedHoldBackNoneThatAre(t *testing.T) {
 	}
 	if w.store.state.authorities[id].CRLNext.IsZero() {
 		t.Error("it is due though all is listed")
+	}
+}
+
+func TestTheLogCountsTheLeavesThatWereListedBeforeAFailure(t *testing.T) {
+	w := newWorld(t)
+	p := w.put("build", KindStandard)
+	job := w.job(w.sign("build").JobID)
+	const leaves = limits.RevokeBatch + 20
+	for i := range leaves - 1 {
+		j := job
+		j.ARN.ID, j.Serial = fmt.Sprintf("job-%d", i), fmt.Sprintf("%04x", i+1)
+		w.store.state.jobs[ours+"/"+j.ARN.ID] = j
+		w.store.state.jobOrder = append(w.store.state.jobOrder, ours+"/"+j.ARN.ID)
+	}
+	store := &damaged{Store: w.store, broken: true, later: true}
+	w.Store = store
+	counted := func() (n int) {
+		for _, e := range w.entries() {
+			var some int
+			if _, err := fmt.Sscanf(e.Detail, "%d certificates of the profile version listed", &some); err == nil {
+				n += some
+			}
+		}
+		return n
+	}
+	wantFault(t, w.revokeFrom("build", p.ProfileVersion, worldStart), FaultUnavailable, "revocation is recorded")
+	if listed := len(w.listed(job.Authority)); listed != limits.RevokeBatch || counted() != listed {
+		t.Errorf("%d are listed, the log says %d", listed, counted())
+	}
+	store.broken = false
+	if _, err := w.RefreshCRLs(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if listed := len(w.listed(job.Authority)); listed != leaves || counted() != listed {
+		t.Errorf("%d are listed, the log says %d", listed, counted())
 	}
 }
 

@@ -309,30 +309,24 @@ func (s *Service) revokeLeaves(ctx context.Context, version awsprofile.Profile) 
 	if err != nil || p.Kind != KindStandard || p.Revocation == nil {
 		return err
 	}
-	after, from, listed := "", p.Revocation.EffectiveFrom, 0
+	after, from := "", p.Revocation.EffectiveFrom
 	for {
-		page, err := s.revokePage(ctx, p, after, &listed)
+		page, err := s.revokePage(ctx, p, after)
 		if err != nil {
 			return err
 		}
 		// Newest first: the rest was made before.
 		if len(page) < limits.RevokeBatch || page[len(page)-1].Created.Before(from.Add(-limits.SignTime-limits.ClockBack)) {
-			break
+			return nil
 		}
 		after = page[len(page)-1].ARN.ID
 	}
-	if listed == 0 {
-		return nil
-	}
-	return s.update(ctx, func(tx Tx) error {
-		detail := fmt.Sprintf("%d certificates of the profile version listed", listed)
-		return s.note(tx, &Caller{Principal: p.Revocation.RevokedBy}, audit.Revocation, actionRevokeProfile, audit.Entry{ProfileVersion: p.ARN.String(), Detail: detail})
-	})
 }
 
 // revokePage reads the jobs after one, and lists the leaves among them that
-// the revocation of p takes back and that are not listed yet.
-func (s *Service) revokePage(ctx context.Context, p Profile, after string, listed *int) ([]Job, error) {
+// the revocation of p takes back and that are not listed yet. Their number is
+// logged with them, so that it is right whatever becomes of later pages.
+func (s *Service) revokePage(ctx context.Context, p Profile, after string) ([]Job, error) {
 	var page, hit []Job
 	err := s.view(ctx, func(tx Tx) (err error) {
 		hit = nil
@@ -354,7 +348,6 @@ func (s *Service) revokePage(ctx context.Context, p Profile, after string, liste
 	if err != nil || len(hit) == 0 {
 		return page, err
 	}
-	*listed += len(hit)
 	return page, s.update(ctx, func(tx Tx) error {
 		now := s.Now().UTC()
 		for _, j := range hit {
@@ -362,7 +355,8 @@ func (s *Service) revokePage(ctx context.Context, p Profile, after string, liste
 				return err
 			}
 		}
-		return nil
+		detail := fmt.Sprintf("%d certificates of the profile version listed", len(hit))
+		return s.note(tx, &Caller{Principal: p.Revocation.RevokedBy}, audit.Revocation, actionRevokeProfile, audit.Entry{ProfileVersion: p.ARN.String(), Detail: detail})
 	})
 }
 
