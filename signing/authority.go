@@ -223,17 +223,14 @@ func (s *Service) makeAuthority(ctx context.Context, p awsprofile.Profile, kind 
 	if err := s.ensureIntermediate(ctx); err != nil {
 		return nil, err
 	}
-	err = s.update(ctx, func(tx Tx) error {
+	err = s.storeCRL(ctx, row.ID, row.CRL, func(tx Tx) error {
 		if err := tx.AddAuthority(row); err != nil {
 			return err
 		}
 		return s.noteIssued(tx, p, attempt, issued.Certificate)
 	})
 	if err != nil {
-		return nil, err
-	}
-	if len(row.CRL) > 0 {
-		s.published(row.ID, row.CRL)
+		return nil, asError(err)
 	}
 	return a, nil
 }

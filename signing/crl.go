@@ -281,7 +281,7 @@ func (s *Service) reissueOnce(ctx context.Context, id string, part listPart) err
 	if err != nil {
 		return err
 	}
-	err = s.Store.Update(ctx, func(tx Tx) error {
+	return s.storeCRL(ctx, id, der, func(tx Tx) error {
 		a, err := tx.Authority(id)
 		if err != nil {
 			return err
@@ -295,11 +295,6 @@ func (s *Service) reissueOnce(ctx context.Context, id string, part listPart) err
 		}
 		return tx.SetAuthority(a)
 	})
-	if err != nil {
-		return err
-	}
-	s.published(id, der)
-	return nil
 }
 
 // listsAll: the CRL there is has as many lines as the list, which only grows,
@@ -384,6 +379,25 @@ func revokedAuthorities(tx Tx, intermediate Authority) ([]issue.Revoked, error) 
 		out = append(out, issue.Revoked{Serial: cert.SerialNumber, At: a.Revoked.At, InvalidityDate: a.Revoked.InvalidityDate})
 	}
 	return out, nil
+}
+
+// storeCRL runs the transaction that stores a CRL and tells of it, one after the
+// other: NewCRL is told of no CRL after its successor. der is empty where there
+// is none to tell of.
+func (s *Service) storeCRL(ctx context.Context, id string, der []byte, f func(Tx) error) error {
+	if len(der) == 0 {
+		return s.Store.Update(ctx, f)
+	}
+	release, err := s.state.storing.take(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
+	if err := s.Store.Update(ctx, f); err != nil {
+		return err
+	}
+	s.published(id, der)
+	return nil
 }
 
 // published tells of a CRL that was stored.

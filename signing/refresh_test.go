@@ -2,10 +2,12 @@ package signing
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -175,6 +177,61 @@ func TestTheLogCountsTheLeavesThatWereListedBeforeAFailure(t *testing.T) {
 	}
 	if listed := len(w.listed(job.Authority)); listed != leaves || counted() != listed {
 		t.Errorf("%d are listed, the log says %d", listed, counted())
+	}
+}
+
+// behindHook runs f after each change of the store.
+type behindHook struct {
+	Store
+	f func()
+}
+
+func (h *behindHook) Update(ctx context.Context, f func(Tx) error) error {
+	err := h.Store.Update(ctx, f)
+	h.f()
+	return err
+}
+
+func (w *world) authorities() int {
+	w.store.mu.Lock()
+	defer w.store.mu.Unlock()
+	return len(w.store.state.authorities)
+}
+
+func TestNobodyIsToldOfACRLAfterItsSuccessor(t *testing.T) {
+	ctx := context.Background()
+	w := newWorld(t)
+	w.put("build", KindStandard)
+	if _, err := w.RefreshCRLs(ctx); err != nil {
+		t.Fatal(err)
+	}
+	told := make(chan string, 10)
+	w.NewCRL = func(id string, der []byte) {
+		if list, err := x509.ParseRevocationList(der); err == nil && id != intermediateID(w.Intermediate) {
+			told <- list.Number.String()
+		}
+	}
+	refreshed := make(chan error)
+	var began atomic.Bool
+	w.Store = &behindHook{Store: w.store, f: func() {
+		if w.authorities() < 2 || began.Swap(true) {
+			return
+		}
+		w.sleep(2 * time.Hour) // the issuing CA is stored
+		go func() {
+			_, err := w.RefreshCRLs(ctx)
+			refreshed <- err
+		}()
+		time.Sleep(100 * time.Millisecond) // for it to do what it can
+	}}
+	_ = w.trySign()
+	if err := <-refreshed; err != nil {
+		t.Error(err)
+	}
+	for _, want := range []string{"1", "2"} {
+		if got := <-told; got != want {
+			t.Errorf("told of %s, want %s", got, want)
+		}
 	}
 }
 

@@ -28,6 +28,7 @@ type serviceState struct {
 	flight      singleflight.Group
 
 	revoking turn // orders revocations and the CRLs that list them
+	storing  turn // orders CRLs that are stored, for NewCRL; taken after revoking
 	changed  map[string][]byte
 	changes  sync.Mutex   // guards changed
 	replies  atomic.Int64 // kept since the start
