@@ -51,7 +51,7 @@ func TestAProfileVersionThatCannotBeReadHoldsUpNoCRL(t *testing.T) {
 		}
 	}
 	// The CRL that certificates name is made all the same: its list needs no profile.
-	for _, id := range []string{good.Authority, lost.Authority, intermediateID(w.Intermediate)} {
+	for _, id := range []string{good.Authority, lost.Authority, w.intermediate()} {
 		if changed[id] == nil {
 			t.Errorf("the CRL of %s was not made", id)
 		}
@@ -207,7 +207,7 @@ func TestNobodyIsToldOfACRLAfterItsSuccessor(t *testing.T) {
 	}
 	told := make(chan string, 10)
 	w.NewCRL = func(id string, der []byte) {
-		if list, err := x509.ParseRevocationList(der); err == nil && id != intermediateID(w.Intermediate) {
+		if list, err := x509.ParseRevocationList(der); err == nil && id != w.intermediate() {
 			told <- list.Number.String()
 		}
 	}
@@ -232,6 +232,26 @@ func TestNobodyIsToldOfACRLAfterItsSuccessor(t *testing.T) {
 		if got := <-told; got != want {
 			t.Errorf("told of %s, want %s", got, want)
 		}
+	}
+}
+
+func TestACRLDatedAheadIsMadeAnewThoughTheRestCannotBeListed(t *testing.T) {
+	ctx := context.Background()
+	w := newWorld(t)
+	p := w.put("build", KindStandard)
+	id := w.job(w.sign("build").JobID).Authority
+	w.sleep(20 * day)
+	if _, err := w.RefreshCRLs(ctx); err != nil {
+		t.Fatal(err)
+	}
+	w.restart(worldStart.Add(time.Minute))
+	if _, _, err := w.accept("x"); err != nil {
+		t.Fatal(err)
+	}
+	w.Store = &damaged{Store: w.store, broken: true}
+	wantFault(t, w.revokeFrom("build", p.ProfileVersion, w.now()), FaultUnavailable, "revocation is recorded")
+	if l := w.crl(id); l.ThisUpdate.After(w.at) {
+		t.Errorf("the CRL is dated %v at %v", l.ThisUpdate, w.at)
 	}
 }
 

@@ -59,7 +59,7 @@ func (s *Service) RevokeSignature(ctx context.Context, c Caller, in RevokeSignat
 	// What is durable goes on without its client, who may have gone meanwhile.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limits.PublishTime)
 	defer cancel()
-	return s.listed(s.publish(ctx, []string{job.Authority}))
+	return listed(s.publish(ctx, []string{job.Authority}))
 }
 
 // revocableJob is a job that the caller may revoke.
@@ -125,11 +125,15 @@ func crlDue(tx Tx, id string) error {
 }
 
 // listed words the failure to publish what is revoked already.
-func (s *Service) listed(err error) error {
+func listed(err error) error {
 	if err == nil {
 		return nil
 	}
-	return &Error{Fault: FaultUnavailable, Message: "the revocation is recorded, but not every CRL could be made yet; it will be tried again", Err: err}
+	why := "not every CRL could be made yet; it will be tried again"
+	if errors.Is(err, ErrClock) {
+		why = "no CRL is made while the signer's clock is refused: it is made as soon as that is right"
+	}
+	return &Error{Fault: FaultUnavailable, Message: "the revocation is recorded, but " + why, Err: err}
 }
 
 // RevokeSigningProfile takes back all signatures of a profile version that
@@ -162,7 +166,7 @@ func (s *Service) RevokeSigningProfile(ctx context.Context, c Caller, in RevokeS
 	var due, elsewhere []string
 	for _, a := range authorities {
 		if s.ofToday(a) {
-			due = []string{intermediateID(s.Intermediate)}
+			due = []string{s.intermediate()}
 		} else {
 			elsewhere = append(elsewhere, intermediateOf(a))
 		}
@@ -172,7 +176,7 @@ func (s *Service) RevokeSigningProfile(ctx context.Context, c Caller, in RevokeS
 			due = append(due, a.ID)
 		}
 	}
-	if err := s.listed(s.publish(ctx, due)); err != nil {
+	if err := listed(s.publish(ctx, due)); err != nil {
 		return err
 	}
 	return s.listedInPart(ctx, profile, elsewhere)
@@ -294,7 +298,7 @@ func (s *Service) revokeAuthorities(tx Tx, p awsprofile.Profile, effective, now 
 	if !slices.ContainsFunc(of, s.ofToday) {
 		return of, nil
 	}
-	return of, crlDue(tx, intermediateID(s.Intermediate))
+	return of, crlDue(tx, s.intermediate())
 }
 
 // revokeLeaves lists the leaves of a revoked version of KindStandard that were

@@ -17,6 +17,7 @@ import (
 // serviceState is what the service remembers; all of it can be lost.
 type serviceState struct {
 	clock  clock
+	traces atomic.Pointer[traces] // of CRLs alone, once they were read; see plausible
 	tokens tokens
 	kinds  sync.Map // nameKey to Kind: a guess of what a request will need
 

@@ -469,6 +469,7 @@ func TestAnIntermediateThatEndedCanBeReplaced(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.at = b.at.AddDate(16, 0, 0)
+	b.shuind(t, exitOK, "signing times go on", acceptClock...)
 	b.logs.Reset()
 	if status := run(t.Context(), b.app, []string{"ca", "intermediate", "new", "--root-identity", filepath.Join(b.dir, "identity.txt"), "--config", b.path()}); status != exitOK {
 		t.Fatal(b.logs)

@@ -39,7 +39,11 @@ func (a *app) ceremony(ctx context.Context, c *config, f func(*ceremony) error) 
 // logged runs a ceremony whose data directory is there.
 func (a *app) logged(ctx context.Context, c *config, f func(*ceremony) error) error {
 	return a.withStore(ctx, c, func(store *sqlstore.Store) error {
-		return f(&ceremony{c: c, now: a.now, store: store})
+		y := &ceremony{c: c, now: a.now, store: store}
+		if err := y.clockFits(ctx); err != nil { // before anything is made
+			return err
+		}
+		return f(y)
 	})
 }
 

@@ -25,22 +25,23 @@ import (
 
 // node is a signer with everything around it, ready to serve.
 type node struct {
-	c        *config
-	now      func() time.Time
-	log      *slog.Logger
-	store    *sqlstore.Store
-	service  *signing.Service
-	metrics  *metrics
-	crls     *crlFiles
-	served   *crlServer
-	due      dueCRLs
-	kinds    sync.Map     // signing.Kind of the profile version of an issuing CA, by its id
-	refused  atomic.Bool  // the last round of the upkeep could not make all CRLs, and logged why
-	release  func() error // gives the data directory back
-	ready    *readiness
-	pair     *keyPair     // nil: plain HTTP
-	instance string       // what /healthz says who answers
-	listener net.Listener // of the API, if it is open already; nil: opened as configured
+	c            *config
+	now          func() time.Time
+	log          *slog.Logger
+	store        *sqlstore.Store
+	service      *signing.Service
+	metrics      *metrics
+	crls         *crlFiles
+	served       *crlServer
+	due          dueCRLs
+	kinds        sync.Map     // signing.Kind of the profile version of an issuing CA, by its id
+	refused      atomic.Bool  // the last round of the upkeep could not make all CRLs, and logged why
+	clockRefused atomic.Bool  // as it was logged; see watchClock
+	release      func() error // gives the data directory back
+	ready        *readiness
+	pair         *keyPair     // nil: plain HTTP
+	instance     string       // what /healthz says who answers
+	listener     net.Listener // of the API, if it is open already; nil: opened as configured
 }
 
 // storeOptions are how the database of a configuration is opened.

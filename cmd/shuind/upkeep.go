@@ -79,8 +79,9 @@ func (n *node) upkeep(ctx context.Context, reload <-chan os.Signal) {
 // refresh makes the CRLs that are due. What RefreshCRLs returns is not
 // written: NewCRL told of it already, and a newer one may have come.
 func (n *node) refresh(ctx context.Context) {
+	n.watchClock(ctx)
 	_, err := n.service.RefreshCRLs(ctx)
-	if err != nil {
+	if err != nil && !errors.Is(err, signing.ErrClock) {
 		n.log.Error("CRLs could not be made anew", "error", cause(err))
 	}
 	n.refused.Store(err != nil)
