@@ -64,7 +64,7 @@ type Service struct {
 	SelfCheck  SelfCheck
 	// Now is the clock, with its monotonic reading.
 	Now func() time.Time
-	// MaxClockStep is by how much the clock may be set ahead in all, as its
+	// MaxClockStep is by how much the clock may be set ahead at once, as its
 	// monotonic reading shows, before signing stops; 0: limits.ClockStep.
 	MaxClockStep time.Duration
 	// LeafLife is how long a leaf certificate is valid, and so how long the key

@@ -216,24 +216,21 @@ func (s *Service) makeAuthority(ctx context.Context, p awsprofile.Profile, kind 
 		return nil, s.issueFailed(ctx, p, attempt, internal("check an issuing CA", err))
 	}
 	a := s.ready(hex.EncodeToString(r.Serial.Bytes()), issuer)
-	row, err := s.sealAuthority(ctx, a, p, kind, key)
+	row, err := s.sealAuthority(ctx, a, p, kind, key, at)
 	if err != nil {
 		return nil, s.issueFailed(ctx, p, attempt, internal("seal an issuing CA", err))
 	}
 	if err := s.ensureIntermediate(ctx); err != nil {
 		return nil, err
 	}
-	err = s.update(ctx, func(tx Tx) error {
+	err = s.storeCRL(ctx, row.ID, row.CRL, func(tx Tx) error {
 		if err := tx.AddAuthority(row); err != nil {
 			return err
 		}
 		return s.noteIssued(tx, p, attempt, issued.Certificate)
 	})
 	if err != nil {
-		return nil, err
-	}
-	if len(row.CRL) > 0 {
-		s.published(row.ID, row.CRL)
+		return nil, asError(err)
 	}
 	return a, nil
 }
@@ -271,14 +268,15 @@ func (s *Service) issuingRequest(p awsprofile.Profile, at time.Time) (issue.Requ
 	// It lives on after its last leaf for as long as a signature can be valid.
 	end := addMonths(at.Add(rotateAfter), MaxValidityMonths+1)
 	return issue.Request{
-		Subject: subject, Serial: serial, CRL: s.crlAddress(intermediateID(s.Intermediate)),
+		Subject: subject, Serial: serial, CRL: s.crlAddress(s.intermediate()),
 		NotBefore: latest(at.Add(-2*backdate), from), NotAfter: earliest(end, until),
 	}, nil
 }
 
 // sealAuthority is the row of a new issuing CA, with its first, empty CRL. Of
-// KindAWS there is none: no certificate would name it.
-func (s *Service) sealAuthority(ctx context.Context, a *authority, p awsprofile.Profile, kind Kind, key crypto.Signer) (Authority, error) {
+// KindAWS there is none: no certificate would name it. It is dated by at, the
+// signing time, which was judged.
+func (s *Service) sealAuthority(ctx context.Context, a *authority, p awsprofile.Profile, kind Kind, key crypto.Signer, at time.Time) (Authority, error) {
 	plain, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
 		return Authority{}, err
@@ -293,10 +291,8 @@ func (s *Service) sealAuthority(ctx context.Context, a *authority, p awsprofile.
 	if kind == KindAWS {
 		return row, nil
 	}
-	now := s.Now()
-	next := now.Add(s.crlLife())
-	row.CRLNumber, row.CRLNext = 1, next.UTC().Truncate(time.Second)
-	row.CRL, err = a.issuer.CRL(ctx, nil, big.NewInt(row.CRLNumber), now, next)
+	row.CRLNumber, row.CRLNext = 1, at.Add(s.crlLife()).UTC()
+	row.CRL, err = a.issuer.CRL(ctx, nil, big.NewInt(row.CRLNumber), at, row.CRLNext)
 	return row, err
 }
 
@@ -308,10 +304,13 @@ func (s *Service) crlAddress(id string) string {
 }
 
 // intermediateID names the intermediate by its certificate.
-func intermediateID(a *issue.Authority) string {
-	sum := sha256.Sum256(a.Chain()[0].Raw)
+func intermediateID(cert *x509.Certificate) string {
+	sum := sha256.Sum256(cert.Raw)
 	return hex.EncodeToString(sum[:16])
 }
+
+// intermediate is the id of the one in use.
+func (s *Service) intermediate() string { return intermediateID(s.Intermediate.Chain()[0]) }
 
 // noteIssue is the entry before the issue of a certificate that is shared.
 func (s *Service) noteIssue(ctx context.Context, p awsprofile.Profile, pub crypto.PublicKey, serial *big.Int, what string) (int64, error) {

@@ -2,110 +2,87 @@ package signing
 
 import (
 	"context"
+	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/shuin/shuin/internal/limits"
 )
 
 // clock watches the service's clock: the signing time is what short-lived
-// certificates and revocation dates rest on. Each reading, of a signature or of
-// a probe, is held against the one before it by the monotonic clock, and what
-// the clock was set by meanwhile is added up: small steps count together, and a
-// step back shows however long ago the last signature was. A reading that is
-// refused is added up too, so that signing goes on by itself when the clock is
-// put right.
+// certificates and revocation dates rest on. Each reading, of a signature, a
+// probe or a CRL, is held against the one before it by the monotonic clock. One
+// large step stops what is dated; small ones are taken and do not add up, or
+// pauses and corrections would stop every server in time.
 type clock struct {
 	mu   sync.Mutex
-	last time.Time     // the latest reading that was accepted to sign, or the first of all
-	seen time.Time     // the newest reading, with its monotonic one
-	off  time.Duration // by how much the clock was set ahead in all (below zero: back)
-	// used: last was read to sign, not to look whether one could. wrong: the
-	// newest reading was refused; that does not wear off with time.
-	used, wrong bool
+	last time.Time   // the newest reading that was accepted, with its monotonic one
+	back time.Time   // what the clock had come to when it was set back; zero: it was not
+	used atomic.Bool // something was signed since the start
 }
 
-// observe reads the clock. The error stops signing.
+// observe reads the clock. The error stops all that is dated by it.
 func (s *Service) observe() (time.Time, error) {
 	now := s.Now()
-	k := &s.state.clock
+	return now, s.state.clock.read(now, orElse(s.MaxClockStep, limits.ClockStep))
+}
+
+// read judges a reading. One that is refused is not held against later ones, so
+// that a clock which is set right goes on by itself; one that was set back does
+// too when it has come again to where it was. Before anything was signed the
+// watch begins anew: the clock may have been wrong at the start (see traces).
+func (k *clock) read(now time.Time, most time.Duration) error {
+	const putRight = " (put it right; or, if it is right now, restart the signer)"
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if err := k.read(now, s.clockStep()); err != nil {
-		return now, err
-	}
-	if !now.Round(0).Before(k.last.Round(0)) {
+	if !k.used.Load() {
 		k.last = now
-	}
-	k.used = true
-	return now, nil
-}
-
-func (s *Service) clockStep() time.Duration { return orElse(s.MaxClockStep, limits.ClockStep) }
-
-// read adds a reading. k.mu is held. A clock that is set back before anything
-// was signed by it was wrong at the start and is right now: the watch begins
-// anew.
-func (k *clock) read(now time.Time, most time.Duration) error {
-	if k.seen.IsZero() {
-		k.last, k.seen = now, now
 		return nil
 	}
-	step, passed := stepped(k.seen, now)
-	moved := now.Round(0).Sub(k.last.Round(0))
-	if !k.used && (moved < 0 || k.off+step < 0) {
-		k.last, k.seen, k.off, k.wrong = now, now, 0, false
-		return nil
+	wall := now.Round(0)
+	reached := k.last.Round(0).Add(max(now.Sub(k.last), 0)) // below zero: it has no monotonic reading
+	step := wall.Sub(reached)
+	if step > most {
+		return clockError("was set ahead by %s"+putRight, rounded(step))
 	}
-	k.seen, k.off = now, k.off+step
-	if !k.wrong {
-		k.off = slewed(k.off, passed)
+	if step < -limits.ClockBack {
+		if k.back.IsZero() {
+			k.back = reached
+		}
+		if wall.Before(k.back) {
+			return clockError("was set back by %s"+putRight, rounded(-step))
+		}
 	}
-	err := clockFits(moved, k.off, most)
-	k.wrong = err != nil
-	return err
-}
-
-// stepped is by how much the clock was set between two readings, and how much
-// time passed.
-func stepped(before, now time.Time) (step, passed time.Duration) {
-	passed = now.Sub(before)
-	return now.Round(0).Sub(before.Round(0)) - passed, passed
-}
-
-// slewed is what is left of off after a time in which a clock that nobody sets
-// may have gone faster or slower than the monotonic one.
-func slewed(off, passed time.Duration) time.Duration {
-	most := max(passed, 0) / limits.ClockSlew
-	return off - min(max(off, -most), most)
+	k.last, k.back = now, time.Time{}
+	return nil
 }
 
 // CheckClock says why nothing would be signed now because of the clock: it was
-// set since it was read first, or lies behind the newest signing time given
-// out. Nil: it is right, as far as can be known. It is for readiness: the
-// reading does not count as one that a signature was made by, but it is part
-// of the watch.
+// set, contradicts what the store knows, or lies behind the newest signing time
+// given out. Nil: it is right, as far as can be known. It is for readiness.
 func (s *Service) CheckClock(ctx context.Context) error {
-	now, err := s.watchClock()
+	now, err := s.observe()
 	if err != nil {
 		return err
 	}
 	return s.view(ctx, func(tx Tx) error {
-		last, err := tx.Clock()
+		t, err := s.plausible(tx, now)
 		if err != nil {
 			return err
 		}
-		return behind(last, now)
+		return behind(t.signed, now)
 	})
 }
 
-// watchClock is a reading by which nothing is signed.
-func (s *Service) watchClock() (time.Time, error) {
-	now := s.Now()
-	k := &s.state.clock
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return now, k.read(now, s.clockStep())
+// dateCRL reads the clock to date a CRL by. A little behind the newest signing
+// time it may be: that is for signatures.
+func (s *Service) dateCRL(tx Tx) (time.Time, error) {
+	now, err := s.observe()
+	if err == nil {
+		_, err = s.plausible(tx, now)
+	}
+	return now.UTC().Truncate(time.Second), err
 }
 
 // behind: the clock may lie a little behind the last signing time, not more.
@@ -116,25 +93,16 @@ func behind(last, now time.Time) error {
 	return nil
 }
 
-// clockFits judges how far the clock has moved since the last signature, and by
-// how much it was set in all.
-func clockFits(wall, off, most time.Duration) error {
-	const putRight = " (put it right; or, if it is right now, restart the signer)"
-	switch {
-	case wall < -limits.ClockBack:
-		return clockError("was set back by %s"+putRight, rounded(-wall))
-	case off < -limits.ClockBack:
-		return clockError("was set back by %s"+putRight, rounded(-off))
-	case off > most:
-		return clockError("was set ahead by %s"+putRight, rounded(off))
-	}
-	return nil
-}
-
 func rounded(d time.Duration) time.Duration { return d.Round(time.Millisecond) }
 
+// ErrClock: the clock is refused, so that an operator has to set it right or
+// accept it.
+var ErrClock = errors.New("the clock is refused")
+
 func clockError(what string, facts ...any) *Error {
-	return fault(FaultUnavailable, "the signer's clock "+what+"; nothing is signed meanwhile", facts...)
+	e := fault(FaultUnavailable, "the signer's clock "+what+"; nothing is signed meanwhile", facts...)
+	e.Err = ErrClock
+	return e
 }
 
 // signingTime is the authentic signing time at now: whole seconds, never
@@ -142,15 +110,15 @@ func clockError(what string, facts ...any) *Error {
 // with a signature only (moveClock), so that a clock which was wrong while
 // nothing was signed leaves nothing behind. The clock is read again to tell one
 // that is behind from a transaction that waited.
-func signingTime(tx Tx, now time.Time, clock func() time.Time) (time.Time, error) {
-	last, err := tx.Clock()
+func (s *Service) signingTime(tx Tx, now time.Time) (time.Time, error) {
+	t, err := s.plausible(tx, now)
 	if err != nil {
 		return time.Time{}, err
 	}
-	if at := now.UTC().Truncate(time.Second); !at.Before(last) {
+	if at := now.UTC().Truncate(time.Second); !at.Before(t.signed) {
 		return at, nil
 	}
-	return last.UTC(), behind(last, clock())
+	return t.signed.UTC(), behind(t.signed, s.Now())
 }
 
 // overtaken: a signature was given out meanwhile whose signing time is later.

@@ -2,8 +2,13 @@ package signing
 
 import (
 	"context"
+	"errors"
+	"slices"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/shuin/shuin/internal/limits"
 )
 
 // clockWorld is a world whose clock has a monotonic reading.
@@ -12,7 +17,7 @@ func clockWorld(t *testing.T) *world {
 	w := newWorld(t)
 	start := time.Now()
 	w.at = start.Add(worldStart.Sub(start))
-	w.put("build", KindAWS)
+	w.put("build", KindStandard)
 	return w
 }
 
@@ -24,86 +29,227 @@ func (w *world) trySign() error {
 	return err
 }
 
-func TestSmallStepsOfTheClockAddUp(t *testing.T) {
+// tend is a round of the upkeep.
+func (w *world) tend() error {
+	_, err := w.RefreshCRLs(context.Background())
+	return err
+}
+
+func TestOneLargeStepOfTheClockStopsSigning(t *testing.T) {
+	start := time.Now()
+	wall := start.Round(0)
+	for _, c := range []struct {
+		name string
+		now  time.Time
+		text string
+		bare bool // without a monotonic reading
+	}{
+		{"time passes", start.Add(time.Hour), "", false},
+		{"a small correction", setAhead(start.Add(time.Minute), time.Second), "", false},
+		{"as much ahead as it may", setAhead(start.Add(time.Hour), limits.ClockStep), "", false},
+		{"a minute more", setAhead(start.Add(time.Minute), limits.ClockStep+time.Minute), "ahead by 6m0s", false},
+		{"a little back", setAhead(start.Add(time.Second), -3*time.Second), "", false},
+		{"far back", setAhead(start, -time.Minute), "back by 1m0s", false},
+		{"back, long after the last reading", setAhead(start.Add(time.Hour), -6*time.Second), "back by 6s", false},
+		{"far back, by a clock that shows nothing else", wall.Add(-time.Minute), "back by 1m0s", true},
+	} {
+		k := &clock{last: start}
+		k.used.Store(true)
+		if c.bare {
+			k.last = wall
+		}
+		err := k.read(c.now, limits.ClockStep)
+		if c.text == "" && err != nil || c.text != "" && (err == nil || !strings.Contains(err.Error(), c.text) || !strings.Contains(err.Error(), "if it is right now, restart the signer")) {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+}
+
+func TestSmallStepsOfTheClockDoNotAddUp(t *testing.T) {
+	for _, set := range []time.Duration{-4 * time.Second, 4 * time.Second, 4 * time.Minute} {
+		w := clockWorld(t)
+		w.sign("build")
+		for range 24 * 60 { // two months of them
+			w.pass(time.Hour, set)
+			if err := w.CheckClock(context.Background()); err != nil {
+				t.Fatalf("set by %s each hour: %v", set, err)
+			}
+		}
+		if err := w.trySign(); err != nil {
+			t.Errorf("set by %s each hour: %v", set, err)
+		}
+	}
+}
+
+func TestSigningGoesOnByItselfWhenTheReasonIsGone(t *testing.T) {
 	ctx := context.Background()
 	for name, c := range map[string]struct {
-		each, set time.Duration
-		idle      bool // only probes meanwhile
-		steps     int  // that are taken
-		want      string
+		step  time.Duration // a minute after the signature
+		stays time.Duration // that it is refused for
+		right time.Duration // and then the clock is set by
+		ends  bool
 	}{
-		"back, on an idle server":      {each: time.Minute, set: -4 * time.Second, idle: true, steps: 1, want: "was set back by 7.9"},
-		"back, between signatures":     {each: time.Minute, set: -4 * time.Second, steps: 1, want: "was set back by 7.9"},
-		"a little back, for long":      {each: time.Minute, set: -time.Second, idle: true, steps: 5, want: "was set back by 5.8"},
-		"ahead, on an idle server":     {each: time.Minute, set: 4 * time.Minute, idle: true, steps: 1, want: "was set ahead by 7m59.9"},
-		"ahead, between signatures":    {each: time.Minute, set: 4 * time.Minute, steps: 1, want: "was set ahead by 7m59.9"},
-		"back at once, on an idle one": {each: time.Hour, set: -30 * time.Minute, idle: true, want: "was set back by 29m58"},
-		"back at once, and no probe":   {each: time.Hour, set: -30 * time.Minute, want: "was set back by 29m58"},
-		"faster than it may be slewed": {each: day, set: -50 * time.Second, idle: true, want: "was set back by 6.8s"},
-		"a little more than it may be": {each: time.Minute, set: -6 * time.Second, idle: true, want: "was set back by 5.97s"},
+		"a step ahead that is set right":              {step: 24 * time.Hour, stays: time.Hour, right: -24 * time.Hour, ends: true},
+		"a step ahead that stays":                     {step: 24 * time.Hour, stays: 30 * day},
+		"a step ahead, and one too far back":          {step: 24 * time.Hour, stays: time.Minute, right: -25 * time.Hour},
+		"a step back that is set right":               {step: -24 * time.Hour, stays: time.Minute, right: 24 * time.Hour, ends: true},
+		"a step back that stays":                      {step: -24 * time.Hour, stays: 23 * time.Hour},
+		"a step back that time has made up for":       {step: -10 * time.Minute, stays: 10*time.Minute - time.Second, right: time.Second, ends: true},
+		"a step back after which it is set far ahead": {step: -10 * time.Minute, stays: time.Minute, right: 24 * time.Hour},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := clockWorld(t)
 			w.sign("build")
-			for range c.steps {
-				w.pass(c.each, c.set)
-				if err := w.CheckClock(ctx); err != nil {
-					t.Fatal(err)
+			w.pass(time.Minute, c.step)
+			for range 2 {
+				for _, err := range []error{w.CheckClock(ctx), w.trySign(), w.tend()} {
+					wantFault(t, err, FaultUnavailable, "was set", "restart the signer")
 				}
-				if !c.idle {
-					w.sign("build")
+				w.pass(c.stays/2, 0)
+			}
+			w.pass(0, c.right)
+			for _, err := range []error{w.CheckClock(ctx), w.trySign(), w.tend()} {
+				if (err == nil) != c.ends {
+					t.Errorf("in the end: %v", err)
 				}
-			}
-			w.pass(c.each, c.set)
-			if c.idle {
-				wantFault(t, w.CheckClock(ctx), FaultUnavailable, c.want, "restart the signer")
-			}
-			wantFault(t, w.trySign(), FaultUnavailable, c.want, "restart the signer")
-			w.pass(10*time.Minute, -c.set*time.Duration(c.steps+1)) // put right
-			if err := w.trySign(); err != nil {
-				t.Errorf("put right: %v", err)
 			}
 		})
 	}
 }
 
-func TestAClockThatIsSlewedSignsOn(t *testing.T) {
-	for _, set := range []time.Duration{-43 * time.Second, 43 * time.Second} {
-		w := clockWorld(t)
-		for range 100 {
+func TestAClockThatIsPutRightAfterTheStartIsTaken(t *testing.T) {
+	for name, c := range map[string]struct {
+		boot, set time.Duration
+		tries     bool          // somebody asks for a signature before it is put right, and gets none
+		signs     bool          // and gets one
+		until     time.Duration // that signing stops for
+	}{
+		"some minutes behind":              {boot: -6 * time.Minute, set: 6 * time.Minute},
+		"days behind":                      {boot: -2 * day, set: 2 * day, tries: true},
+		"half an hour ahead":               {boot: 30 * time.Minute, set: -30 * time.Minute},
+		"some seconds ahead, and it signs": {boot: 6 * time.Second, set: -6 * time.Second, signs: true, until: 7 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := clockWorld(t)
 			w.sign("build")
-			w.pass(day, set) // no more than 500 ppm
-			if err := w.CheckClock(context.Background()); err != nil {
+			if err := w.tend(); err != nil {
 				t.Fatal(err)
 			}
-		}
+			w.pass(10*time.Hour, c.boot)
+			w.Service = w.service()
+			_ = w.tend() // the start
+			if c.tries || c.signs {
+				if err := w.trySign(); (err == nil) != c.signs {
+					t.Fatal(err)
+				}
+			}
+			w.pass(time.Second, c.set)
+			if err := w.trySign(); (err == nil) != (c.until == 0) {
+				t.Errorf("at once: %v", err)
+			}
+			w.pass(c.until, 0)
+			if err := w.trySign(); err != nil {
+				t.Errorf("%s later: %v", c.until, err)
+			}
+			if err := w.tend(); err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }
 
-func TestAServerThatNobodyAsksWatchesItsClock(t *testing.T) {
+func TestAnIdleServerDoesNotTakeAClockThatIsSetBack(t *testing.T) {
 	ctx := context.Background()
-	w := clockWorld(t)
-	w.sign("build")
-	for hour := range 72 {
-		set := time.Duration(0)
-		if hour == 40 {
-			set = -time.Minute
+	for _, restarted := range []bool{false, true} {
+		w := clockWorld(t)
+		w.sign("build")
+		w.pass(10*day, 0)
+		want := "was set back by"
+		if restarted {
+			w.Service = w.service()
+			want = "its newest CRL was made at"
 		}
-		w.pass(time.Hour, set)
-		if _, err := w.RefreshCRLs(ctx); err != nil { // what the upkeep does, more often
-			t.Fatal(err)
+		for range 100 {
+			w.pass(time.Hour, 0)
+			if err := w.tend(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		w.pass(time.Minute, -12*day)
+		for _, err := range []error{w.CheckClock(ctx), w.trySign(), w.tend()} {
+			wantFault(t, err, FaultUnavailable, want)
 		}
 	}
-	wantFault(t, w.trySign(), FaultUnavailable, "was set back by 58.2s") // it does not wear off
 }
 
 func TestAClockSetBackUnderASignerIsTakenWhenItStartsAnew(t *testing.T) {
 	w := clockWorld(t)
 	w.sign("build")
-	w.pass(time.Hour, -time.Minute)
+	w.pass(time.Hour, -10*time.Minute)
 	wantFault(t, w.trySign(), FaultUnavailable, "was set back", "if it is right now, restart the signer")
 	w.Service = w.service()
 	if err := w.trySign(); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestNoCRLIsDatedByAClockThatIsRefused(t *testing.T) {
+	ctx := context.Background()
+	for name, set := range map[string]time.Duration{"ahead": 365 * day, "back": -2 * day} {
+		t.Run(name, func(t *testing.T) {
+			w := clockWorld(t)
+			job := w.job(w.sign("build").JobID)
+			if err := w.tend(); err != nil {
+				t.Fatal(err)
+			}
+			before := w.crl(job.Authority)
+			w.pass(time.Minute, set)
+			if err := w.tend(); !errors.Is(err, ErrClock) {
+				t.Errorf("a refresh: %v", err)
+			}
+			for range 2 { // again changes nothing
+				err := w.RevokeSignature(ctx, admin(ours), RevokeSignatureInput{JobID: job.ARN.ID, Reason: "x"})
+				wantFault(t, err, FaultUnavailable, "the revocation is recorded", "made as soon as that is right")
+			}
+			if got := w.status(job); !slices.Contains(got, job.ARN.String()) {
+				t.Errorf("status %v", got)
+			}
+			if w.crl(job.Authority).Number.Cmp(before.Number) != 0 {
+				t.Error("a CRL was made")
+			}
+			w.pass(time.Minute, -set)
+			if err := w.tend(); err != nil {
+				t.Fatal(err)
+			}
+			if got := w.listed(job.Authority); !slices.Equal(got, []string{job.Serial}) {
+				t.Errorf("listed %v", got)
+			}
+		})
+	}
+}
+
+func TestACRLThatIsDatedAheadIsMadeAnew(t *testing.T) {
+	w := newWorld(t)
+	w.put("build", KindStandard)
+	id := w.job(w.sign("build").JobID).Authority
+	w.at = w.at.Add(40 * time.Minute) // wrong, and nobody can tell
+	for _, ca := range []string{id, w.intermediate()} {
+		release, err := w.state.revoking.take(context.Background())
+		if err == nil {
+			err = w.reissue(context.Background(), ca, wholeList)
+			release()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.restart(worldStart.Add(time.Minute))
+	if err := w.tend(); err != nil {
+		t.Fatal(err)
+	}
+	for _, ca := range []string{id, w.intermediate()} {
+		if l := w.crl(ca); l.ThisUpdate.After(w.at) {
+			t.Errorf("the CRL of %s is dated %s at %s", ca, l.ThisUpdate, w.at)
+		}
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/shuin/shuin/awsprofile"
+	"github.com/shuin/shuin/internal/limits"
 	"github.com/shuin/shuin/issue"
 )
 
@@ -42,15 +43,19 @@ func (s *Service) CRL(ctx context.Context, id string) (der []byte, next time.Tim
 
 // RefreshCRLs reissues the CRLs that are due, of retired authorities too, and
 // returns all that were made since it was called last, by id. Call it every
-// minute or so. It goes on after a failure and tells of all of them.
+// minute or so: it is what has an idle service watch its clock. It goes on after
+// a failure and tells of all of them; by a clock that is refused (ErrClock) it
+// makes nothing.
 func (s *Service) RefreshCRLs(ctx context.Context) (changed map[string][]byte, err error) {
-	_, _ = s.watchClock() // so that an idle service watches it too; who signs is told
 	release, err := s.state.revoking.take(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer release()
-	err = unrefreshed(s.refresh(ctx))
+	err = s.view(ctx, func(tx Tx) error { _, err := s.dateCRL(tx); return err })
+	if err == nil {
+		err = unrefreshed(s.refresh(ctx))
+	}
 	s.state.changes.Lock()
 	defer s.state.changes.Unlock()
 	changed, s.state.changed = s.state.changed, nil
@@ -164,8 +169,7 @@ func (s *Service) publishRevoked(ctx context.Context, p awsprofile.Profile, ids 
 
 // due: never made, marked, or made before the authority's last turn (turnOf).
 // One whose authority has ended is not made again, nor one of an intermediate
-// whose key is not here any more, nor an intermediate's last one, which is good
-// until its end.
+// whose key is not here any more. One that a clock made which was ahead is due.
 func (s *Service) due(a Authority) bool {
 	now := s.Now()
 	switch {
@@ -173,12 +177,23 @@ func (s *Service) due(a Authority) bool {
 		return false
 	case a.CRLNext.IsZero():
 		return true
-	case a.Profile.Name == "" && !a.CRLNext.Before(a.NotAfter):
-		return false
 	}
-	made := a.CRLNext.Add(-s.crlLife()) // as it would be now: it may have been made with another life
-	every := s.crlEvery()
-	return made.After(now) || turnOf(a.ID, made, every).Before(turnOf(a.ID, now, every))
+	made, every := s.madeAt(a), s.crlEvery()
+	return made.After(now.Add(limits.ClockBack)) || turnOf(a.ID, made, every).Before(turnOf(a.ID, now, every))
+}
+
+// madeAt is when a's CRL was made, as it would be now: it may have been made
+// with another life. That of an intermediate which was replaced, and was put
+// back, is good until its end, and says itself when it was made.
+func (s *Service) madeAt(a Authority) time.Time {
+	if a.Profile.Name == "" && !a.CRLNext.Before(a.NotAfter) {
+		list, err := x509.ParseRevocationList(a.CRL)
+		if err != nil {
+			return time.Time{}
+		}
+		return list.ThisUpdate
+	}
+	return a.CRLNext.Add(-s.crlLife())
 }
 
 // turnOf is the last turn of an authority up to at. It has one each time every
@@ -193,12 +208,12 @@ func turnOf(id string, at time.Time, every time.Duration) time.Time {
 }
 
 func (s *Service) foreign(a Authority) bool {
-	return a.Profile.Name == "" && a.ID != intermediateID(s.Intermediate)
+	return a.Profile.Name == "" && a.ID != s.intermediate()
 }
 
 // ensureIntermediate keeps a row for the intermediate's own CRL.
 func (s *Service) ensureIntermediate(ctx context.Context) error {
-	id := intermediateID(s.Intermediate)
+	id := s.intermediate()
 	err := s.Store.View(ctx, func(tx Tx) error {
 		_, err := tx.Authority(id)
 		return err
@@ -247,7 +262,11 @@ func (s *Service) reissue(ctx context.Context, id string, part listPart) error {
 func (s *Service) reissueOnce(ctx context.Context, id string, part listPart) error {
 	var row Authority
 	var list []issue.Revoked
+	var now time.Time
 	err := s.Store.View(ctx, func(tx Tx) (err error) {
+		if now, err = s.dateCRL(tx); err != nil {
+			return err
+		}
 		if row, err = tx.Authority(id); err != nil {
 			return err
 		}
@@ -262,26 +281,20 @@ func (s *Service) reissueOnce(ctx context.Context, id string, part listPart) err
 		return err
 	}
 	if part == listedSoFar {
-		if enough, err := s.listsAll(row, list); err != nil || enough {
-			return err
+		if s.listsAll(row, list, now) {
+			return nil
 		}
 	}
 	issuer, err := s.crlIssuer(row)
 	if err != nil {
 		return err
 	}
-	now := s.Now().UTC().Truncate(time.Second)
-	number, next := row.CRLNumber+1, now.Add(s.crlLife())
-	if last, err := lastUpdate(row); err != nil {
-		return err
-	} else if last.After(next) {
-		next = last
-	}
+	number, next := row.CRLNumber+1, latest(now.Add(s.crlLife()), lastUpdate(row))
 	der, err := issuer.CRL(ctx, list, big.NewInt(number), now, next)
 	if err != nil {
 		return err
 	}
-	err = s.Store.Update(ctx, func(tx Tx) error {
+	return s.storeCRL(ctx, id, der, func(tx Tx) error {
 		a, err := tx.Authority(id)
 		if err != nil {
 			return err
@@ -295,42 +308,33 @@ func (s *Service) reissueOnce(ctx context.Context, id string, part listPart) err
 		}
 		return tx.SetAuthority(a)
 	})
-	if err != nil {
-		return err
-	}
-	s.published(id, der)
-	return nil
 }
 
 // listsAll: the CRL there is has as many lines as the list, which only grows,
-// and is younger than CRLs get.
-func (s *Service) listsAll(row Authority, list []issue.Revoked) (bool, error) {
-	if len(row.CRL) == 0 {
-		return false, nil
-	}
+// is younger than CRLs get, and is not dated ahead. One that cannot be read has
+// to be made anew.
+func (s *Service) listsAll(row Authority, list []issue.Revoked, now time.Time) bool {
 	made, err := x509.ParseRevocationList(row.CRL)
-	if err != nil {
-		return false, fmt.Errorf("read the CRL there is: %w", err)
-	}
-	return len(made.RevokedCertificateEntries) == len(list) && s.Now().Before(made.ThisUpdate.Add(s.crlEvery())), nil
+	return err == nil && len(made.RevokedCertificateEntries) == len(list) &&
+		!made.ThisUpdate.After(now.Add(limits.ClockBack)) && now.Before(made.ThisUpdate.Add(s.crlEvery()))
 }
 
 // lastUpdate is the next update of an intermediate's last CRL, which the next
 // one must not shorten: there may be nobody to make another. Zero: it is not
-// the last.
-func lastUpdate(row Authority) (time.Time, error) {
-	if row.Profile.Name != "" || len(row.CRL) == 0 {
-		return time.Time{}, nil
+// the last, or cannot be read.
+func lastUpdate(row Authority) time.Time {
+	if row.Profile.Name != "" {
+		return time.Time{}
 	}
 	list, err := x509.ParseRevocationList(row.CRL)
 	if err != nil || list.NextUpdate.Before(row.NotAfter) {
-		return time.Time{}, err
+		return time.Time{}
 	}
-	return list.NextUpdate, nil
+	return list.NextUpdate
 }
 
 func (s *Service) crlIssuer(row Authority) (*issue.Authority, error) {
-	if row.ID == intermediateID(s.Intermediate) {
+	if row.ID == s.intermediate() {
 		return s.Intermediate, nil
 	}
 	if row.Profile.Name == "" {
@@ -386,8 +390,32 @@ func revokedAuthorities(tx Tx, intermediate Authority) ([]issue.Revoked, error) 
 	return out, nil
 }
 
+// storeCRL runs the transaction that stores a CRL and tells of it, one after the
+// other: NewCRL is told of no CRL after its successor. der is empty where there
+// is none to tell of.
+func (s *Service) storeCRL(ctx context.Context, id string, der []byte, f func(Tx) error) error {
+	if len(der) == 0 {
+		return s.Store.Update(ctx, f)
+	}
+	release, err := s.state.storing.take(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
+	if err := s.Store.Update(ctx, f); err != nil {
+		return err
+	}
+	s.published(id, der)
+	return nil
+}
+
 // published tells of a CRL that was stored.
 func (s *Service) published(id string, der []byte) {
+	if id == s.intermediate() {
+		if list, err := x509.ParseRevocationList(der); err == nil {
+			s.state.traces.Store(&traces{worked: list.ThisUpdate, newest: list.ThisUpdate})
+		}
+	}
 	s.state.changes.Lock()
 	next := maps.Clone(s.state.changed)
 	if next == nil {

@@ -41,7 +41,6 @@ func TestAWrongClockLeavesNothingBehindWhereNothingWasSigned(t *testing.T) {
 	w.sign("build")
 	before := w.clock()
 	w.sleep(30 * 365 * day) // beyond the intermediate: no signature can be made
-	w.Service = w.service()
 	_, err := w.SignPayload(context.Background(), admin(ours), signInput("build"))
 	wantFault(t, err, FaultUnavailable, "ends at")
 	if got := w.clock(); !got.Equal(before) {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/shuin/shuin/audit"
 	"github.com/shuin/shuin/awsprofile"
+	"github.com/shuin/shuin/internal/limits"
 )
 
 // memStore is a Store in memory: one transaction at a time on a copy.
@@ -133,14 +134,16 @@ func (t *memTx) SetRequestClock(principal string, at time.Time) error {
 	}
 	return t.write()
 }
-func (t *memTx) CapRequestClocks(at time.Time) error {
-	for p, kept := range t.requests {
-		if kept.After(at) {
+func (t *memTx) CapRequestClocks(at time.Time) (n int64, err error) {
+	for p, d := range t.requests {
+		if d.After(at) {
 			t.requests[p] = at
+			n++
 		}
 	}
-	return t.write()
+	return n, t.write()
 }
+
 func (t *memTx) Profile(account, name string) (Profile, error) {
 	for _, p := range t.profiles[profileKey(account, name)] {
 		if p.Current {
@@ -265,7 +268,14 @@ func (t *memTx) AddReply(r Reply) error {
 	return t.write()
 }
 func (t *memTx) PurgeReplies(before time.Time) error {
-	maps.DeleteFunc(t.replies, func(_ [3]string, r Reply) bool { return r.Created.Before(before) })
+	left := limits.ReplyPurge
+	maps.DeleteFunc(t.replies, func(_ [3]string, r Reply) bool {
+		if left > 0 && r.Created.Before(before) {
+			left--
+			return true
+		}
+		return false
+	})
 	return t.write()
 }
 func (t *memTx) DropReply(principal, invocationID, bodySHA256 string) error {

@@ -30,8 +30,10 @@ func TestTheClockProbeFailsWhenSigningWould(t *testing.T) {
 		"a little back":                        {sign: true, now: start.Add(-time.Second)},
 		"set back":                             {sign: true, now: start.Add(-time.Hour), want: "was set back by 1h0m0s"},
 		"behind what was given out":            {sign: true, restart: true, now: start.Add(-time.Hour), want: "behind the last signing time"},
+		"far behind it":                        {sign: true, restart: true, now: start.Add(-2 * time.Hour), want: "the newest signing time given out is"},
+		"far ahead of it":                      {sign: true, restart: true, now: start.AddDate(0, 2, 0), want: "this signer worked last at"},
 		"set ahead":                            {sign: true, now: setAhead(start, time.Hour), want: "was set ahead by 1h0m0s"},
-		"set ahead before the first signature": {now: setAhead(start, time.Hour), want: "was set ahead by 1h0m0s"},
+		"set ahead before the first signature": {now: setAhead(start, time.Hour)},
 		"set right before the first signature": {now: start.Add(-time.Hour)},
 	} {
 		t.Run(name, func(t *testing.T) {

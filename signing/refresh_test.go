@@ -2,14 +2,17 @@ package signing
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/shuin/shuin/awsprofile"
+	"github.com/shuin/shuin/internal/limits"
 )
 
 // withoutVersion leaves the profile version of an issuing CA out of the store,
@@ -48,7 +51,7 @@ func TestAProfileVersionThatCannotBeReadHoldsUpNoCRL(t *testing.T) {
 		}
 	}
 	// The CRL that certificates name is made all the same: its list needs no profile.
-	for _, id := range []string{good.Authority, lost.Authority, intermediateID(w.Intermediate)} {
+	for _, id := range []string{good.Authority, lost.Authority, w.intermediate()} {
 		if changed[id] == nil {
 			t.Errorf("the CRL of %s was not made", id)
 		}
@@ -63,20 +66,29 @@ func TestAProfileVersionThatCannotBeReadHoldsUpNoCRL(t *testing.T) {
 
 var errDamaged = errors.New("a page of the table of jobs is damaged")
 
-// damaged is a store that cannot list jobs while broken.
+// damaged is a store that cannot list jobs while broken, or those after the
+// first page.
 type damaged struct {
 	Store
-	broken bool
+	broken, later bool
 }
 
-type damagedTx struct{ Tx }
+type damagedTx struct {
+	Tx
+	later bool
+}
 
-func (damagedTx) Jobs(JobQuery) ([]Job, error) { return nil, errDamaged }
+func (d damagedTx) Jobs(q JobQuery) ([]Job, error) {
+	if d.later && q.After == "" {
+		return d.Tx.Jobs(q)
+	}
+	return nil, errDamaged
+}
 
 func (d *damaged) View(ctx context.Context, f func(Tx) error) error {
 	return d.Store.View(ctx, func(tx Tx) error {
 		if d.broken {
-			tx = damagedTx{tx}
+			tx = damagedTx{tx, d.later}
 		}
 		return f(tx)
 	})
@@ -130,6 +142,116 @@ func TestLeavesThatCannotBeListedHoldBackNoneThatAre(t *testing.T) {
 	}
 	if w.store.state.authorities[id].CRLNext.IsZero() {
 		t.Error("it is due though all is listed")
+	}
+}
+
+func TestTheLogCountsTheLeavesThatWereListedBeforeAFailure(t *testing.T) {
+	w := newWorld(t)
+	p := w.put("build", KindStandard)
+	job := w.job(w.sign("build").JobID)
+	const leaves = limits.RevokeBatch + 20
+	for i := range leaves - 1 {
+		j := job
+		j.ARN.ID, j.Serial = fmt.Sprintf("job-%d", i), fmt.Sprintf("%04x", i+1)
+		w.store.state.jobs[ours+"/"+j.ARN.ID] = j
+		w.store.state.jobOrder = append(w.store.state.jobOrder, ours+"/"+j.ARN.ID)
+	}
+	store := &damaged{Store: w.store, broken: true, later: true}
+	w.Store = store
+	counted := func() (n int) {
+		for _, e := range w.entries() {
+			var some int
+			if _, err := fmt.Sscanf(e.Detail, "%d certificates of the profile version listed", &some); err == nil {
+				n += some
+			}
+		}
+		return n
+	}
+	wantFault(t, w.revokeFrom("build", p.ProfileVersion, worldStart), FaultUnavailable, "revocation is recorded")
+	if listed := len(w.listed(job.Authority)); listed != limits.RevokeBatch || counted() != listed {
+		t.Errorf("%d are listed, the log says %d", listed, counted())
+	}
+	store.broken = false
+	if _, err := w.RefreshCRLs(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if listed := len(w.listed(job.Authority)); listed != leaves || counted() != listed {
+		t.Errorf("%d are listed, the log says %d", listed, counted())
+	}
+}
+
+// behindHook runs f after each change of the store.
+type behindHook struct {
+	Store
+	f func()
+}
+
+func (h *behindHook) Update(ctx context.Context, f func(Tx) error) error {
+	err := h.Store.Update(ctx, f)
+	h.f()
+	return err
+}
+
+func (w *world) authorities() int {
+	w.store.mu.Lock()
+	defer w.store.mu.Unlock()
+	return len(w.store.state.authorities)
+}
+
+func TestNobodyIsToldOfACRLAfterItsSuccessor(t *testing.T) {
+	ctx := context.Background()
+	w := newWorld(t)
+	w.put("build", KindStandard)
+	if _, err := w.RefreshCRLs(ctx); err != nil {
+		t.Fatal(err)
+	}
+	told := make(chan string, 10)
+	w.NewCRL = func(id string, der []byte) {
+		if list, err := x509.ParseRevocationList(der); err == nil && id != w.intermediate() {
+			told <- list.Number.String()
+		}
+	}
+	refreshed := make(chan error)
+	var began atomic.Bool
+	w.Store = &behindHook{Store: w.store, f: func() {
+		if w.authorities() < 2 || began.Swap(true) {
+			return
+		}
+		w.sleep(2 * time.Hour) // the issuing CA is stored
+		go func() {
+			_, err := w.RefreshCRLs(ctx)
+			refreshed <- err
+		}()
+		time.Sleep(100 * time.Millisecond) // for it to do what it can
+	}}
+	_ = w.trySign()
+	if err := <-refreshed; err != nil {
+		t.Error(err)
+	}
+	for _, want := range []string{"1", "2"} {
+		if got := <-told; got != want {
+			t.Errorf("told of %s, want %s", got, want)
+		}
+	}
+}
+
+func TestACRLDatedAheadIsMadeAnewThoughTheRestCannotBeListed(t *testing.T) {
+	ctx := context.Background()
+	w := newWorld(t)
+	p := w.put("build", KindStandard)
+	id := w.job(w.sign("build").JobID).Authority
+	w.sleep(20 * day)
+	if _, err := w.RefreshCRLs(ctx); err != nil {
+		t.Fatal(err)
+	}
+	w.restart(worldStart.Add(time.Minute))
+	if _, _, err := w.accept("x"); err != nil {
+		t.Fatal(err)
+	}
+	w.Store = &damaged{Store: w.store, broken: true}
+	wantFault(t, w.revokeFrom("build", p.ProfileVersion, w.now()), FaultUnavailable, "revocation is recorded")
+	if l := w.crl(id); l.ThisUpdate.After(w.at) {
+		t.Errorf("the CRL is dated %v at %v", l.ThisUpdate, w.at)
 	}
 }
 

@@ -64,7 +64,7 @@ func TestALastCRLIsNotShortened(t *testing.T) {
 	if _, err := w.RefreshCRLs(ctx); err != nil {
 		t.Fatal(err)
 	}
-	id := intermediateID(w.Intermediate)
+	id := w.intermediate()
 	row := w.store.state.authorities[id] // as the ceremony leaves it
 	var err error
 	row.CRLNumber++
@@ -73,10 +73,16 @@ func TestALastCRLIsNotShortened(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.store.state.authorities[id] = row
-	w.sleep(2 * time.Hour)
-	changed, err := w.RefreshCRLs(ctx)
-	if err != nil || changed[id] != nil {
-		t.Errorf("made anew, %v", err)
+	w.restart(w.at) // put back, and in use again
+	for range 31 * 24 {
+		w.sleep(time.Hour)
+		if changed, err := w.RefreshCRLs(ctx); err != nil || changed[id] == nil {
+			t.Fatalf("it leaves no trace: %v", err)
+		}
+	}
+	w.restart(w.at.Add(time.Minute))
+	if err := w.refused(); err != nil {
+		t.Errorf("it worked until a minute ago: %v", err)
 	}
 	if err := w.revokeFrom("build", p.ProfileVersion, worldStart); err != nil {
 		t.Fatal(err)
@@ -158,7 +164,7 @@ func TestAVersionWhoseIntermediateWasReplacedIsRevokedAsFarAsCanBe(t *testing.T)
 			if _, err := w.RefreshCRLs(context.Background()); err != nil {
 				t.Error(err)
 			}
-			if got := w.listed(intermediateID(w.Intermediate)); len(got) != c.others {
+			if got := w.listed(w.intermediate()); len(got) != c.others {
 				t.Errorf("the new intermediate lists %v, want %d", got, c.others)
 			}
 		})
@@ -270,7 +276,7 @@ func TestNoCRLsAreMadeOfCAsThatNoCertificateNames(t *testing.T) {
 	id := w.job(w.sign("build").JobID).Authority
 	for range 3 {
 		changed, err := w.RefreshCRLs(ctx)
-		if err != nil || len(changed) != 1 || changed[intermediateID(w.Intermediate)] == nil {
+		if err != nil || len(changed) != 1 || changed[w.intermediate()] == nil {
 			t.Errorf("%d changed, %v", len(changed), err)
 		}
 		w.sleep(25 * time.Hour)

@@ -59,7 +59,7 @@ func (s *Service) RevokeSignature(ctx context.Context, c Caller, in RevokeSignat
 	// What is durable goes on without its client, who may have gone meanwhile.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limits.PublishTime)
 	defer cancel()
-	return s.listed(s.publish(ctx, []string{job.Authority}))
+	return listed(s.publish(ctx, []string{job.Authority}))
 }
 
 // revocableJob is a job that the caller may revoke.
@@ -125,11 +125,15 @@ func crlDue(tx Tx, id string) error {
 }
 
 // listed words the failure to publish what is revoked already.
-func (s *Service) listed(err error) error {
+func listed(err error) error {
 	if err == nil {
 		return nil
 	}
-	return &Error{Fault: FaultUnavailable, Message: "the revocation is recorded, but not every CRL could be made yet; it will be tried again", Err: err}
+	why := "not every CRL could be made yet; it will be tried again"
+	if errors.Is(err, ErrClock) {
+		why = "no CRL is made while the signer's clock is refused: it is made as soon as that is right"
+	}
+	return &Error{Fault: FaultUnavailable, Message: "the revocation is recorded, but " + why, Err: err}
 }
 
 // RevokeSigningProfile takes back all signatures of a profile version that
@@ -162,7 +166,7 @@ func (s *Service) RevokeSigningProfile(ctx context.Context, c Caller, in RevokeS
 	var due, elsewhere []string
 	for _, a := range authorities {
 		if s.ofToday(a) {
-			due = []string{intermediateID(s.Intermediate)}
+			due = []string{s.intermediate()}
 		} else {
 			elsewhere = append(elsewhere, intermediateOf(a))
 		}
@@ -172,7 +176,7 @@ func (s *Service) RevokeSigningProfile(ctx context.Context, c Caller, in RevokeS
 			due = append(due, a.ID)
 		}
 	}
-	if err := s.listed(s.publish(ctx, due)); err != nil {
+	if err := listed(s.publish(ctx, due)); err != nil {
 		return err
 	}
 	return s.listedInPart(ctx, profile, elsewhere)
@@ -294,7 +298,7 @@ func (s *Service) revokeAuthorities(tx Tx, p awsprofile.Profile, effective, now 
 	if !slices.ContainsFunc(of, s.ofToday) {
 		return of, nil
 	}
-	return of, crlDue(tx, intermediateID(s.Intermediate))
+	return of, crlDue(tx, s.intermediate())
 }
 
 // revokeLeaves lists the leaves of a revoked version of KindStandard that were
@@ -309,30 +313,24 @@ func (s *Service) revokeLeaves(ctx context.Context, version awsprofile.Profile) 
 	if err != nil || p.Kind != KindStandard || p.Revocation == nil {
 		return err
 	}
-	after, from, listed := "", p.Revocation.EffectiveFrom, 0
+	after, from := "", p.Revocation.EffectiveFrom
 	for {
-		page, err := s.revokePage(ctx, p, after, &listed)
+		page, err := s.revokePage(ctx, p, after)
 		if err != nil {
 			return err
 		}
 		// Newest first: the rest was made before.
 		if len(page) < limits.RevokeBatch || page[len(page)-1].Created.Before(from.Add(-limits.SignTime-limits.ClockBack)) {
-			break
+			return nil
 		}
 		after = page[len(page)-1].ARN.ID
 	}
-	if listed == 0 {
-		return nil
-	}
-	return s.update(ctx, func(tx Tx) error {
-		detail := fmt.Sprintf("%d certificates of the profile version listed", listed)
-		return s.note(tx, &Caller{Principal: p.Revocation.RevokedBy}, audit.Revocation, actionRevokeProfile, audit.Entry{ProfileVersion: p.ARN.String(), Detail: detail})
-	})
 }
 
 // revokePage reads the jobs after one, and lists the leaves among them that
-// the revocation of p takes back and that are not listed yet.
-func (s *Service) revokePage(ctx context.Context, p Profile, after string, listed *int) ([]Job, error) {
+// the revocation of p takes back and that are not listed yet. Their number is
+// logged with them, so that it is right whatever becomes of later pages.
+func (s *Service) revokePage(ctx context.Context, p Profile, after string) ([]Job, error) {
 	var page, hit []Job
 	err := s.view(ctx, func(tx Tx) (err error) {
 		hit = nil
@@ -354,7 +352,6 @@ func (s *Service) revokePage(ctx context.Context, p Profile, after string, liste
 	if err != nil || len(hit) == 0 {
 		return page, err
 	}
-	*listed += len(hit)
 	return page, s.update(ctx, func(tx Tx) error {
 		now := s.Now().UTC()
 		for _, j := range hit {
@@ -362,7 +359,8 @@ func (s *Service) revokePage(ctx context.Context, p Profile, after string, liste
 				return err
 			}
 		}
-		return nil
+		detail := fmt.Sprintf("%d certificates of the profile version listed", len(hit))
+		return s.note(tx, &Caller{Principal: p.Revocation.RevokedBy}, audit.Revocation, actionRevokeProfile, audit.Entry{ProfileVersion: p.ARN.String(), Detail: detail})
 	})
 }
 

@@ -252,7 +252,7 @@ func (w *world) checkAuthorityListed(id string, from time.Time) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	list := w.crl(intermediateID(w.Intermediate))
+	list := w.crl(w.intermediate())
 	if err := list.CheckSignatureFrom(w.Intermediate.Chain()[0]); err != nil {
 		w.t.Error(err)
 	}
@@ -439,7 +439,7 @@ func TestCRLsAreMadeAnewEveryHour(t *testing.T) {
 	ctx := context.Background()
 	w := newWorld(t)
 	changed, err := w.RefreshCRLs(ctx)
-	intermediate := intermediateID(w.Intermediate)
+	intermediate := w.intermediate()
 	if err != nil || len(changed) != 1 || changed[intermediate] == nil {
 		t.Fatalf("at first: %d, %v", len(changed), err)
 	}

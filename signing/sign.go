@@ -129,7 +129,7 @@ func (s *Service) admitIn(tx Tx, r *request, early error) error {
 		err = s.permit(tx, r)
 	}
 	if err == nil {
-		r.at, err = signingTime(tx, r.now, s.Now)
+		r.at, err = s.signingTime(tx, r.now)
 	}
 	if err != nil {
 		if refusal(err) == nil {
@@ -374,6 +374,7 @@ func (s *Service) finishOnce(ctx context.Context, r *request, m *made) (*SignPay
 	case refused != nil:
 		return nil, refused
 	}
+	s.state.clock.used.Store(true)
 	s.state.kinds.Store(nameKey{r.owner, r.in.ProfileName}, r.profile.Kind)
 	return output(m.job, m.envelope), nil
 }

@@ -381,7 +381,7 @@ func TestTheSigningTimeNeverGoesBack(t *testing.T) {
 	w.sleep(-3 * time.Second)
 	before := w.jobs()
 	_, err := w.SignPayload(ctx, admin(ours), signInput("build"))
-	wantFault(t, err, FaultUnavailable, "clock", "set back by 7s")
+	wantFault(t, err, FaultUnavailable, "clock", "is 6.75s behind the last signing time")
 	if e := w.last(); e.Outcome != "unavailable" || w.jobs() != before {
 		t.Errorf("logged %+v", e)
 	}
@@ -393,27 +393,6 @@ func TestTheSigningTimeNeverGoesBack(t *testing.T) {
 	w.sleep(8 * time.Second)
 	if got := signedAt(); !got.After(first) {
 		t.Errorf("signed at %s, want after %s", got, first)
-	}
-}
-
-func TestAClockThatJumpsAheadStopsSigning(t *testing.T) {
-	for _, c := range []struct {
-		name      string
-		wall, off time.Duration
-		text      string
-	}{
-		{"time passes", time.Hour, 0, ""},
-		{"a small correction", time.Minute + time.Second, time.Second, ""},
-		{"five minutes too many", 8 * time.Minute, 6 * time.Minute, "ahead by 6m0s"},
-		{"a little back", -2 * time.Second, -3 * time.Second, ""},
-		{"far back", -time.Minute, -time.Minute, "back by 1m0s"},
-		{"far back, by a clock that shows nothing else", -time.Minute, 0, "back by 1m0s"},
-		{"back, long after the last signature", time.Hour, -6 * time.Second, "back by 6s"},
-	} {
-		err := clockFits(c.wall, c.off, limits.ClockStep)
-		if c.text == "" && err != nil || c.text != "" && (err == nil || !strings.Contains(err.Error(), c.text) || !strings.Contains(err.Error(), "restart the signer")) {
-			t.Errorf("%s: %v", c.name, err)
-		}
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 // serviceState is what the service remembers; all of it can be lost.
 type serviceState struct {
 	clock  clock
+	traces atomic.Pointer[traces] // of CRLs alone, once they were read; see plausible
 	tokens tokens
 	kinds  sync.Map // nameKey to Kind: a guess of what a request will need
 
@@ -28,6 +29,7 @@ type serviceState struct {
 	flight      singleflight.Group
 
 	revoking turn // orders revocations and the CRLs that list them
+	storing  turn // orders CRLs that are stored, for NewCRL; taken after revoking
 	changed  map[string][]byte
 	changes  sync.Mutex   // guards changed
 	replies  atomic.Int64 // kept since the start

@@ -42,8 +42,9 @@ type Tx interface {
 	RequestClock(principal string) (time.Time, error)
 	SetRequestClock(principal string, t time.Time) error
 	// CapRequestClocks moves those of all principals that are later than t back
-	// to it: they were set by a clock that was wrong (AcceptClock).
-	CapRequestClocks(t time.Time) error
+	// to it, and says how many there were: they were set by a clock that was
+	// wrong (AcceptClock).
+	CapRequestClocks(t time.Time) (n int64, err error)
 
 	// Profile is the current version of account's profile.
 	Profile(account, name string) (Profile, error)

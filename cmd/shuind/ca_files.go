@@ -36,6 +36,16 @@ func (f caFiles) chain() ([]*x509.Certificate, error) {
 	return chain, err
 }
 
+// inUse is the intermediate's certificate, without a look at its key; nil where
+// none can be read.
+func (f caFiles) inUse() *x509.Certificate {
+	chain, err := f.chain()
+	if err != nil {
+		return nil
+	}
+	return chain[0]
+}
+
 // authority opens the intermediate. Files that do not belong together are
 // those of a replacement that was killed.
 func (f caFiles) authority(identity *age.Identity) (*issue.Authority, error) {

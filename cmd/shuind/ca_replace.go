@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/shuin/shuin/internal/keys/age"
 	"github.com/shuin/shuin/internal/limits"
@@ -37,7 +38,7 @@ func (y *ceremony) inPlaceOf(ctx context.Context, r replacement, make func(tmp s
 	if err := r.files.sweep(); err != nil {
 		return err
 	}
-	tmp, err := os.MkdirTemp(r.files.dir, unfinished)
+	tmp, err := os.MkdirTemp(r.files.dir, unfinished+"*")
 	if err != nil {
 		return err
 	}
@@ -56,15 +57,17 @@ func (y *ceremony) inPlaceOf(ctx context.Context, r replacement, make func(tmp s
 	return nil
 }
 
-// unfinished are the directories that new files are made in.
-const unfinished = ".new-*"
+// unfinished begins the names of the directories that new files are made in.
+const unfinished = ".new-"
 
 // sweep removes what a replacement left that was killed: files of a CA that
 // was never used. The caller has the data directory for itself.
 func (f caFiles) sweep() error {
-	left, err := filepath.Glob(filepath.Join(f.dir, unfinished))
-	for _, dir := range left {
-		err = errors.Join(err, os.RemoveAll(dir))
+	entries, err := os.ReadDir(f.dir) // no pattern: the path may hold its characters
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), unfinished) {
+			err = errors.Join(err, os.RemoveAll(filepath.Join(f.dir, e.Name())))
+		}
 	}
 	return err
 }

@@ -367,7 +367,7 @@ func TestAReplacementThatWasKilledEndsWhenItIsGivenAgain(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		if left, err := filepath.Glob(filepath.Join(files.dir, unfinished)); err != nil || len(left) > 0 {
+		if left, err := filepath.Glob(filepath.Join(files.dir, unfinished+"*")); err != nil || len(left) > 0 {
 			t.Errorf("after %d of %d steps there are %v: %v", done, all, left, err)
 		}
 	}
@@ -402,7 +402,7 @@ func (b *bench) killedReplacement(t *testing.T, chainPath, keyPath string, done 
 		if err != nil {
 			return err
 		}
-		tmp, err := os.MkdirTemp(r.files.dir, unfinished)
+		tmp, err := os.MkdirTemp(r.files.dir, unfinished+"*")
 		if err != nil {
 			return err
 		}
@@ -469,6 +469,7 @@ func TestAnIntermediateThatEndedCanBeReplaced(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.at = b.at.AddDate(16, 0, 0)
+	b.shuind(t, exitOK, "signing times go on", acceptClock...)
 	b.logs.Reset()
 	if status := run(t.Context(), b.app, []string{"ca", "intermediate", "new", "--root-identity", filepath.Join(b.dir, "identity.txt"), "--config", b.path()}); status != exitOK {
 		t.Fatal(b.logs)
@@ -496,5 +497,22 @@ func TestAnIntermediateListsNobodyElsesCAs(t *testing.T) {
 		return nil
 	}); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestOnlyOwnUnfinishedFilesAreSwept: the path may hold the characters of a
+// pattern.
+func TestOnlyOwnUnfinishedFilesAreSwept(t *testing.T) {
+	base := t.TempDir()
+	mine, other := filepath.Join(base, "data[12]", "ca"), filepath.Join(base, "data1", "ca")
+	for _, dir := range []string{mine, other} {
+		must(t, os.MkdirAll(filepath.Join(dir, unfinished+"1"), 0o700))
+	}
+	must(t, caFiles{mine}.sweep())
+	if _, err := os.Stat(filepath.Join(mine, unfinished+"1")); !os.IsNotExist(err) {
+		t.Errorf("it is left: %v", err)
+	}
+	if _, err := os.Stat(filepath.Join(other, unfinished+"1")); err != nil {
+		t.Errorf("another installation's: %v", err)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"math/big"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/shuin/shuin/audit"
@@ -29,18 +30,42 @@ type ceremony struct {
 // ceremony opens the log, making data directory and database where they are
 // not there yet.
 func (a *app) ceremony(ctx context.Context, c *config, f func(*ceremony) error) error {
-	if err := os.MkdirAll(c.Data, dirPerm); err != nil {
+	if err := a.makeData(c); err != nil {
 		return err
 	}
-	if name, foreign := foreignData(c.Data); foreign {
-		a.warnf("%s belongs to %s, and what this command makes there is root's: run it as that user, or chown -R it afterwards", c.Data, name)
+	return a.logged(ctx, c, f)
+}
+
+// logged runs a ceremony whose data directory is there.
+func (a *app) logged(ctx context.Context, c *config, f func(*ceremony) error) error {
+	return a.withStore(ctx, c, func(store *sqlstore.Store) error {
+		y := &ceremony{c: c, now: a.now, store: store}
+		if err := y.clockFits(ctx); err != nil { // before anything is made
+			return err
+		}
+		return f(y)
+	})
+}
+
+// makeData makes the data directory where there is none. Root is warned where
+// it, or what it is made in, is somebody else's.
+func (a *app) makeData(c *config) error {
+	there := c.Data
+	for {
+		if _, err := os.Lstat(there); err == nil || there == filepath.Dir(there) {
+			break
+		}
+		there = filepath.Dir(there)
 	}
-	return a.withStore(ctx, c, func(store *sqlstore.Store) error { return f(&ceremony{c: c, now: a.now, store: store}) })
+	if name, foreign := foreignData(there); foreign {
+		a.warnf("%s belongs to %s, and what this command makes there is root's: run it as that user, or chown -R it afterwards", there, name)
+	}
+	return os.MkdirAll(c.Data, dirPerm)
 }
 
 // exclusive is a ceremony beside which nothing else uses the data directory.
 func (a *app) exclusive(ctx context.Context, c *config, f func(*ceremony) error) (err error) {
-	if err := os.MkdirAll(c.Data, dirPerm); err != nil {
+	if err := a.makeData(c); err != nil {
 		return err
 	}
 	release, err := c.lockData()
@@ -48,7 +73,7 @@ func (a *app) exclusive(ctx context.Context, c *config, f func(*ceremony) error)
 		return err
 	}
 	defer func() { err = errors.Join(err, release()) }()
-	return a.ceremony(ctx, c, f)
+	return a.logged(ctx, c, f)
 }
 
 // note appends an entry.

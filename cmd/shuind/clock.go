@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -28,9 +27,9 @@ func newClockAcceptCmd(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "accept --config FILE --reason TEXT",
 		Short: "Have signing times go on from now",
-		Long: `Have signing times go on from now. A server does not start with a clock that is far behind the newest signing time it gave out, or far
-ahead of when it worked last: one of the two is wrong, and a signature of a wrong date cannot be called in again. Make sure that this machine's
-clock is right; then this command says so, and the log keeps it. The server has to be stopped.
+		Long: `Have signing times go on from now. A server neither signs nor makes CRLs by a clock that is far behind the newest signing time or CRL
+it made, nor, at its start, by one far ahead of them: one of the two is wrong, and a signature of a wrong date cannot be called in again. Make
+sure that this machine's clock is right; then this command says so, and the log keeps it. The server has to be stopped.
 
 Signatures that were made with a wrong clock stay good, and are dated by it: aws signer list-signing-jobs shows them first;
 take them back with revoke-signature.
@@ -62,7 +61,7 @@ func (a *app) clockAccept(ctx context.Context, o *clockAcceptOptions) (err error
 	return a.withStore(ctx, c, func(store *sqlstore.Store) error {
 		service := c.newService(store, nil)
 		service.Now = a.now
-		before, now, err := service.AcceptClock(ctx, operator(), o.reason)
+		before, now, err := service.AcceptClock(ctx, c.caFiles().inUse(), operator(), o.reason)
 		if err != nil {
 			return cause(err)
 		}
@@ -73,14 +72,28 @@ func (a *app) clockAccept(ctx context.Context, o *clockAcceptOptions) (err error
 	})
 }
 
-// clockFits refuses a start with a clock that contradicts the store.
-func (n *node) clockFits(ctx context.Context) error {
-	err := n.service.CheckStart(ctx)
-	switch {
-	case errors.Is(err, signing.ErrClock):
+// clockFits refuses what is dated by a clock that contradicts the store.
+func (y *ceremony) clockFits(ctx context.Context) error {
+	err := y.store.View(ctx, func(tx signing.Tx) error { return signing.RefuseClock(tx, y.c.caFiles().inUse(), y.now()) })
+	if errors.Is(err, signing.ErrClock) {
 		return invalid("set this machine's clock right; or, if it is right now, accept it with shuind clock accept", "%w", err)
-	case err != nil:
-		return fmt.Errorf("hold the clock against the stored times: %w", cause(err))
 	}
-	return nil
+	return err
+}
+
+// watchClock tells that the clock is refused, and that it is not any more: once
+// each. Requests that need it are told each time.
+func (n *node) watchClock(ctx context.Context) (refused bool) {
+	err := n.service.CheckClock(ctx)
+	refused = errors.Is(err, signing.ErrClock)
+	switch {
+	case err != nil && !refused: // the store's failure is logged
+		return n.clockRefused.Load()
+	case refused == n.clockRefused.Swap(refused):
+	case refused:
+		n.log.Error("the clock is refused: nothing is signed by it; all else is served", "error", err)
+	default:
+		n.log.Info("the clock is not refused any more")
+	}
+	return refused
 }

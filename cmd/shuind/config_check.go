@@ -68,7 +68,7 @@ func (c *config) describe() []string {
 		"CRLs are named " + strings.TrimSuffix(c.CRL.Base, "/") + "/ID.crl in certificates, live " + c.CRL.Life.String() + ", are made anew after " +
 			c.CRL.Refresh.String() + ", and are also files in " + c.CRL.Directory + ".",
 		"The log is named " + c.origin() + " in checkpoints.",
-		"Signing stops when the clock steps by more than " + c.Signing.MaxClockStep.String() + ".",
+		"Signing stops when the clock steps ahead by more than " + c.Signing.MaxClockStep.String() + " at once.",
 	}
 	if c.CRL.Listen != "" {
 		lines = append(lines, "CRLs alone are also served by plain HTTP on "+c.CRL.Listen+".")

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/big"
 	"path/filepath"
 	"regexp"
 	"sync"
@@ -35,25 +36,26 @@ type crlFiles struct {
 	mu      sync.Mutex
 	pending map[string][]byte
 	written map[string][sha256.Size]byte
+	newest  map[string]*big.Int // numbers of those that were added
 	wake    chan struct{}
 }
 
 func newCRLFiles(dir string, log *slog.Logger) *crlFiles {
-	return &crlFiles{dir: dir, log: log, pending: map[string][]byte{}, written: map[string][sha256.Size]byte{}, wake: make(chan struct{}, 1)}
+	return &crlFiles{dir: dir, log: log, pending: map[string][]byte{}, written: map[string][sha256.Size]byte{}, newest: map[string]*big.Int{}, wake: make(chan struct{}, 1)}
 }
 
-// add has files written soon; see run.
-func (f *crlFiles) add(crls map[string][]byte) {
-	if len(crls) == 0 {
+// add has a file written soon (see run), unless a CRL with a higher number was
+// added before. number is nil where it cannot be read.
+func (f *crlFiles) add(id string, der []byte, number *big.Int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if newest := f.newest[id]; newest != nil && (number == nil || number.Cmp(newest) < 0) {
 		return
 	}
-	f.mu.Lock()
-	for id, der := range crls {
-		if f.written[id] != sha256.Sum256(der) {
-			f.pending[id] = der
-		}
+	f.newest[id] = number
+	if f.written[id] != sha256.Sum256(der) {
+		f.pending[id] = der
 	}
-	f.mu.Unlock()
 	select {
 	case f.wake <- struct{}{}:
 	default:

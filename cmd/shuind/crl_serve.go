@@ -75,8 +75,12 @@ type crlServer struct {
 	slots  chan struct{}
 }
 
-// renew takes a CRL that was made.
-func (s *crlServer) renew(id string, der []byte) { s.keep(id, newKeptCRL(der)) }
+// renew takes a CRL that was made, and gives its number.
+func (s *crlServer) renew(id string, der []byte) *big.Int {
+	k := newKeptCRL(der)
+	s.keep(id, k)
+	return k.number
+}
 
 // keep keeps k, unless a later one came meanwhile, and returns which is kept;
 // nil if that is the later one and it had to give way already.
@@ -109,15 +113,16 @@ func (s *crlServer) keep(id string, k *keptCRL) *keptCRL {
 	return k
 }
 
-// advance notes k's number and says whether no later one was there before.
-// Static files are as others put them, and what is no CRL has no number.
+// advance notes k's number and says whether no later one was there before. What
+// is no CRL has no number. Static files are as others put them, where the
+// service has no CRL of that name.
 func (s *crlServer) advance(id string, k *keptCRL) bool {
+	newest, known := s.newest[id]
+	if known && (k.number == nil || k.number.Cmp(newest) < 0) {
+		return false
+	}
 	if k.file != nil || k.number == nil {
 		return true
-	}
-	newest, known := s.newest[id]
-	if known && k.number.Cmp(newest) < 0 {
-		return false
 	}
 	if !known && len(s.newest) >= limits.CRLNumbers {
 		for any := range s.newest {

@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -229,6 +230,18 @@ func TestWhoAsksForACRLWaitsForNoOther(t *testing.T) {
 	}
 }
 
+// crowd is a source without CRLs that counts who reads it at a time.
+type crowd struct{ now, most atomic.Int64 }
+
+func (c *crowd) CRL(context.Context, string) ([]byte, time.Time, error) {
+	now := c.now.Add(1)
+	defer c.now.Add(-1)
+	for most := c.most.Load(); now > most && !c.most.CompareAndSwap(most, now); most = c.most.Load() {
+	}
+	time.Sleep(5 * time.Millisecond) // for the others to come
+	return nil, time.Time{}, signing.ErrNotFound
+}
+
 // TestFewCRLsAreReadAtATime: a stranger who asks for many leaves the database
 // to the others.
 func TestFewCRLsAreReadAtATime(t *testing.T) {
@@ -237,7 +250,7 @@ func TestFewCRLsAreReadAtATime(t *testing.T) {
 	for i := range many {
 		ids = append(ids, fmt.Sprint(i))
 	}
-	source := newSlow(ids...)
+	source := &crowd{}
 	s := &crlServer{source: source, dir: t.TempDir(), log: silent}
 	done := make(chan error)
 	for _, id := range ids {
@@ -247,20 +260,45 @@ func TestFewCRLsAreReadAtATime(t *testing.T) {
 		}()
 	}
 	for range many {
-		id := <-source.asked
-		if len(s.slot()) > limits.CRLReads {
-			t.Errorf("%d are read at a time", len(s.slot()))
-		}
-		close(source.give[id])
-	}
-	for range many {
 		if err := <-done; !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("there is none: %v", err)
 		}
 	}
+	if most := source.most.Load(); most > limits.CRLReads || most < 1 {
+		t.Errorf("%d were read at a time", most)
+	}
 	s.flying.Store(limits.CRLFlights)
 	if _, err := s.find(t.Context(), "1"); !errors.Is(err, errCRLsAsked) {
 		t.Errorf("one more than may wait: %v", err)
+	}
+}
+
+// TestAStaticCRLTakesNoNewerOnesPlace: the file may be behind what the service
+// made while it was read.
+func TestAStaticCRLTakesNoNewerOnesPlace(t *testing.T) {
+	first, second := bigCRL(t, 1, 1), bigCRL(t, 1, 2)
+	for what, file := range map[string][]byte{"an older one": first, "no CRL": []byte("x")} {
+		source := newSlow("a")
+		s := &crlServer{source: source, dir: t.TempDir(), log: silent}
+		found := make(chan *keptCRL)
+		go func() {
+			k, err := s.find(t.Context(), "a")
+			if err != nil {
+				t.Error(err)
+			}
+			found <- k
+		}()
+		<-source.asked // not there yet; then two are made, and the file is behind
+		s.renew("a", first)
+		must(t, os.WriteFile(filepath.Join(s.dir, "a.crl"), file, 0o600))
+		s.renew("a", second)
+		close(source.give["a"])
+		if k := <-found; k.number == nil || k.number.Int64() != 2 {
+			t.Errorf("%s: served %v after #2", what, k.number)
+		}
+		if k, err := s.find(t.Context(), "a"); err != nil || k.number == nil || k.number.Int64() != 2 {
+			t.Errorf("%s: kept instead of #2: %v", what, err)
+		}
 	}
 }
 

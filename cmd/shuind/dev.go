@@ -93,6 +93,9 @@ func (a *app) dev(ctx context.Context, o *devOptions) (err error) {
 	if err := n.begin(ctx); err != nil {
 		return err
 	}
+	if n.clockRefused.Load() {
+		a.warnf("nothing is signed with the data in %s: set this machine's clock right, or start anew with another --data", dir)
+	}
 	n.listener = ln
 	entrances, err := n.entrances(ctx)
 	if err != nil {

@@ -4,12 +4,14 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/gofrs/flock"
 )
@@ -155,4 +157,29 @@ func hold(t *testing.T, path string) {
 		t.Fatalf("taken: %t: %v", taken, err)
 	}
 	t.Cleanup(func() { lock.Close() })
+}
+
+// TestADevWhoseDataContradictsTheClockSaysWhatToDo: there is no configuration
+// for shuind clock accept.
+func TestADevWhoseDataContradictsTheClockSaysWhatToDo(t *testing.T) {
+	b := newBench(t)
+	dir := filepath.Join(t.TempDir(), "dev")
+	serve := func() string {
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		b.logs.Reset()
+		if status := run(ctx, b.app, []string{"dev", "--listen", "localhost:0", "--registry", "localhost:0", "--data", dir}); status != exitOK {
+			t.Errorf("status %d: %s", status, b.logs)
+		}
+		return b.logs.String()
+	}
+	const hint = "start anew with another --data"
+	b.at = b.at.AddDate(0, 0, 20)
+	if logs := serve(); strings.Contains(logs, hint) {
+		t.Error(logs)
+	}
+	b.at = b.at.AddDate(0, 0, -20)
+	if logs := serve(); !strings.Contains(logs, hint) {
+		t.Error(logs)
+	}
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -337,14 +338,16 @@ func TestCRLsAreServedToEverybody(t *testing.T) {
 func TestCRLFilesAreWrittenWholeAndTriedAgain(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "later")
 	f := newCRLFiles(dir, silent)
-	f.add(map[string][]byte{"a": []byte("one"), "../b": []byte("two")})
+	f.add("a", []byte("one"), big.NewInt(1))
+	f.add("../b", []byte("two"), big.NewInt(1))
 	if err := f.flush(); err == nil {
 		t.Fatal("written into a directory that there is not")
 	}
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	f.add(map[string][]byte{"a": []byte("newer")})
+	f.add("a", []byte("newer"), big.NewInt(2))
+	f.add("a", []byte("older"), big.NewInt(1))
 	if err := f.flush(); err == nil || !strings.Contains(err.Error(), "cannot be part of a file name") {
 		t.Fatalf("got %v", err)
 	}

@@ -25,24 +25,25 @@ import (
 
 // node is a signer with everything around it, ready to serve.
 type node struct {
-	c        *config
-	now      func() time.Time
-	log      *slog.Logger
-	store    *sqlstore.Store
-	service  *signing.Service
-	metrics  *metrics
-	crls     *crlFiles
-	served   *crlServer
-	due      dueCRLs
-	kinds    sync.Map     // signing.Kind of the profile version of an issuing CA, by its id
-	refused  atomic.Bool  // the last round of the upkeep could not make all CRLs, and logged why
-	release  func() error // gives the data directory back
-	ready    *readiness
-	pair     *keyPair     // nil: plain HTTP
-	instance string       // what /healthz says who answers
-	listener net.Listener // of the API, if it is open already; nil: opened as configured
-	gate     *gatePart    // nil: none
-	both     *readiness   // signer and gate; nil: there is no gate
+	c            *config
+	now          func() time.Time
+	log          *slog.Logger
+	store        *sqlstore.Store
+	service      *signing.Service
+	metrics      *metrics
+	crls         *crlFiles
+	served       *crlServer
+	due          dueCRLs
+	kinds        sync.Map     // signing.Kind of the profile version of an issuing CA, by its id
+	refused      atomic.Bool  // the last round of the upkeep could not make all CRLs, and logged why
+	clockRefused atomic.Bool  // as it was logged; see watchClock
+	release      func() error // gives the data directory back
+	ready        *readiness
+	pair         *keyPair     // nil: plain HTTP
+	instance     string       // what /healthz says who answers
+	listener     net.Listener // of the API, if it is open already; nil: opened as configured
+	gate         *gatePart    // nil: none
+	both         *readiness   // signer and gate; nil: there is no gate
 }
 
 // storeOptions are how the database of a configuration is opened.
@@ -115,8 +116,7 @@ func (a *app) newNode(ctx context.Context, c *config, store sqlstore.Options, lo
 	n.served = &crlServer{source: n.service, dir: c.CRL.Directory, log: logger}
 	// In their order: a CRL and its successor never change places.
 	n.service.NewCRL = func(id string, der []byte) {
-		n.served.renew(id, der)
-		n.crls.add(map[string][]byte{id: der})
+		n.crls.add(id, der, n.served.renew(id, der))
 	}
 	n.ready = &readiness{now: a.now, probes: n.probes(watched, authority)}
 	return n, nil

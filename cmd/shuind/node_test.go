@@ -121,23 +121,25 @@ func TestReadiness(t *testing.T) {
 		t.Errorf("not ready after the CRLs were made anew: %v", got)
 	}
 
-	b.at = begin.Add(issue.RootCRLLife + time.Hour)
-	if _, err := n.service.RefreshCRLs(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	only("after the root's CRL ended", "crls", "the CRL of the root ended on")
-
-	b.at = begin.Add(time.Hour)
+	b.at = b.at.Add(time.Minute)
 	if err := n.service.Store.Update(t.Context(), func(tx signing.Tx) error { return tx.SetClock(b.at.Add(time.Minute)) }); err != nil {
 		t.Fatal(err)
 	}
 	only("the clock behind the newest signing time", "clock", "1m0s behind")
 
-	if err := os.Remove(n.c.rootCRLPath(n.service.Intermediate.Chain()[1])); err != nil {
-		t.Fatal(err)
-	}
-	b.at = begin.Add(2 * time.Hour)
+	b.at = b.at.Add(2 * time.Hour)
+	root := n.c.rootCRLPath(n.service.Intermediate.Chain()[1])
+	must(t, os.Rename(root, root+".away"))
 	only("without the root's CRL", "crls", "shuind ca root crl")
+	must(t, os.Rename(root+".away", root))
+
+	for end := begin.Add(issue.RootCRLLife + time.Hour); b.at.Before(end); b.at = b.at.AddDate(0, 0, 20) {
+		if _, err := n.service.RefreshCRLs(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	n.tend(t.Context())
+	only("after the root's CRL ended", "crls", "the CRL of the root ended on")
 }
 
 func TestReadinessTellsOfACAThatIssuesNoMore(t *testing.T) {

@@ -176,3 +176,39 @@ func TestRootIsWarnedBeforeItMakesFilesForAnotherUser(t *testing.T) {
 		t.Errorf("status %d: %s", status, b.logs)
 	}
 }
+
+// TestRootIsWarnedOfADirectoryThatItMakesInsideAnotherUsers: as above.
+func TestRootIsWarnedOfADirectoryThatItMakesInsideAnotherUsers(t *testing.T) {
+	b := newBench(t)
+	root := os.Geteuid() == 0
+	theirs := filepath.Join(b.dir, "theirs")
+	must(t, os.Mkdir(theirs, 0o755))
+	if root {
+		must(t, os.Chown(theirs, nobody, nobody))
+	}
+	config, err := os.ReadFile(b.path())
+	must(t, err)
+	must(t, os.WriteFile(b.path(), bytes.Replace(config, []byte("data: data"), []byte("data: theirs/new/data"), 1), 0o600))
+	b.logs.Reset()
+	status := run(t.Context(), b.app, []string{"ca", "init", "--root-identity", filepath.Join(b.dir, "identity.txt"), "--config", b.path()})
+	if warned := strings.Count(b.logs.String(), theirs+" belongs to nobody (65534)"); status != exitOK || (warned == 1) != root {
+		t.Errorf("status %d, warned %d times: %s", status, warned, b.logs)
+	}
+}
+
+// TestWhatIsDeniedIsAskedForTheUserThatTheProcessActsAs: not for the one that
+// started it.
+func TestWhatIsDeniedIsAskedForTheUserThatTheProcessActsAs(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "key")
+	must(t, os.WriteFile(path, nil, 0o000))
+	if denied(path+".none", mayRead) {
+		t.Error("what is not there is denied")
+	}
+	if os.Geteuid() == 0 {
+		must(t, syscall.Seteuid(nobody))
+		defer func() { must(t, syscall.Seteuid(0)) }()
+	}
+	if !denied(path, mayRead) {
+		t.Error("it may be read, it says")
+	}
+}

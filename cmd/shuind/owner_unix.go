@@ -10,19 +10,21 @@ import (
 	"os/user"
 	"strconv"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
-// What is needed of a file or directory (access(2)).
+// What is needed of a file or directory (faccessat(2)).
 const (
 	mayRead  uint32 = 4
 	mayWrite uint32 = 2
 	mayEnter uint32 = 1
 )
 
-// denied says whether this process may not use path so. What is not there yet
-// is not denied.
+// denied says whether this process may not use path so, as the user that it
+// acts as. What is not there yet is not denied.
 func denied(path string, want uint32) bool {
-	return errors.Is(syscall.Access(path, want), syscall.EACCES)
+	return errors.Is(unix.Faccessat(unix.AT_FDCWD, path, want, unix.AT_EACCESS), unix.EACCES)
 }
 
 // owner of a file; known is false where it cannot be looked at.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math/big"
 	"os"
 	"sync"
 	"time"
@@ -23,12 +24,11 @@ const upkeepInterval = 30 * time.Second
 // server starts, says so in its log and is not ready.
 func (n *node) begin(ctx context.Context) error {
 	n.refresh(ctx)
-	crls := map[string][]byte{}
 	err := n.service.Store.View(ctx, func(tx signing.Tx) error {
 		authorities, err := tx.Authorities()
 		for _, a := range authorities {
 			if len(a.CRL) > 0 {
-				crls[a.ID] = a.CRL
+				n.crls.add(a.ID, a.CRL, big.NewInt(a.CRLNumber))
 			}
 		}
 		return err
@@ -36,7 +36,6 @@ func (n *node) begin(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read the CRLs: %w", err)
 	}
-	n.crls.add(crls)
 	if err := n.crls.flush(); err != nil {
 		return fmt.Errorf("write the CRL files: %w", err)
 	}
@@ -80,8 +79,9 @@ func (n *node) upkeep(ctx context.Context, reload <-chan os.Signal) {
 // refresh makes the CRLs that are due. What RefreshCRLs returns is not
 // written: NewCRL told of it already, and a newer one may have come.
 func (n *node) refresh(ctx context.Context) {
+	n.watchClock(ctx)
 	_, err := n.service.RefreshCRLs(ctx)
-	if err != nil {
+	if err != nil && !errors.Is(err, signing.ErrClock) {
 		n.log.Error("CRLs could not be made anew", "error", cause(err))
 	}
 	n.refused.Store(err != nil)

@@ -139,6 +139,7 @@ func TestAReplacedIntermediateWithoutALastCRLIsSeen(t *testing.T) {
 	}
 	must("ca", "import", "--replace", "--chain", chain, "--key", key)
 	b.at = old.NotAfter.Add(-time.Hour).AddDate(-8, 0, 0)
+	b.shuind(t, exitOK, "signing times go on", acceptClock...)
 	n = b.node(t)
 	if err := n.begin(t.Context()); err != nil {
 		t.Fatal(err)

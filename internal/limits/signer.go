@@ -8,10 +8,9 @@ const (
 	SignPayload        = 4096                // bytes of a payload to be signed
 	SignAnnotations    = 64                  // of its descriptor
 	ClockBack          = 5 * time.Second     // that the clock may be behind the last signing time
-	ClockStep          = 5 * time.Minute     // that it may be set ahead in all
-	ClockAhead         = time.Hour           // that the newest signing time may be ahead of it at a start: that passes
-	ClockGap           = 30 * 24 * time.Hour // that it may be ahead of the last work at a start
-	ClockSlew          = 2000                // a part in so many that it may run fast or slow with nobody setting it (adjtime's 500 ppm)
+	ClockStep          = 5 * time.Minute     // that it may be set ahead at once
+	ClockAhead         = time.Hour           // that the newest signing time, or the intermediate's CRL, may be ahead of it: that passes
+	ClockGap           = 30 * 24 * time.Hour // that it may be ahead of both at a start
 	SignTime           = time.Minute         // from the log's entry of an attempt to that of its result
 	ReplyLife          = 15 * time.Minute    // that the answer to a request is kept for its retry
 	ReplyPurge         = 500                 // old answers dropped in one transaction

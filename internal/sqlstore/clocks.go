@@ -3,7 +3,6 @@ package sqlstore
 import "time"
 
 // CapRequestClocks moves those later than at back to it.
-func (t *tx) CapRequestClocks(at time.Time) error {
-	_, err := t.change("cap the request clocks", "UPDATE request_clocks SET us = ? WHERE us > ?", at, at)
-	return err
+func (t *tx) CapRequestClocks(at time.Time) (int64, error) {
+	return t.change("cap the request clocks", "UPDATE request_clocks SET us = ? WHERE us > ?", at, at)
 }

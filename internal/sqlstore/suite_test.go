@@ -545,7 +545,13 @@ func requestClockKept(t *testing.T, s signing.Store) {
 		t.Errorf("error %v", err)
 	}
 	same(t, "after an update that failed", clock("a"), t0.Add(time.Second))
-	keep(t, s, func(tx signing.Tx) error { return tx.CapRequestClocks(t0.Add(time.Minute)) })
+	for _, want := range []int64{1, 0} {
+		keep(t, s, func(tx signing.Tx) error {
+			n, err := tx.CapRequestClocks(t0.Add(time.Minute))
+			same(t, "capped", n, want)
+			return err
+		})
+	}
 	same(t, "of those capped, the later one", clock("b"), t0.Add(time.Minute))
 	same(t, "and the earlier one", clock("a"), t0.Add(time.Second))
 }
