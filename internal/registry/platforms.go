@@ -1,10 +1,13 @@
 package registry
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
+	"strings"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -27,6 +30,61 @@ type platform struct {
 // a runtime would run that entry.
 func (p *platform) unknown() bool {
 	return p != nil && p.OS == "unknown" && p.Architecture == "unknown"
+}
+
+// memberNames are the members of an index, a manifest, a descriptor and a
+// platform that a container runtime may act on (OCI image specification,
+// image-index.md, manifest.md, descriptor.md).
+var memberNames = []string{
+	"schemaVersion", "mediaType", "artifactType", "manifests", "config", "layers", "subject", "annotations",
+	"digest", "size", "platform", "os", "architecture", "variant", "os.version", "os.features", "data", "urls",
+}
+
+// decodeAsRuntimes decodes what a container runtime will read too, and refuses
+// what it would read otherwise. The runtimes' decoder (Go's encoding/json)
+// takes "OS" and even "o\u017f" for "os", and the last of several; ours takes
+// the exact name alone.
+func decodeAsRuntimes(b []byte, v any) error {
+	if err := decode(b, v); err != nil {
+		return err
+	}
+	return checkNames(jsontext.NewDecoder(bytes.NewReader(b)))
+}
+
+// checkNames reads one value and refuses a member of it, or of what the
+// members known by name hold, whose name is a known one in other letters.
+func checkNames(dec *jsontext.Decoder) error {
+	switch dec.PeekKind() {
+	case '[':
+		return elements(dec, func(int) error { return checkNames(dec) })
+	case '{':
+	default:
+		return dec.SkipValue()
+	}
+	if err := opens(dec, '{', "not an object"); err != nil {
+		return err
+	}
+	for dec.PeekKind() != '}' {
+		token, err := dec.ReadToken()
+		if err != nil {
+			return err
+		}
+		name := token.String()
+		i := slices.IndexFunc(memberNames, func(known string) bool { return strings.EqualFold(known, name) })
+		switch {
+		case i >= 0 && memberNames[i] != name:
+			return fmt.Errorf("it has a member %q: container runtimes take it for %q", printable(name), memberNames[i])
+		case i >= 0 && name != "annotations": // whose members have any name
+			err = checkNames(dec)
+		default:
+			err = dec.SkipValue()
+		}
+		if err != nil {
+			return err
+		}
+	}
+	_, err := dec.ReadToken()
+	return err
 }
 
 // imageEntry is an entry of an index as far as finding platforms uses it.
@@ -78,7 +136,7 @@ type imageIndex struct {
 // too is refused: another reader might take it so.
 func parseImageIndex(b []byte, mediaType string) (imageIndex, error) {
 	var ix imageIndex
-	if err := decode(b, &ix); err != nil {
+	if err := decodeAsRuntimes(b, &ix); err != nil {
 		return ix, fmt.Errorf("not an image index: %w", err)
 	}
 	switch {
@@ -254,7 +312,7 @@ func configOf(op string, a shuin.Artifact, read func(shuin.Descriptor) ([]byte, 
 		Config        *descriptor    `json:"config"`
 		Manifests     jsontext.Value `json:"manifests,omitempty"`
 	}
-	if err := decode(b, &m); err != nil {
+	if err := decodeAsRuntimes(b, &m); err != nil {
 		return shuin.Descriptor{}, unreadable(op, fmt.Errorf("not an image manifest: %w", err))
 	}
 	switch {

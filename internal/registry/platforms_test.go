@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	encodingjson "encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/shuin/shuin"
 	"github.com/shuin/shuin/internal/devregistry"
 	"github.com/shuin/shuin/internal/limits"
@@ -189,6 +191,112 @@ func TestAnIndexThatIsGoneCouldNotBeChecked(t *testing.T) {
 	other, _ := shuin.NewArtifact(a.Written(), shuin.Descriptor{MediaType: mediaTypeImageIndex, Digest: a.Digest(), Size: a.Descriptor().Size - 1})
 	if _, err := repository(t, plainClient(), lies, "app").Platforms(t.Context(), other); shuin.CodeOf(err) != shuin.CodeMalformed {
 		t.Errorf("an index longer than it was resolved: %v", err)
+	}
+}
+
+// inOtherLetters is every way to write one member name of a document as
+// another, which Go's encoding/json reads as the same.
+func inOtherLetters(name string) []string {
+	out := []string{strings.ToUpper(name), strings.ToUpper(name[:1]) + name[1:], name[:1] + strings.ToUpper(name[1:])}
+	for _, fold := range [][2]string{{"s", "ſ"}, {"k", "\u212a"}, {"s", `\u017f`}, {"s", `\u0053`}} {
+		if strings.Contains(name, fold[0]) {
+			out = append(out, strings.Replace(name, fold[0], fold[1], 1))
+		}
+	}
+	return out
+}
+
+func TestMembersThatRuntimesReadInAnyLettersAreRefusedInOthers(t *testing.T) {
+	sealed := `"mediaType":"` + mediaTypeImageManifest + `","digest":"` + digest.FromString("sealed").String() + `","size":7`
+	evil := `"` + digest.FromString("evil").String() + `"`
+	index := func(top, ofEntry, ofPlatform string) string {
+		return `{"schemaVersion":2,"mediaType":"` + mediaTypeImageIndex + `","manifests":[{` + sealed +
+			`,"platform":{"os":"unknown","architecture":"unknown"` + ofPlatform + `}` + ofEntry + `}]` + top + `}`
+	}
+	config := func(top, ofConfig, ofLayer string) string {
+		return `{"schemaVersion":2,"config":{` + sealed + ofConfig + `},"layers":[{` + sealed + ofLayer + `}]` + top + `}`
+	}
+	places := map[string]func(member string) string{
+		"index":                            func(m string) string { return index(m, "", "") },
+		"entry":                            func(m string) string { return index("", m, "") },
+		"platform":                         func(m string) string { return index("", "", m) },
+		"platform of the subject's entry":  func(m string) string { return index(`,"subject":{"platform":{`+m[1:]+`}}`, "", "") },
+		"index that starts otherwise":      func(m string) string { return `{` + m[1:] + `,"schemaVersion":2,"manifests":[]}` },
+		"image manifest":                   func(m string) string { return config(m, "", "") },
+		"configuration of the image":       func(m string) string { return config("", m, "") },
+		"layer of the image":               func(m string) string { return config("", "", m) },
+		"platform of the layer":            func(m string) string { return config("", "", `,"platform":{`+m[1:]+`}`) },
+		"subject of the image":             func(m string) string { return config(`,"subject":{`+m[1:]+`}`, "", "") },
+		"image manifest, members in front": func(m string) string { return `{` + m[1:] + `,` + config("", "", "")[1:] },
+	}
+	for place, document := range places {
+		for _, name := range memberNames {
+			for _, other := range inOtherLetters(name) {
+				if err := readAnyImage(document(`,"` + other + `":` + evil)); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("%q", name)) {
+					t.Errorf("%s: %s for %s: %v", place, other, name, err)
+				}
+			}
+		}
+	}
+	for name, good := range map[string]string{
+		"annotations may have any name":               index(`,"annotations":{"OS":"x","Digest":"y"}`, `,"annotations":{"Manifests":"x"}`, ""),
+		"members that no runtime knows are no matter": index(`,"extra":{"OS":"linux"},"osx":1,"digests":[]`, `,"ids":[{"Digest":"x"}]`, `,"features":["sse4"]`),
+		"the platform's other members":                index("", "", `,"variant":"v8","os.version":"10","os.features":["win32k"]`),
+	} {
+		if err := readAnyImage(good); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// readAnyImage reads a document as an index or an image, as what it is.
+func readAnyImage(document string) error {
+	if strings.Contains(document, `"manifests"`) {
+		_, err := parseImageIndex([]byte(document), mediaTypeImageIndex)
+		return err
+	}
+	b := []byte(document)
+	a, err := shuin.NewArtifact(shuin.Reference{Registry: "h.example", Repository: "app", Digest: digest.FromBytes(b)},
+		shuin.Descriptor{MediaType: mediaTypeImageManifest, Digest: digest.FromBytes(b), Size: int64(len(b))})
+	if err != nil {
+		return err
+	}
+	_, err = configOf("read", a, func(shuin.Descriptor) ([]byte, error) { return b, nil })
+	if err != nil && shuin.CodeOf(err) != shuin.CodeMalformed {
+		return fmt.Errorf("of code %s: %w", shuin.CodeOf(err), err)
+	}
+	return err
+}
+
+// What a runtime runs on a host is always among the platforms, or the index is
+// refused.
+func TestNoIndexShowsRuntimesAnImageThatIsNotAmongItsPlatforms(t *testing.T) {
+	w := newWorld(t, devregistry.Options{Sparse: true})
+	sealed, evil := plainOf(w.image(t, "app", "sealed")), plainOf(w.image(t, "app", "evil"))
+	twoNames := func(d shuin.Descriptor, more string) string {
+		return strings.Replace(entry(d, "linux/amd64", ""), `,"platform"`, more+`,"platform"`, 1)
+	}
+	for name, body := range map[string]string{
+		"a platform in other letters": string(indexBody(mediaTypeImageIndex, entry(sealed, "linux/arm64", ""),
+			strings.Replace(entry(evil, "unknown/unknown", ""), `"variant":""`, `"OS":"linux","Architecture":"amd64"`, 1))),
+		"manifests in other letters": strings.Replace(string(indexBody(mediaTypeImageIndex, entry(sealed, "linux/amd64", ""))),
+			`]}`, `],"Manifests":[`+entry(evil, "linux/amd64", "")+`]}`, 1),
+		"a digest in other letters":   string(indexBody(mediaTypeImageIndex, twoNames(sealed, `,"Digest":"`+evil.Digest.String()+`"`))),
+		"a platform named by long s":  string(indexBody(mediaTypeImageIndex, strings.Replace(entry(evil, "unknown/unknown", ""), `"variant":""`, `"o\u017f":"linux","Architecture":"amd64"`, 1))),
+		"an honest index, to compare": string(indexBody(mediaTypeImageIndex, entry(evil, "linux/amd64", ""))),
+	} {
+		var theirs ocispec.Index // as containerd, Docker and Podman decode it
+		if err := encodingjson.Unmarshal([]byte(body), &theirs); err != nil {
+			t.Fatal(err)
+		}
+		runs := slices.ContainsFunc(theirs.Manifests, func(m ocispec.Descriptor) bool {
+			return m.Digest == evil.Digest && m.Platform.OS == "linux" && m.Platform.Architecture == "amd64"
+		})
+		got, err := w.repo(t, "app").Platforms(t.Context(), w.index(t, "app", mediaTypeImageIndex, []byte(body)))
+		seen := slices.ContainsFunc(got, func(p shuin.Platform) bool { return p.Descriptor.Digest == evil.Digest })
+		if !runs || !seen && shuin.CodeOf(err) != shuin.CodeMalformed {
+			t.Errorf("%s: run by a runtime %t, among the platforms %t, error %v", name, runs, seen, err)
+		}
 	}
 }
 
