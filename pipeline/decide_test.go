@@ -576,3 +576,26 @@ func TestAnAnswerWithoutAReasonIsStillADenial(t *testing.T) {
 		t.Errorf("%+v", d)
 	}
 }
+
+func TestASealWithAMaximumAgeIsNotDatedInTheFuture(t *testing.T) {
+	const policy = head + "stages:\n  scan: {maxAge: 1h, signers: [{signingProfile: \"" + arn + "scan\", trustStores: [\"signingAuthority:own\"]}]}\n" +
+		"  note: {signers: [{signingProfile: \"" + arn + "note\", trustStores: [\"signingAuthority:own\"]}]}\n" +
+		"rules: [{name: r, match: {images: [\"reg.example/**\"]}, require: {any: [scan, note]}}]\n"
+	for name, tt := range map[string]struct {
+		at     time.Time
+		signer int
+		want   pipeline.Outcome
+	}{
+		"a year ahead":                           {june.AddDate(1, 0, 0), 0, pipeline.Deny},
+		"six minutes ahead":                      {june.Add(6 * time.Minute), 0, pipeline.Deny},
+		"by a clock four minutes fast":           {june.Add(4 * time.Minute), 0, pipeline.Admit},
+		"of now":                                 {june, 0, pipeline.Admit},
+		"a year ahead where no age is looked at": {june.AddDate(1, 0, 0), 1, pipeline.Admit},
+	} {
+		c := sealed(tt.signer, func(_ *pipeline.Candidate, a *pipeline.Answer) { a.Time, a.StaleUntil = tt.at, time.Time{} })
+		d := decide(t, policy, []pipeline.Candidate{c}, nil)
+		if d.Outcome != tt.want || tt.want == pipeline.Deny && (shuin.CodeOf(d.Err) != shuin.CodeExpired || !strings.Contains(fmt.Sprint(d.Stages[0].Err), "in the future")) {
+			t.Errorf("%s: %s %v %v", name, d.Outcome, d.Err, d.Stages[0].Err)
+		}
+	}
+}

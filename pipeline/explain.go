@@ -39,6 +39,9 @@ type RuleExplanation struct {
 	Wins    bool   `json:"wins"`
 	Pattern string `json:"pattern,omitempty"` // that matches
 	Why     string `json:"why"`
+	// Unplaced: a pattern matches, and the rule was passed over only because it
+	// is for clusters or namespaces and the question names none.
+	Unplaced bool `json:"unplaced,omitempty"`
 }
 
 // ExceptionExplained is one exception for the image, in force or not.
@@ -147,8 +150,8 @@ func (p *Policy) explainRule(r *rule, s *Selection, segments []string) RuleExpla
 		return out
 	}
 	out.Pattern = best.text
-	if why := r.place.whyNot(s.question.Where); why != "" {
-		out.Why = why
+	if why, unknown := r.place.whyNot(s.question.Where); why != "" {
+		out.Why, out.Unplaced = why, unknown
 		return out
 	}
 	out.Matches, out.Wins = true, r == s.rule
@@ -178,21 +181,22 @@ func moreSpecific(a, b *pattern) string {
 	return "its clusters and namespaces are narrower"
 }
 
-// whyNot says why w does not lie in the place; empty: it does.
-func (p *place) whyNot(w Where) string {
+// whyNot says why w does not lie in the place; empty: it does. unknown: it
+// might, were all of w known.
+func (p *place) whyNot(w Where) (why string, unknown bool) {
 	for _, one := range []struct {
 		what, name string
 		globs      []string
 	}{{"cluster", w.Cluster, p.clusters}, {"namespace", w.Namespace, p.namespaces}} {
 		switch {
 		case named(one.globs, one.name):
-		case one.name == "":
-			return fmt.Sprintf("it is for %ss %s, and no %s was given", one.what, strings.Join(one.globs, ", "), one.what)
-		default:
-			return fmt.Sprintf("it is for %ss %s, and not for %q", one.what, strings.Join(one.globs, ", "), one.name)
+		case one.name != "":
+			return fmt.Sprintf("it is for %ss %s, and not for %q", one.what, strings.Join(one.globs, ", "), one.name), false
+		case why == "":
+			why, unknown = fmt.Sprintf("it is for %ss %s, and no %s was given", one.what, strings.Join(one.globs, ", "), one.what), true
 		}
 	}
-	return ""
+	return why, unknown
 }
 
 // explainExceptions lists those that name the image, of another place or
@@ -211,7 +215,7 @@ func (p *Policy) explainExceptions(out *Explanation, s *Selection, segments []st
 			continue
 		}
 		one := ExceptionExplained{Exception: e.Exception, Line: e.line}
-		switch why := e.place.whyNot(s.question.Where); {
+		switch why, _ := e.place.whyNot(s.question.Where); {
 		case why != "":
 			one.Why = why
 		case !digests && s.question.Digest == "":

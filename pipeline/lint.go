@@ -142,7 +142,7 @@ func (l *linting) rules() {
 			l.warn(r.line, path, "rule %q never applies: rule %q in line %d matches all of its images and is more specific", r.name, other.name, other.line)
 		}
 		if r.undecidedAdmits {
-			l.warn(r.line, path, "rule %q admits images that could not be checked: whoever can make the registry fail can deploy what is not sealed", r.name)
+			l.warn(r.line, path, "rule %q admits images that could not be checked: an outage of the registry does, and its answers 401 and 403 (never 404), so that whoever can make it fail, or bring the gate's credential to nothing, can deploy what is not sealed", r.name)
 		}
 	}
 }

@@ -395,3 +395,51 @@ func FuzzParsePolicy(f *testing.F) {
 		p.Lint(q.Now)
 	})
 }
+
+func TestAPatternIsHeldToTheOneSpellingOfItsRegistry(t *testing.T) {
+	for pattern, want := range map[string]string{
+		"Registry.example/shop/**":          "registry.example/shop/**",
+		"*.Example.com/shop/a":              "*.example.com/shop/a",
+		"registry.example:443/shop/**":      "registry.example/shop/**",
+		"registry.example:00443/shop/**":    "registry.example/shop/**",
+		"registry.example:05000/shop/**":    "registry.example:5000/shop/**",
+		"*.example:0500*/shop/**":           "*.example:500*/shop/**",
+		"[FE80::1]:05000/a":                 "[fe80::1]:5000/a",
+		"index.docker.io/library/nginx":     "docker.io/library/nginx",
+		"Registry-1.docker.io:443/**":       "docker.io/**",
+		"docker.io/nginx":                   "docker.io/library/nginx",
+		"docker.io/*":                       "docker.io/library/*",
+		"INDEX.docker.io:0443/nginx":        "docker.io/library/nginx",
+		"registry.example:5000/shop/**":     "",
+		"registry.example:4430/shop/**":     "",
+		"docker.io/**":                      "",
+		"docker.io/library/nginx":           "",
+		"docker.io/bitnami/*":               "",
+		"[fe80::1]/a":                       "",
+		"**":                                "",
+		"*/shop/**":                         "",
+		"registry-1.docker.io.example/shop": "",
+	} {
+		for _, text := range []string{
+			head + "rules: [{name: r, match: {images: [\"" + pattern + "\"]}, allow: {unsigned: true, because: x}}]\n",
+			head + "rules: [{name: r, match: {images: [\"a.b/c\"]}, allow: {unsigned: true, because: x}}]\n" +
+				"exceptions: [{images: [\"" + pattern + "@" + hexA + "\"], reason: r, owner: o, expires: 2026-01-01T00:00:00Z}]\n",
+		} {
+			_, err := pipeline.Parse([]byte(text))
+			switch {
+			case want == "" && err != nil:
+				t.Errorf("%s: %v", pattern, err)
+			case want != "" && (err == nil || !strings.Contains(err.Error(), fmt.Sprintf("write %q", want))):
+				t.Errorf("%s: %v, want advice to write %q", pattern, err, want)
+			}
+		}
+	}
+}
+
+func TestAPolicyTestAsksOnlyForNamesAsImagesAreJudged(t *testing.T) {
+	p := mustParse(t, twoStages)
+	_, err := pipeline.ParseTests([]byte("apiVersion: shuin.dev/v1\nkind: PipelinePolicyTest\ncases: [{name: x, image: \"Reg.example:443/x\", expect: {outcome: deny}}]\n"), p)
+	if err == nil || !strings.Contains(err.Error(), `write "reg.example/x"`) {
+		t.Error(err)
+	}
+}

@@ -86,7 +86,44 @@ func parsePattern(s string) (pattern, error) {
 			return pattern{}, err
 		}
 	}
+	if c := canonicalName(s); c != s {
+		return pattern{}, fmt.Errorf("image pattern %q would match nothing: images are judged by one spelling of their registry, and others are refused; write %q", s, c)
+	}
 	return p, nil
+}
+
+// dockerHub is what Docker Hub is called in names of images.
+const dockerHub = "docker.io"
+
+// canonicalName is the one spelling of an image's name, or of a pattern, in
+// which it is judged: the registry in lower case, its port without zeros in
+// front and left out where it is 443, Docker Hub by the name that images are
+// written with, a repository of one segment there in "library".
+func canonicalName(name string) string {
+	host, rest, ok := strings.Cut(name, "/")
+	if !ok || host == anyDepth {
+		return name
+	}
+	host = strings.ToLower(host)
+	if i := strings.LastIndexByte(host, ':'); i >= 0 && !strings.HasSuffix(host, "]") {
+		port := strings.TrimLeft(host[i+1:], "0")
+		switch {
+		case port == "" && host[i+1:] != "": // of zeros alone
+			port = "0"
+		case port == "443":
+			port = ""
+		}
+		if host = host[:i]; port != "" {
+			host += ":" + port
+		}
+	}
+	if host == "index.docker.io" || host == "registry-1.docker.io" {
+		host = dockerHub
+	}
+	if host == dockerHub && rest != anyDepth && !strings.Contains(rest, "/") {
+		rest = "library/" + rest
+	}
+	return host + "/" + rest
 }
 
 // checkRegistry: names are matched in full, so that a pattern without a

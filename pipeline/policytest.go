@@ -196,6 +196,8 @@ func (r *caseReader) image(o *object, q *Question) {
 		r.fault(o.field("image"), "%v", err)
 	case ref.Tag != "":
 		r.fault(o.field("image"), "image %q has a tag, which a policy never sees: write its digest, or nothing", text)
+	case !r.policy.trustPolicy && canonicalName(name) != name:
+		r.fault(o.field("image"), "image %q is not spelled as images are judged: write %q", name, canonicalName(name))
 	case hasDigest && digest.Digest(dgst).Validate() != nil:
 		r.fault(o.field("image"), "%q is no digest", dgst)
 	case hasDigest:

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/shuin/shuin"
+	"github.com/shuin/shuin/internal/limits"
 )
 
 // sealing is what the candidates amount to for one stage.
@@ -177,6 +178,12 @@ func (e *evaluation) wanting(st *stage, c *Candidate, a *Answer) error {
 			Code:    shuin.CodeSealTooOld,
 			Message: fmt.Sprintf("stage %s wants seals of the last %s, and this one has no time that can be believed", st.name, st.maxAge),
 			Hint:    "have it sealed again, with a timestamp or by a signing profile",
+		}
+	case a.Time.After(e.now.Add(limits.ClockSkew)):
+		return &shuin.Error{
+			Code:    shuin.CodeExpired,
+			Message: fmt.Sprintf("stage %s wants seals of the last %s, and this one is dated %s, in the future", st.name, st.maxAge, a.Time.UTC().Format(time.RFC3339)),
+			Hint:    "compare the clock here with that of the timestamping or signing authority; then run the step again and seal its result",
 		}
 	case !e.now.Before(a.Time.Add(st.maxAge)):
 		return &shuin.Error{

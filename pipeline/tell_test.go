@@ -31,7 +31,7 @@ func TestLintSaysWhatIsDoubtful(t *testing.T) {
 		{"no registry", head + stagesAB + rule(`{name: r, match: {images: ["*/shop/**", "**/base"]}, require: {all: [a, b]}}`), "line 7: rules[0]: the pattern \"*/shop/**\" names no registry: it matches images of anybody's\nline 7: rules[0]: the pattern \"**/base\" names no registry"},
 		{"a rule that never applies", head + stagesAB + rule(`{name: x, match: {images: ["reg.example/a/**/**"], clusters: ["prod-*"]}, require: {all: [a, b]}}`) + "- {name: y, match: {images: [\"reg.example/a/**\"]}, require: {all: [a, b]}}\n", `line 7: rules[0]: rule "x" never applies: rule "y" in line 8 matches all of its images and is more specific`},
 		{"a rule that applies elsewhere", head + stagesAB + rule(`{name: x, match: {images: ["reg.example/a/**/**"]}, require: {all: [a, b]}}`) + "- {name: y, match: {images: [\"reg.example/a/**\"], clusters: [\"prod-*\"]}, require: {all: [a, b]}}\n", ""},
-		{"undecided admits", head + stagesAB + rule(`{name: r, match: {images: ["reg.example/**"]}, require: {all: [a, b]}, undecided: {answer: admit}}`), `line 7: rules[0]: rule "r" admits images that could not be checked`},
+		{"undecided admits", head + stagesAB + rule(`{name: r, match: {images: ["reg.example/**"]}, require: {all: [a, b]}, undecided: {answer: admit}}`), `line 7: rules[0]: rule "r" admits images that could not be checked: an outage of the registry does, and its answers 401 and 403 (never 404)`},
 		{"default admit", head + stagesAB + plain + "default: admit\n", "default: images that no rule matches are admitted"},
 		{"exceptions", head + stagesAB + plain + `exceptions:
 - {images: ["reg.example/a"], reason: one, owner: me, expires: 2026-05-31T00:00:00Z}
@@ -72,6 +72,9 @@ func TestAnExplanationSaysWhichRuleWonAndWhy(t *testing.T) {
 	why := map[string]string{}
 	for _, r := range x.Rules {
 		why[r.Name] = fmt.Sprintf("%t %t %s", r.Matches, r.Wins, r.Why)
+		if r.Unplaced != (r.Name == "production-debug") {
+			t.Errorf("%s: passed over for want of a place: %t", r.Name, r.Unplaced)
+		}
 	}
 	for name, want := range map[string]string{
 		"shop":             `false false its image pattern "reg.example/shop/**" does not match`,
@@ -272,4 +275,23 @@ func FuzzPolicyTest(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestAnExplanationTellsAnUnknownPlaceFromAnother(t *testing.T) {
+	text := head + stagesAB + "rules: [{name: r, match: {images: [\"reg.example/**\"], clusters: [\"prod-*\"], namespaces: [shop]}, require: {all: [a, b]}}]\n"
+	for where, want := range map[pipeline.Where]bool{
+		{}:                                     true,
+		{Cluster: "prod-1"}:                    true,
+		{Namespace: "shop"}:                    true,
+		{Namespace: "else"}:                    false,
+		{Cluster: "dev"}:                       false,
+		{Cluster: "prod-1", Namespace: "shop"}: false,
+	} {
+		for image, matches := range map[string]bool{"reg.example/x": true, "other.example/x": false} {
+			r := mustParse(t, text).Explain(pipeline.Question{Repository: image, Where: where, Now: june}).Rules[0]
+			if r.Unplaced != (want && matches) {
+				t.Errorf("%s in %+v: %+v", image, where, r)
+			}
+		}
+	}
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"strings"
 	"time"
 
 	"github.com/shuin/shuin"
@@ -31,8 +30,7 @@ func (a *app) warnPlaces(p *pipeline.Policy, workloads []gate.Workload, now time
 			}
 			seen[q] = true
 			for _, r := range p.Explain(pipeline.Question{Repository: q.repository, Where: q.where, Now: now}).Rules {
-				// A pattern without a match: the place is not the rule's.
-				if r.Matches || r.Pattern == "" || told[r.Name] || !strings.HasSuffix(r.Why, "was given") {
+				if !r.Unplaced || told[r.Name] {
 					continue
 				}
 				told[r.Name] = true
