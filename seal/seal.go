@@ -32,6 +32,13 @@ type Evidence struct {
 	Tool     string        // "shuin/v1.2.3"
 }
 
+// A command runs for at most mostRun; longestRun is a duration in it that takes
+// the most letters to tell, to the millisecond.
+const (
+	mostRun    = 366 * 24 * time.Hour
+	longestRun = 8783*time.Hour + 59*time.Minute + 59*time.Second + 999*time.Millisecond
+)
+
 // Ended is when the command ended.
 func (e Evidence) Ended() time.Time { return e.Started.Add(e.Duration) }
 
@@ -54,10 +61,21 @@ func (e Evidence) Check() error {
 	if y := e.Started.UTC().Year(); y < 2000 || y > 9999 {
 		return fmt.Errorf("stage %s: the command was not started in the year %d", e.Stage, y)
 	}
-	if e.Duration < 0 || e.Duration > 366*24*time.Hour {
+	if e.Duration < 0 || e.Duration > mostRun {
 		return fmt.Errorf("stage %s: no command runs for %s", e.Stage, e.Duration)
 	}
 	return e.Command.check(e.Stage)
+}
+
+// Longest is e with the most that it can say once argv was run: what it takes to
+// know beforehand whether [Evidence.Metadata] has room. Without argv the command
+// is not told of.
+func (e Evidence) Longest(argv []string) Evidence {
+	e.Ran, e.Started, e.Duration = true, time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC), longestRun
+	if argv != nil {
+		e.Command = NewCommand(argv)
+	}
+	return e
 }
 
 // CheckAge refuses evidence whose command ended longer than max ago, or that is
@@ -73,8 +91,8 @@ func (e Evidence) CheckAge(now time.Time, max time.Duration) error {
 	return nil
 }
 
-// Common is what all of the evidence says; and from the
-// first start to the last end. It is for an index all of whose platforms have evidence of the same stage.
+// Common is what all of the evidence says, from the first start to the last end:
+// for an index all of whose platforms have evidence of the same stage.
 func Common(all []Evidence) Evidence {
 	if len(all) == 0 {
 		return Evidence{}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -132,18 +134,20 @@ func (a *app) printLinted(format string, all []linted) error {
 	if format == "json" {
 		return writeJSON(a.stdout, all)
 	}
+	var b strings.Builder
 	for _, one := range all {
 		for _, f := range one.Faults {
-			fmt.Fprintln(a.stdout, oneLine(f.text(one.File, "")))
+			fmt.Fprintln(&b, oneLine(f.text(one.File, "")))
 		}
 		for _, w := range one.Warnings {
-			fmt.Fprintln(a.stdout, oneLine(w.text(one.File, "warning: ")))
+			fmt.Fprintln(&b, oneLine(w.text(one.File, "warning: ")))
 		}
 		if len(one.Faults)+len(one.Warnings) == 0 {
-			fmt.Fprintln(a.stdout, oneLine(one.File)+": valid")
+			fmt.Fprintln(&b, oneLine(one.File)+": valid")
 		}
 	}
-	return nil
+	_, err := io.WriteString(a.stdout, b.String())
+	return err
 }
 
 // text is FILE:LINE: PATH: TEXT, as compilers write it.

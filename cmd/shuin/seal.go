@@ -3,10 +3,14 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/shuin/shuin"
+	"github.com/shuin/shuin/internal/limits"
 	"github.com/shuin/shuin/pipeline"
 	"github.com/shuin/shuin/seal"
 )
@@ -21,7 +25,8 @@ type sealOptions struct {
 	policy    string
 	recursive bool
 	from      []string
-	maxAge    time.Duration
+	maxAge    durationFlag
+	retryFor  durationFlag
 	record    string
 	imageID   string
 	layout    string
@@ -29,6 +34,9 @@ type sealOptions struct {
 	commit    string
 	run       string
 	output    outputFlag
+
+	files int    // how many of from are arguments
+	stops *stops // nil: no command is run
 }
 
 func newSealCmd(a *app) *cobra.Command {
@@ -49,7 +57,7 @@ Example - Test before the push, and seal what was pushed:
   docker push <registry>/<repository>:<tag>
   {} seal <registry>/<repository>:<tag> --from tests.json
 
-Example - Seal an image where the CI step's own condition is the gate:
+Example - Seal an image where the CI step's own condition is the gate, by the digest that was scanned:
   {} seal --stage scan <registry>/<repository>@<digest>
 
 Example - Seal an index and the images of all its platforms:
@@ -80,7 +88,9 @@ func (o *sealOptions) addFlags(a *app, cmd *cobra.Command) {
 	fs.StringArrayVar(&o.stages, "stage", nil, "the stage to seal; with --from, only these of the recorded ones")
 	fs.BoolVar(&o.recursive, "recursive", false, "of an index, seal each platform's image too")
 	fs.StringArrayVar(&o.from, "from", nil, "evidence file that was recorded before the push; may be given more than once")
-	fs.DurationVar(&o.maxAge, "max-evidence-age", 24*time.Hour, "how old evidence may be, since its command ended")
+	o.maxAge, o.retryFor = durationFlag(24*time.Hour), durationFlag(limits.SealRetryFor)
+	fs.Var(&o.maxAge, "max-evidence-age", "how old evidence may be, since its command ended: 36h, 2d")
+	fs.Var(&o.retryFor, "retry-for", "how long to try again to store the seal where the registry is not reached after the command succeeded; 0 for one try")
 	fs.StringVar(&o.record, "record", "", "write evidence to this file, and sign nothing yet")
 	fs.StringVar(&o.imageID, "image-id", "", "with --record: ID of the local image, sha256:...")
 	fs.StringVar(&o.layout, "oci-layout", "", "with --record: OCI image layout directory[:tag] that holds the image")
@@ -90,7 +100,7 @@ func (o *sealOptions) addFlags(a *app, cmd *cobra.Command) {
 	o.output.add(fs, "text", "json")
 	cmd.MarkFlagsMutuallyExclusive("image-id", "oci-layout")
 	for _, signs := range []string{"from", "recursive", "key", "id", "plugin", "profile", "signature-format", "expiry", "timestamp-url",
-		"user-metadata", "plugin-config", "force-referrers-tag", "use-installed-plugin"} {
+		"user-metadata", "plugin-config", "force-referrers-tag", "use-installed-plugin", "retry-for"} {
 		cmd.MarkFlagsMutuallyExclusive("record", signs)
 	}
 	for _, own := range []string{"commit", "run-url", "no-command"} {
@@ -111,12 +121,24 @@ func (o *sealOptions) parseArgs(cmd *cobra.Command, args []string) error {
 		o.reference, args = args[0], args[1:]
 	}
 	if len(o.from) > 0 {
+		o.files = len(args)
 		o.from, args = append(o.from, args...), nil
+		return o.checkOrder()
 	}
 	if len(args) > 0 {
 		return invalidf("unexpected argument %q: a command stands after --", args[0])
 	}
 	return nil
+}
+
+// checkOrder refuses a file in the image's place.
+func (o *sealOptions) checkOrder() error {
+	info, err := os.Stat(o.reference)
+	if o.reference == "" || err != nil || !info.Mode().IsRegular() {
+		return nil
+	}
+	return &shuin.Error{Code: shuin.CodeInvalidInput, Message: fmt.Sprintf("%s was taken for the image, and is a file", o.reference),
+		Hint: "the image is the first argument, and the evidence files follow: shuin seal IMAGE --from " + strings.Join([]string{o.from[0], o.reference}, " ")}
 }
 
 // checkForm refuses flags that do not go with the form of the command.
@@ -139,7 +161,11 @@ func (o *sealOptions) checkForm(cmd *cobra.Command) error {
 	case len(o.from) == 0 && given("max-evidence-age"):
 		return invalid("--max-evidence-age goes with --from")
 	case o.maxAge <= 0:
-		return invalidf("max-evidence-age value %s must be positive", o.maxAge)
+		return invalidf("max-evidence-age value %s must be positive", &o.maxAge)
+	case o.command == nil && given("retry-for"):
+		return invalid("--retry-for goes with a command after --")
+	case o.retryFor < 0 || o.retryFor > durationFlag(limits.SealRetryMost):
+		return invalidf("retry-for value %s must be from 0 to %s", &o.retryFor, limits.SealRetryMost)
 	case len(o.from) == 0 && len(o.stages) == 0:
 		return invalid("missing --stage: " + usage)
 	case len(o.from) == 0 && len(o.stages) > 1:
@@ -171,6 +197,14 @@ func (a *app) seal(ctx context.Context, o *sealOptions) error {
 			return err
 		}
 	}
+	if o.command != nil {
+		ctx, o.stops = watchStops(ctx)
+		defer o.stops.end()
+	}
+	return o.stops.status(ctx, a.sealForm(ctx, o, p, streams))
+}
+
+func (a *app) sealForm(ctx context.Context, o *sealOptions, p *pipeline.Policy, streams streams) error {
 	switch {
 	case o.record != "":
 		return a.sealRecord(ctx, o, p, streams)

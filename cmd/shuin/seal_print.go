@@ -3,6 +3,11 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
 
 	"github.com/opencontainers/go-digest"
 
@@ -50,15 +55,46 @@ type (
 
 // printSeals prints what was sealed, also where err says that not all was.
 func (a *app) printSeals(o *sealOptions, artifact shuin.Artifact, done []madeSeal, from []redeemed, err error) error {
-	if o.output.value == "json" {
-		if err != nil && len(done) == 0 {
-			return err
-		}
-		return errors.Join(err, writeJSON(a.stdout, sealsOf(artifact, done, from, err == nil)))
+	if err != nil && len(done) == 0 {
+		return err
 	}
+	defer brokenPipes()()
+	var werr error
+	if o.output.value == "json" {
+		werr = writeJSON(a.stdout, sealsOf(artifact, done, from, err == nil))
+	} else {
+		_, werr = io.WriteString(a.stdout, sealsText(done, from, err == nil))
+	}
+	if werr == nil {
+		return err
+	}
+	for _, d := range done {
+		fmt.Fprintln(a.stderr, printable(fmt.Sprintf("Sealed stage %s of %s, with the signature %s@%s", d.evidence.Stage, d.artifact, d.artifact.Name(), d.signature)))
+	}
+	return errors.Join(err, fmt.Errorf("%s stored, and that could not be printed: %w", countAre(len(done), "seal"), werr))
+}
+
+// brokenPipes has a write to a closed pipe fail, where it would end shuin
+// without a word of what it did. It returns what ends that.
+func brokenPipes() func() {
+	c := make(chan os.Signal, 1)
+	signal.Notify(c, syscall.SIGPIPE)
+	return func() { signal.Stop(c) }
+}
+
+func countAre(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun + " is"
+	}
+	return fmt.Sprintf("%d %ss are", n, noun)
+}
+
+// sealsText is one text, so that it is all printed or known not to be.
+func sealsText(done []madeSeal, from []redeemed, complete bool) string {
+	var b strings.Builder
 	for _, r := range from {
-		if err == nil {
-			fmt.Fprintf(a.stdout, "Redeemed %s: %s is the %s of %s\n", r.file, r.named, r.matched, r.artifact)
+		if complete {
+			fmt.Fprintf(&b, "Redeemed %s: %s is the %s of %s\n", r.file, r.named, r.matched, r.artifact)
 		}
 	}
 	for _, d := range done {
@@ -66,12 +102,10 @@ func (a *app) printSeals(o *sealOptions, artifact shuin.Artifact, done []madeSea
 		if d.platform != "" {
 			platform = " (" + visible(d.platform) + ")"
 		}
-		if _, werr := fmt.Fprintf(a.stdout, "Sealed stage %s of %s%s\nPushed the signature to %s@%s\n",
-			d.evidence.Stage, d.artifact, platform, d.artifact.Name(), d.signature); werr != nil {
-			return errors.Join(err, werr)
-		}
+		fmt.Fprintf(&b, "Sealed stage %s of %s%s\nPushed the signature to %s@%s\n",
+			d.evidence.Stage, d.artifact, platform, d.artifact.Name(), d.signature)
 	}
-	return err
+	return b.String()
 }
 
 func sealsOf(artifact shuin.Artifact, done []madeSeal, from []redeemed, complete bool) sealsJSON {

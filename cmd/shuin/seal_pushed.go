@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/shuin/shuin"
 	"github.com/shuin/shuin/internal/limits"
@@ -56,24 +57,57 @@ func (a *app) sealPushed(ctx context.Context, o *sealOptions, p *pipeline.Policy
 		return err
 	}
 	a.logResolved(artifact)
-	if o.command != nil {
-		if err := a.runStage(ctx, o, &e, artifact.String(), s); err != nil {
-			return err
-		}
-		if err := checkTag(ctx, repo, artifact); err != nil {
-			return notSealed(e.Stage, err)
-		}
-	}
 	targets, err := targetsOf(ctx, o, repo, artifact)
 	if err != nil {
 		return notSealed(e.Stage, err)
 	}
+	if o.command == nil {
+		if ref.Digest == "" {
+			a.warnf("Always seal the artifact using digest(@sha256:...) rather than a tag(:%s) because tags are mutable and the tag may have moved since the stage's work was done.", ref.Tag)
+		}
+		done, err := a.sealAll(ctx, repo, signers, worksOn(targets, e), storing{})
+		return a.printSeals(o, artifact, done, nil, err)
+	}
+	if err := checkRoom(o, signers[e.Stage], targets, e); err != nil {
+		return notSealed(e.Stage, err)
+	}
+	if err := a.runStage(ctx, o, &e, artifact.String(), s); err != nil {
+		return err
+	}
+	how := storing{o.stops, time.Duration(o.retryFor)}
+	err = a.again(ctx, how.retryFor, "look up the tag", func() error { return checkTag(ctx, repo, artifact) })
+	if err != nil {
+		return goOn(artifact, e.Stage, notSealed(e.Stage, err))
+	}
+	done, err := a.sealAll(ctx, repo, signers, worksOn(targets, e), how)
+	if len(done) == 0 {
+		err = goOn(artifact, e.Stage, err)
+	}
+	return a.printSeals(o, artifact, done, nil, err)
+}
+
+// worksOn are seals of the same evidence.
+func worksOn(targets []sealTarget, e seal.Evidence) []sealWork {
 	var works []sealWork
 	for _, t := range targets {
 		works = append(works, sealWork{sealTarget: t, evidence: e})
 	}
-	done, err := a.sealAll(ctx, repo, signers, works)
-	return a.printSeals(o, artifact, done, nil, err)
+	return works
+}
+
+// checkRoom says before the command is run whether its seals will have room for
+// what is signed, however long it runs.
+func checkRoom(o *sealOptions, signer *stageSigner, targets []sealTarget, e seal.Evidence) error {
+	var argv []string
+	if !o.noCommand {
+		argv = o.command
+	}
+	for _, w := range worksOn(targets, e.Longest(argv)) {
+		if _, err := w.signedMetadata(signer.options.Metadata); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // resolveForSeal pins the reference. Of a tag beside a digest it wants the tag

@@ -49,18 +49,26 @@ func (a *app) sealRecord(ctx context.Context, o *sealOptions, p *pipeline.Policy
 	if err := again(); err != nil {
 		return notSealed(e.Stage, err)
 	}
-	file, err := addEvidence(ctx, o.record, subject, e)
+	file, err := addEvidence(ctx, o.record, subject, e, o.stops)
 	if err != nil {
 		return notSealed(e.Stage, err)
 	}
+	if err := a.printRecorded(o, file, subject, e.Stage); err != nil {
+		return fmt.Errorf("stage %s of %s is recorded in %s, and that could not be printed: %w", e.Stage, subject, o.record, err)
+	}
+	return nil
+}
+
+func (a *app) printRecorded(o *sealOptions, file *seal.File, subject seal.Subject, stage string) error {
+	defer brokenPipes()()
 	if o.output.value == "json" {
-		out := recordedJSON{MediaType: mediaTypeRecorded, File: o.record, Subject: subject, Stage: e.Stage}
+		out := recordedJSON{MediaType: mediaTypeRecorded, File: o.record, Subject: subject, Stage: stage}
 		for _, e := range file.Stages {
 			out.Stages = append(out.Stages, e.Stage)
 		}
 		return writeJSON(a.stdout, out)
 	}
-	_, err = fmt.Fprintf(a.stdout, "Recorded stage %s of %s in %s\n", e.Stage, subject, o.record)
+	_, err := fmt.Fprintf(a.stdout, "Recorded stage %s of %s in %s\n", stage, subject, o.record)
 	return err
 }
 
@@ -180,16 +188,16 @@ func evidenceFor(ctx context.Context, name string, subject seal.Subject) (*seal.
 }
 
 // addEvidence puts the stage into the file, beside what others put there
-// meanwhile.
-func addEvidence(ctx context.Context, name string, subject seal.Subject, e seal.Evidence) (*seal.File, error) {
-	ctx, cancel := context.WithTimeout(ctx, limits.EvidenceLockTime)
+// meanwhile; nothing where shuin was asked to stop.
+func addEvidence(ctx context.Context, name string, subject seal.Subject, e seal.Evidence, st *stops) (*seal.File, error) {
+	within, cancel := context.WithTimeout(ctx, limits.EvidenceLockTime)
 	defer cancel()
-	unlock, err := lockFile(ctx, name)
+	unlock, err := lockFile(within, name)
 	if err != nil {
 		return nil, fmt.Errorf("lock %s: %w", name, err)
 	}
 	defer unlock()
-	f, err := evidenceFor(ctx, name, subject)
+	f, err := evidenceFor(within, name, subject)
 	if err != nil {
 		return nil, err
 	}
@@ -200,7 +208,7 @@ func addEvidence(ctx context.Context, name string, subject seal.Subject, e seal.
 	if err != nil {
 		return nil, err
 	}
-	if err := replaceWith(name, data); err != nil {
+	if err := replaceWith(name, data, func() error { return st.check(ctx) }); err != nil {
 		return nil, fmt.Errorf("write evidence: %w", err)
 	}
 	return f, nil
@@ -220,8 +228,9 @@ func newBeside(name string) (*os.File, error) {
 	return os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+".*")
 }
 
-// replaceWith writes a file whole or not at all.
-func replaceWith(name string, data []byte) error {
+// replaceWith writes a file whole or not at all. last is asked when all of it is
+// on disk, and may say no.
+func replaceWith(name string, data []byte, last func() error) error {
 	f, err := newBeside(name)
 	if err != nil {
 		return err
@@ -232,6 +241,9 @@ func replaceWith(name string, data []byte) error {
 		err = f.Sync()
 	}
 	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	if err := last(); err != nil {
 		return err
 	}
 	return os.Rename(f.Name(), name)

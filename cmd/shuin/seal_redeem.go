@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/shuin/shuin"
 	"github.com/shuin/shuin/internal/limits"
@@ -59,11 +60,11 @@ func (a *app) sealRedeem(ctx context.Context, o *sealOptions, p *pipeline.Policy
 	if err != nil {
 		return err
 	}
-	works, err := a.redeemedWorks(pushed, found, stages, o.recursive)
+	works, err := redeemedWorks(pushed, found, stages, o.recursive)
 	if err != nil {
 		return err
 	}
-	done, err := a.sealAll(ctx, repo, signers, works)
+	done, err := a.sealAll(ctx, repo, signers, works, storing{})
 	return a.printSeals(o, artifact, done, found, err)
 }
 
@@ -73,8 +74,13 @@ func (a *app) readEvidence(ctx context.Context, o *sealOptions) ([]evidenceFile,
 		return nil, &shuin.Error{Code: shuin.CodeLimit, Message: fmt.Sprintf("%d evidence files are more than %d (limit EvidenceFiles)", len(o.from), limits.EvidenceFiles)}
 	}
 	var files []evidenceFile
-	for _, name := range o.from {
+	for i, name := range o.from {
 		f, err := readEvidenceFile(ctx, name)
+		if err != nil && i >= len(o.from)-o.files {
+			return nil, &shuin.Error{Code: shuin.CodeOf(err), Err: err,
+				Message: fmt.Sprintf("%s was taken for the image, and %s for evidence, as all arguments after the image are", o.reference, name),
+				Hint:    "the image is the first argument, and the evidence files follow: shuin seal IMAGE --from " + strings.Join(o.from[:len(o.from)-o.files], " ") + " FILE"}
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -82,7 +88,7 @@ func (a *app) readEvidence(ctx context.Context, o *sealOptions) ([]evidenceFile,
 			if len(o.stages) > 0 && !slices.Contains(o.stages, e.Stage) {
 				continue
 			}
-			if err := e.CheckAge(a.now(), o.maxAge); err != nil {
+			if err := e.CheckAge(a.now(), time.Duration(o.maxAge)); err != nil {
 				return nil, &shuin.Error{Code: shuin.CodeInvalidInput, Message: name, Err: err,
 					Hint: "run the stage again, or raise --max-evidence-age if the evidence may be that old"}
 			}
@@ -222,13 +228,14 @@ func (p *pushedImage) another(f evidenceFile) error {
 func (p *pushedImage) onlyPlatform(f evidenceFile, r redeemed) error {
 	return &shuin.Error{Code: shuin.CodeInvalidInput,
 		Message: fmt.Sprintf("%s is evidence of one platform of %s only: %s, %s", f.name, p.artifact, r.platform, r.artifact.Digest()),
-		Hint: fmt.Sprintf("with --recursive the images that have evidence are sealed, and the index where all of them have; or seal that image alone: %s",
+		Hint: fmt.Sprintf("give the evidence of all platforms, with --recursive; or seal that image alone: %s",
 			r.artifact)}
 }
 
-// redeemedWorks are the seals that the evidence is good for: of each image that
-// has evidence for the stage; and of an index all of whose images have.
-func (a *app) redeemedWorks(p *pushedImage, found []redeemed, stages []string, recursive bool) ([]sealWork, error) {
+// redeemedWorks are the seals that the evidence is good for: of each image and,
+// where it is an index, of it. An index some of whose images have no evidence is
+// refused: nothing is sealed.
+func redeemedWorks(p *pushedImage, found []redeemed, stages []string, recursive bool) ([]sealWork, error) {
 	var works []sealWork
 	for _, stage := range stages {
 		of := map[string]sealWork{} // by digest
@@ -244,13 +251,17 @@ func (a *app) redeemedWorks(p *pushedImage, found []redeemed, stages []string, r
 				of[d] = sealWork{sealTarget: r.sealTarget, evidence: e, subject: r.named + " (" + r.matched + ")"}
 			}
 		}
-		works = append(works, p.worksOf(a, of, stage, recursive)...)
+		more, err := p.worksOf(of, stage, recursive)
+		if err != nil {
+			return nil, err
+		}
+		works = append(works, more...)
 	}
 	return works, nil
 }
 
 // worksOf are one stage's, images before the index.
-func (p *pushedImage) worksOf(a *app, of map[string]sealWork, stage string, recursive bool) []sealWork {
+func (p *pushedImage) worksOf(of map[string]sealWork, stage string, recursive bool) ([]sealWork, error) {
 	whole, direct := of[p.artifact.Digest().String()]
 	var works []sealWork
 	var evidence []seal.Evidence
@@ -280,7 +291,14 @@ func (p *pushedImage) worksOf(a *app, of map[string]sealWork, stage string, recu
 		}
 		works = append(works, w)
 	default:
-		a.warnf("the index %s itself is not sealed for stage %s: there is no evidence for %s", p.artifact.Digest(), stage, strings.Join(missing, ", "))
+		var have []string
+		for _, w := range works {
+			have = append(have, w.platform)
+		}
+		return nil, &shuin.Error{Code: shuin.CodeInvalidInput,
+			Message: fmt.Sprintf("nothing is sealed: of %s there is evidence of stage %s for %s, and none for %s", p.artifact, stage, strings.Join(have, ", "), strings.Join(missing, ", ")),
+			Hint: fmt.Sprintf("give the evidence of all platforms (--from once for each), name the stages that all of them have (--stage), or seal one platform's image alone: shuin seal %s --from FILE",
+				works[0].artifact)}
 	}
-	return works
+	return works, nil
 }

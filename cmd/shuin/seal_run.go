@@ -8,9 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
-	"os/signal"
 
-	"github.com/shuin/shuin"
 	"github.com/shuin/shuin/seal"
 )
 
@@ -44,53 +42,27 @@ func (a *app) runStage(ctx context.Context, o *sealOptions, e *seal.Evidence, im
 	cmd := exec.Command(o.command[0], o.command[1:]...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = s.in, s.out, s.err
 	cmd.Env = append(os.Environ(), envSealImage+"="+image, envSealStage+"="+e.Stage)
-	signals := make(chan os.Signal, 16)
-	signal.Notify(signals, relayed()...)
-	defer signal.Stop(signals)
-	if err := ctx.Err(); err != nil {
-		return notSealed(e.Stage, context.Cause(ctx))
-	}
 	e.Started = a.now()
-	if err := cmd.Start(); err != nil {
+	started, err := o.stops.run(ctx, cmd)
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return notSealed(e.Stage, err)
+	case !started:
 		return startError(e.Stage, o.command[0], err)
 	}
-	first := relay(cmd, signals)
 	e.Duration, e.Ran = max(a.now().Sub(e.Started), 0), true
 	e.Started = e.Started.UTC()
 	if !o.noCommand {
 		e.Command = seal.NewCommand(o.command)
 	}
 	status, words := endOf(cmd.ProcessState)
-	switch {
-	case status != 0:
+	if status != 0 {
 		return &statusError{notSealed(e.Stage, fmt.Errorf("%s %s", o.command[0], words)), status}
-	case first != nil:
-		return &statusError{notSealed(e.Stage, fmt.Errorf("interrupted (%v), though %s %s", first, o.command[0], words)), exitSignal + signalNumber(first)}
+	}
+	if err := o.stops.check(ctx); err != nil {
+		return notSealed(e.Stage, fmt.Errorf("%w, though %s %s", err, o.command[0], words))
 	}
 	return nil
-}
-
-// relay hands the command the signals that came for both of them, until it
-// ended. first is the first one; nil: none came.
-func relay(cmd *exec.Cmd, signals <-chan os.Signal) (first os.Signal) {
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		_ = cmd.Wait() // its state says all
-	}()
-	for {
-		select {
-		case s := <-signals:
-			if first == nil {
-				first = s
-			}
-			if !sentByTerminal(s) {
-				_ = cmd.Process.Signal(s) // it may have ended just now
-			}
-		case <-ended:
-			return first
-		}
-	}
 }
 
 func startError(stage, name string, err error) error {
@@ -99,13 +71,4 @@ func startError(stage, name string, err error) error {
 		status, words = exitNotFound, "%s was not found: %w"
 	}
 	return &statusError{notSealed(stage, fmt.Errorf(words, name, err)), status}
-}
-
-// notSealed says first what did not come about.
-func notSealed(stage string, err error) error {
-	code := shuin.CodeOf(err)
-	if code == shuin.CodeInternal {
-		code = shuin.CodeStageMissing
-	}
-	return &shuin.Error{Code: code, Message: fmt.Sprintf("stage %s not sealed", stage), Err: err, Hint: shuin.HintOf(err)}
 }

@@ -8,7 +8,10 @@ import (
 	"os/signal"
 	"slices"
 	"syscall"
+	"time"
 	"unsafe"
+
+	"github.com/shuin/shuin/internal/limits"
 )
 
 // relayed are the signals that are handed on to a command. What shuin was
@@ -38,6 +41,25 @@ func inForeground() bool {
 	var group int32
 	_, _, errno := syscall.Syscall(syscall.SYS_IOCTL, tty.Fd(), syscall.TIOCGPGRP, uintptr(unsafe.Pointer(&group)))
 	return errno == 0 && int(group) == syscall.Getpgrp()
+}
+
+// settleSignals waits until all signals that were sent to this process before
+// are with those who take them: a command's end may be known before the signal
+// that came first is. It sends itself one that stands behind them, for pending
+// signals are delivered lowest number first.
+func settleSignals() {
+	c := make(chan os.Signal, 1)
+	signal.Notify(c, syscall.SIGWINCH)
+	defer signal.Stop(c)
+	if syscall.Kill(syscall.Getpid(), syscall.SIGWINCH) != nil {
+		return
+	}
+	t := time.NewTimer(limits.SealSettle)
+	defer t.Stop()
+	select {
+	case <-c:
+	case <-t.C:
+	}
 }
 
 func signalNumber(s os.Signal) int {

@@ -11,6 +11,8 @@ func relayed() []os.Signal { return []os.Signal{os.Interrupt} }
 
 func sentByTerminal(os.Signal) bool { return true }
 
+func settleSignals() {}
+
 func signalNumber(os.Signal) int { return 2 }
 
 // endOf is the exit status of a command that ended, and the same in words.

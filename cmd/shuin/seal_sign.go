@@ -105,19 +105,30 @@ type madeSeal struct {
 
 // sealAll makes all seals before it stores the first, then stores them in
 // order. With an error, done are those that were stored.
-func (a *app) sealAll(ctx context.Context, repo target, signers map[string]*stageSigner, works []sealWork) (done []madeSeal, err error) {
+func (a *app) sealAll(ctx context.Context, repo target, signers map[string]*stageSigner, works []sealWork, how storing) (done []madeSeal, err error) {
 	if len(works) > limits.SealSignatures {
 		return nil, &shuin.Error{Code: shuin.CodeLimit, Message: fmt.Sprintf("%d seals are more than the %d that are made at once (limit SealSignatures)", len(works), limits.SealSignatures)}
 	}
 	made := make([]madeSeal, len(works))
 	for i, w := range works {
-		if made[i], err = a.makeSeal(ctx, signers[w.evidence.Stage], w); err != nil {
+		err = a.again(ctx, how.retryFor, "sign", func() error {
+			made[i], err = a.makeSeal(ctx, signers[w.evidence.Stage], w)
+			return err
+		})
+		if err != nil {
 			return nil, notSealed(w.evidence.Stage, err)
 		}
 	}
+	if err := how.stops.check(ctx); err != nil {
+		return nil, notSealed(works[0].evidence.Stage, err)
+	}
 	for i := range made {
 		m := &made[i]
-		stored, err := repo.PushSignature(ctx, m.artifact, m.signed.MediaType, m.signed.Envelope, m.signed.Annotations)
+		var stored shuin.Descriptor
+		err := a.again(ctx, how.retryFor, "store the seal", func() (err error) {
+			stored, err = repo.PushSignature(ctx, m.artifact, m.signed.MediaType, m.signed.Envelope, m.signed.Annotations)
+			return err
+		})
 		if err != nil {
 			return made[:i], notStored(made, i, err)
 		}
@@ -126,17 +137,21 @@ func (a *app) sealAll(ctx context.Context, repo target, signers map[string]*stag
 	return made, nil
 }
 
-// makeSeal signs, and stores nothing.
-func (a *app) makeSeal(ctx context.Context, s *stageSigner, w sealWork) (madeSeal, error) {
-	size := func(metadata map[string]string) (int, error) {
+// signedMetadata is what is signed with the artifact.
+func (w sealWork) signedMetadata(user map[string]string) (map[string]string, error) {
+	return w.evidence.Metadata(w.subject, user, func(metadata map[string]string) (int, error) {
 		d := w.artifact.Descriptor()
 		d.Annotations = merged(d.Annotations, metadata)
 		b, err := envelope.Payload{TargetArtifact: d}.Marshal()
 		return len(b), err
-	}
+	})
+}
+
+// makeSeal signs, and stores nothing.
+func (a *app) makeSeal(ctx context.Context, s *stageSigner, w sealWork) (madeSeal, error) {
 	o := s.options
 	var err error
-	if o.Metadata, err = w.evidence.Metadata(w.subject, s.options.Metadata, size); err != nil {
+	if o.Metadata, err = w.signedMetadata(s.options.Metadata); err != nil {
 		return madeSeal{}, err
 	}
 	o.Time = a.now()

@@ -75,7 +75,7 @@ func TestWhatFailsMidwaySaysWhatWasStored(t *testing.T) {
 	signers, works := sealsFor(t, 3)
 	a := &app{now: time.Now}
 	repo := &failingTarget{good: 2}
-	done, err := a.sealAll(t.Context(), repo, signers, works)
+	done, err := a.sealAll(t.Context(), repo, signers, works, storing{})
 	if len(done) != 2 || done[0].artifact.Digest() != works[0].artifact.Digest() || done[1].signature == "" {
 		t.Errorf("%d are told as done", len(done))
 	}
@@ -98,14 +98,14 @@ func TestNothingIsStoredWhereOneSealCannotBeMade(t *testing.T) {
 	works[2].evidence.Stage = " "
 	signers[" "] = signers["scan"]
 	repo := &failingTarget{good: 3}
-	if done, err := (&app{now: time.Now}).sealAll(t.Context(), repo, signers, works); err == nil || len(done)+len(repo.stored) != 0 {
+	if done, err := (&app{now: time.Now}).sealAll(t.Context(), repo, signers, works, storing{}); err == nil || len(done)+len(repo.stored) != 0 {
 		t.Errorf("%d stored, %v", len(repo.stored), err)
 	}
 	_, many := sealsFor(t, 1)
 	for len(many) < 257 {
 		many = append(many, many[0])
 	}
-	if _, err := (&app{now: time.Now}).sealAll(t.Context(), repo, signers, many); shuin.CodeOf(err) != shuin.CodeLimit {
+	if _, err := (&app{now: time.Now}).sealAll(t.Context(), repo, signers, many, storing{}); shuin.CodeOf(err) != shuin.CodeLimit {
 		t.Error(err)
 	}
 }
@@ -117,7 +117,7 @@ func TestStagesRecordedAtOnceAreAllInTheFile(t *testing.T) {
 	for i := range 20 {
 		wg.Go(func() {
 			e := seal.Evidence{Stage: fmt.Sprint("s", i), Ran: true, Started: time.Now()}
-			if _, err := addEvidence(t.Context(), name, subject, e); err != nil {
+			if _, err := addEvidence(t.Context(), name, subject, e, nil); err != nil {
 				t.Error(err)
 			}
 		})
