@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/shuin/shuin"
 	"github.com/shuin/shuin/internal/limits"
 )
 
@@ -58,21 +60,21 @@ func (a *app) check(ctx context.Context, o *checkOptions) error {
 	if err := firstError(o.output.check(), checkMaxSignatures(o.maxSignatures), o.deployFlags.check(), o.whereFlags.check(), checkTimeout(o.timeout)); err != nil {
 		return err
 	}
+	ctx, cancel := withTimeout(ctx, o.timeout)
+	defer cancel()
 	p, err := loadPipelinePolicy(ctx, o.policy)
 	if err != nil {
-		return err
+		return unfinished(ctx, err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, o.timeout)
-	defer cancel()
 	inputs, err := a.readDeployed(ctx, &o.deployFlags)
 	if err != nil {
-		return err
+		return unfinished(ctx, err)
 	}
 	list := a.checkList(inputs, &o.whereFlags)
 	a.warnPlaces(p, workloads(list), a.now())
 	g, err := a.newGate(ctx, p, &o.gateFlags, a.gateSources(&o.gateFlags), len(list) > 1)
 	if err != nil {
-		return err
+		return unfinished(ctx, err)
 	}
 	decideAll(ctx, g, list)
 	if err := a.printChecked(o.output.value, inputs, list); err != nil {
@@ -89,6 +91,20 @@ func firstError(errs ...error) error {
 		}
 	}
 	return nil
+}
+
+// withTimeout bounds the whole of a command.
+func withTimeout(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, d, fmt.Errorf("the time of --timeout (%s) was over: %w", d, context.DeadlineExceeded))
+}
+
+// unfinished is the answer where the time was over, or the user gave up, before
+// all was read that is asked about: nothing is known then.
+func unfinished(ctx context.Context, err error) error {
+	if ctx.Err() == nil {
+		return err
+	}
+	return &verdictError{err: &shuin.Error{Code: shuin.CodeDeadline, Err: err}, undecided: true}
 }
 
 func checkTimeout(d time.Duration) error {

@@ -28,6 +28,7 @@ func (a *app) checkList(inputs []*deployed, w *whereFlags) []*checked {
 		if len(in.Items) == 0 {
 			a.warnf("%s holds no images: %s", in.label(), kinds(in.Without))
 		}
+		a.warnForeign(in)
 		for i := range in.Items {
 			item := &in.Items[i]
 			where := &item.Workload.Where
@@ -42,6 +43,23 @@ func (a *app) checkList(inputs []*deployed, w *whereFlags) []*checked {
 		}
 	}
 	return list
+}
+
+// warnForeign names the objects of unknown kinds in which no image was found:
+// they may run what nobody looked at.
+func (a *app) warnForeign(in *deployed) {
+	told := 0
+	for _, s := range in.Without {
+		if !s.Foreign {
+			continue
+		}
+		if told++; told <= limits.CheckForeign {
+			a.warnf("%s:%d: %s: no image was found in it, and its kind is not known here: what it runs was not checked", visible(in.label()), s.Line, visible(s.String()))
+		}
+	}
+	if more := told - limits.CheckForeign; more > 0 {
+		a.warnf("%s: the same is true of %s of unknown kinds", visible(in.label()), count(more, "more object"))
+	}
 }
 
 func workloads(list []*checked) []gate.Workload {

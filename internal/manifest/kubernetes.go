@@ -26,6 +26,27 @@ var podSpecs = map[string][]string{
 // custom resource may be called Job as well.
 var ownGroups = []string{"", "apps", "batch", "extensions"}
 
+// knownGroups are the API groups that come with Kubernetes, and its Gateway
+// API: whose kinds that run something are all above.
+var knownGroups = append([]string{
+	"autoscaling", "policy", "admissionregistration.k8s.io", "apiextensions.k8s.io", "apiregistration.k8s.io",
+	"authentication.k8s.io", "authorization.k8s.io", "certificates.k8s.io", "coordination.k8s.io", "discovery.k8s.io", "events.k8s.io",
+	"flowcontrol.apiserver.k8s.io", "gateway.networking.k8s.io", "networking.k8s.io", "node.k8s.io", "rbac.authorization.k8s.io",
+	"resource.k8s.io", "scheduling.k8s.io", "storage.k8s.io", "storagemigration.k8s.io",
+}, ownGroups...)
+
+// ownAPI is the apiVersion of Shuin's own files: policies, their tests, evidence.
+const ownAPI = "shuin.dev/v1"
+
+// groupOf is the API group of an apiVersion; that of "v1" has no name.
+func groupOf(apiVersion string) string {
+	group, _, ok := strings.Cut(apiVersion, "/")
+	if !ok {
+		return ""
+	}
+	return group
+}
+
 // kubernetes reads objects.
 func (r *reader) kubernetes(docs []*document.Node) {
 	for i, d := range docs {
@@ -49,6 +70,10 @@ func (r *reader) object(d *document.Node, doc int, path string, list typed, dept
 	if t.kind == "" || t.apiVersion == "" {
 		return
 	}
+	if t.apiVersion == ownAPI {
+		r.fault(d.Line, path, "a %s of Shuin (%s): nothing that is deployed", t.kind, ownAPI)
+		return
+	}
 	if items := d.Field("items"); items != nil && strings.HasSuffix(t.kind, "List") {
 		if len(items.Items) > 0 || items.Kind != document.Sequence && items.Kind != document.Null {
 			r.items(items, doc, join(path, "items"), t, depth)
@@ -57,14 +82,24 @@ func (r *reader) object(d *document.Node, doc int, path string, list typed, dept
 	}
 	meta := d.Field("metadata")
 	w := &workload{source: Source{
-		Document: doc, Line: d.Line, Kind: t.kind,
+		Document: doc, Line: d.Line, Kind: t.kind, Foreign: !slices.Contains(knownGroups, groupOf(t.apiVersion)),
 		Name: r.text(meta, "name", join(path, "metadata")), Namespace: r.text(meta, "namespace", join(path, "metadata")),
 	}}
+	if ns := w.source.Namespace; ns != "" && !validNamespace(ns) {
+		r.fault(meta.Field("namespace").Line, join(path, "metadata.namespace"), "%q is no namespace: Kubernetes allows small letters, digits and \"-\", at most 63", ns)
+	}
 	if w.source.Name == "" {
 		w.source.Name = r.text(meta, "generateName", join(path, "metadata"))
 	}
 	r.pods(w, d, path, t)
 	r.add(w)
+}
+
+// validNamespace holds s to what Kubernetes takes: a label of RFC 1123.
+func validNamespace(s string) bool {
+	return len(s) <= 63 && !strings.HasPrefix(s, "-") && !strings.HasSuffix(s, "-") && !strings.ContainsFunc(s, func(c rune) bool {
+		return (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-'
+	})
 }
 
 // typeOf is what d says it is. The items of a typed list (PodList) need not
@@ -103,10 +138,7 @@ func (r *reader) items(items *document.Node, doc int, path string, t typed, dept
 
 // pods finds the pods of an object.
 func (r *reader) pods(w *workload, d *document.Node, path string, t typed) {
-	group, _, ok := strings.Cut(t.apiVersion, "/")
-	if !ok {
-		group = ""
-	}
+	group := groupOf(t.apiVersion)
 	if places, ok := podSpecs[t.kind]; ok && slices.Contains(ownGroups, group) {
 		spec := d
 		for _, key := range places {
@@ -138,7 +170,7 @@ func (r *reader) podSpec(w *workload, spec *document.Node, path string) {
 		r.fault(lineOf(containers, spec), join(path, "containers"), "missing: a pod has one container at least")
 		return
 	}
-	for _, key := range []string{"initContainers", "containers", "ephemeralContainers"} {
+	for _, key := range containerLists {
 		list := r.list(spec, key, path)
 		if list == nil {
 			continue
@@ -172,8 +204,8 @@ func (r *reader) volumes(w *workload, spec *document.Node, path string) {
 }
 
 // custom reads an object of a kind that is not known here. Its pod templates
-// are found by their shape, wherever they are: an object under "spec" with a list
-// "containers", as in spec.template.spec or spec.jobTemplate.spec.template.spec.
+// are found by their shape, wherever they are: an object with a list of
+// containers of any sort, as in spec.template.spec or spec.jobTemplate.spec.template.spec.
 // Elsewhere "containers" may be something else (a patch of containers that
 // somebody else defines): there, what names an image is read and what names
 // none is left.
@@ -192,11 +224,21 @@ func (r *reader) custom(w *workload, d *document.Node, path string) {
 	}
 }
 
+// containerLists are where a pod has its containers. An operator may add the
+// containers itself and be given initContainers alone.
+var containerLists = []string{"initContainers", "containers", "ephemeralContainers"}
+
+func someItems(n *document.Node) bool {
+	return n != nil && n.Kind == document.Sequence && len(n.Items) > 0
+}
+
 func (r *reader) customObject(w *workload, p document.Pair, path string, template bool) {
-	list := p.Value.Field("containers")
-	isPod := list != nil && list.Kind == document.Sequence && len(list.Items) > 0
+	isPod := false
+	for _, key := range containerLists {
+		isPod = isPod || someItems(p.Value.Field(key))
+	}
 	switch {
-	case isPod && template:
+	case template && someItems(p.Value.Field("containers")):
 		r.podSpec(w, p.Value, path)
 	case isPod:
 		r.loosePod(w, p.Value, path)

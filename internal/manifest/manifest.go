@@ -56,6 +56,7 @@ type Source struct {
 	Kind      string // "Deployment", "TaskDefinition", "imagedefinitions.json"
 	Name      string // of the object, or the task definition's family; may be empty
 	Namespace string // as written; may be empty
+	Foreign   bool   // of a kind that does not come with Kubernetes: where no image was found in it, it may run some all the same
 }
 
 // String is the source in one line, for a person.
