@@ -5,6 +5,7 @@ package main
 import (
 	"net"
 	"net/http"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -80,4 +81,34 @@ func puts(reg *devregistry.Registry) (n int) {
 		}
 	}
 	return n
+}
+
+// TestWhatWasSealedIsToldWhereNobodyReadsIt: the pipe is closed, which ends a
+// process that does not look after it.
+func TestWhatWasSealedIsToldWhereNobodyReadsIt(t *testing.T) {
+	shuin, reference, id, env, _ := sealHome(t)
+	evidence := filepath.Join(t.TempDir(), "e.json")
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{reference}, "Sealed stage unit-test of " + reference + ", with the signature "},
+		{[]string{reference, "--output", "json"}, "Error: 1 seal is stored, and that could not be printed: "},
+		{[]string{"--record", evidence, "--image-id", id, "--", "true"}, "Error: stage unit-test of imageID " + id + " is recorded in " + evidence + ", and that could not be printed: "},
+	} {
+		cmd := exec.Command(shuin, append([]string{"seal", "--stage", "unit-test"}, c.args...)...)
+		cmd.Env = env
+		r, w, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Close()
+		var stderr strings.Builder
+		cmd.Stdout, cmd.Stderr = w, &stderr
+		_ = cmd.Run()
+		w.Close()
+		if cmd.ProcessState.ExitCode() != 1 || !strings.Contains(stderr.String(), c.want) {
+			t.Errorf("%v: %s\n%s", c.args, cmd.ProcessState, stderr.String())
+		}
+	}
 }
