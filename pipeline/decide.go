@@ -46,7 +46,24 @@ type evaluation struct {
 	incomplete error
 	now        time.Time
 	stages     []sealing // in step with policy.stages
-	keys       map[string]int
+
+	counts bool           // signers count: there is an atLeast
+	keys   map[string]int // of signers
+	by     []keyset       // of keys that are identities: the policy's signers that have them
+	left   map[*requirement]keyset
+	known  map[asked]satisfaction
+	steps  int
+}
+
+type asked struct {
+	*requirement
+	hopeful bool
+}
+
+type satisfaction struct {
+	ok    bool
+	stale time.Time
+	cut   bool
 }
 
 // judge fills d.Stages.
@@ -57,6 +74,7 @@ func (e *evaluation) judge(d *Decision) {
 	var required []int
 	if r := e.selection.rule; r != nil {
 		required = r.require.stages(nil)
+		e.counts = r.require.countsSigners()
 	}
 	e.stages = make([]sealing, len(e.policy.stages))
 	for i := range e.policy.stages {
@@ -147,6 +165,10 @@ func (e *evaluation) require(d *Decision) {
 		st.Missing = st.Outcome == shuin.Failed
 	}
 	could, _, cutToo := e.satisfied(r, true)
+	if could && !e.realistic(r) {
+		d.Outcome, d.Err = Deny, e.hopeless(d, r)
+		return
+	}
 	if could {
 		d.Outcome, d.Err = Undecided, e.undecided(d, r)
 		return
@@ -163,6 +185,20 @@ func (e *evaluation) told(d *Decision, stage int) *StageResult {
 // search was cut short; hopeful counts those that could be seals as such. A
 // requirement is Unknown where the hopeful answer is yes and the other no.
 func (e *evaluation) satisfied(r *requirement, hopeful bool) (ok bool, stale time.Time, cut bool) {
+	key := asked{r, hopeful}
+	if s, known := e.known[key]; known {
+		return s.ok, s.stale, s.cut
+	}
+	if ok, stale, cut = e.satisfies(r, hopeful); r.op != isStage {
+		if e.known == nil {
+			e.known = map[asked]satisfaction{}
+		}
+		e.known[key] = satisfaction{ok, stale, cut}
+	}
+	return ok, stale, cut
+}
+
+func (e *evaluation) satisfies(r *requirement, hopeful bool) (ok bool, stale time.Time, cut bool) {
 	switch r.op {
 	case isStage:
 		s := &e.stages[r.stage]

@@ -369,7 +369,7 @@ func TestWhatTurnsOutLaterContradictsNoDecision(t *testing.T) {
 				if before.Outcome == pipeline.Undecided {
 					open++
 				}
-				settled := turnOut(r, cs)
+				settled := turnOut(r, p, cs)
 				after := s.Decide(settled, nil, june)
 				if before.Outcome != pipeline.Undecided && after.Outcome != before.Outcome {
 					t.Fatalf("%s: %s became %s\n%+v\n%+v", image, before.Outcome, after.Outcome, cs, settled)
@@ -388,13 +388,18 @@ func TestWhatTurnsOutLaterContradictsNoDecision(t *testing.T) {
 
 // turnOut replaces each Undecided answer by a good or a bad one, and each
 // signature that could not be fetched by a stranger's or a good one.
-func turnOut(r *rand.Rand, cs []pipeline.Candidate) []pipeline.Candidate {
+func turnOut(r *rand.Rand, p *pipeline.Policy, cs []pipeline.Candidate) []pipeline.Candidate {
 	out := slices.Clone(cs)
 	for i := range out {
 		c := &out[i]
 		if c.Err != nil && shuin.CodeOf(c.Err).Undecided() {
-			*c = pipeline.Candidate{Digest: c.Digest}
-			continue
+			if r.IntN(3) == 0 {
+				*c = pipeline.Candidate{Digest: c.Digest}
+				continue
+			}
+			for c.Err != nil {
+				*c = random(r, p, 1)[0]
+			}
 		}
 		c.Answers = slices.Clone(c.Answers)
 		for k := range c.Answers {

@@ -52,13 +52,7 @@ func (h hasher) digest() digest.Digest { return digest.NewDigestFromBytes(digest
 
 // statement hashes what a statement judges by: not its name and scopes.
 func (h hasher) statement(s *policy.Statement) {
-	h.number(int64(len(s.Level.Actions)))
-	for _, check := range slices.Sorted(maps.Keys(s.Level.Actions)) {
-		h.text(string(check))
-		h.number(int64(s.Level.Actions[check]))
-	}
-	h.flag(s.Level.Skip())
-	h.text(string(s.VerifyTimestamp))
+	h.level(s)
 	h.number(int64(len(s.TrustStores)))
 	for _, n := range s.TrustStores {
 		h.text(n.String())
@@ -68,6 +62,17 @@ func (h hasher) statement(s *policy.Statement) {
 		h.text(id.String())
 	}
 	h.flag(s.SigningProfiles)
+}
+
+// level hashes what a statement enforces.
+func (h hasher) level(s *policy.Statement) {
+	h.number(int64(len(s.Level.Actions)))
+	for _, check := range slices.Sorted(maps.Keys(s.Level.Actions)) {
+		h.text(string(check))
+		h.number(int64(s.Level.Actions[check]))
+	}
+	h.flag(s.Level.Skip())
+	h.text(string(s.VerifyTimestamp))
 }
 
 // stages hashes all stages: a signer of any of them may make a seal ambiguous.

@@ -37,6 +37,7 @@ type Policy struct {
 
 	// Made by finish:
 	excepted    *exceptionIndex
+	identities  map[string]string // canonical forms of the signers' identities
 	defaultHash digest.Digest
 }
 
@@ -56,6 +57,12 @@ func (p *Policy) finish() {
 	h.flag(p.admits)
 	p.defaultHash = h.digest()
 	p.excepted = indexExceptions(p.exceptions)
+	p.identities = map[string]string{}
+	for i := range p.signers {
+		for _, id := range p.signers[i].Statement.TrustedIdentities {
+			p.identities[id.String()] = id.Canonical()
+		}
+	}
 }
 
 // Digest is the SHA-256 of the file's bytes.

@@ -65,6 +65,15 @@ func (e *evaluation) undecided(d *Decision, r *requirement) error {
 	}
 }
 
+// hopeless is the reason of a denial where what could not be checked could seal
+// each missing stage, and cannot seal all of them.
+func (e *evaluation) hopeless(d *Decision, r *requirement) error {
+	return &shuin.Error{
+		Code: shuin.CodeStageMissing, Hint: "run \"shuin policy explain " + e.selection.image() + "\"",
+		Message: fmt.Sprintf("rule %q: %s; a signature seals one stage, and there are fewer that could not be checked than stages are missing%s", e.selection.Rule, e.list(d, r), e.selection.expired()),
+	}
+}
+
 // denial is the reason of a denial: every stage that is missing, and the code
 // that tells most.
 func (e *evaluation) denial(d *Decision, r *requirement, cut bool) error {

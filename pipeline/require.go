@@ -44,6 +44,11 @@ func (r *requirement) stages(list []int) []int {
 	return list
 }
 
+// countsSigners says whether there is an atLeast in r.
+func (r *requirement) countsSigners() bool {
+	return r != nil && (r.op == atLeast || slices.ContainsFunc(r.of, (*requirement).countsSigners))
+}
+
 // text is r as a policy writes it.
 func (r *requirement) text(p *Policy) string {
 	if r.op == isStage {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/shuin/shuin/internal/document"
 	"github.com/shuin/shuin/internal/limits"
+	"github.com/shuin/shuin/trust"
 )
 
 // rule says what images need in a place.
@@ -243,9 +244,11 @@ func (p *parsing) conflict(x, y *rule, i, k int) {
 }
 
 // checkSatisfiable finds rules that no seals could satisfy: an atLeast of
-// stages that too few different signers may seal.
+// stages that too few different signers may seal. It gives up where that would
+// take long: such a rule only denies.
 func (p *parsing) checkSatisfiable() {
-	e := &evaluation{policy: p.policy, stages: make([]sealing, len(p.policy.stages))}
+	e := &evaluation{policy: p.policy, stages: make([]sealing, len(p.policy.stages)), counts: true}
+	steps := 0
 	for i := range p.policy.stages {
 		for _, index := range p.policy.stages[i].signers {
 			s := &p.policy.signers[index]
@@ -254,13 +257,17 @@ func (p *parsing) checkSatisfiable() {
 				continue
 			}
 			for _, id := range s.Statement.TrustedIdentities {
-				e.stages[i].seals = append(e.stages[i].seals, seal{signers: keyset{}.with(e.key("identity", id.String()))})
+				one := keyset{}.with(e.identityKey(id.String(), index))
+				if steps < limits.PolicyChecks {
+					one = e.broader(one, s, id, &steps)
+				}
+				e.stages[i].seals = append(e.stages[i].seals, seal{signers: one})
 			}
 		}
 	}
 	for i := range p.policy.rules {
 		r := &p.policy.rules[i]
-		if r.require == nil {
+		if r.require == nil || !r.require.countsSigners() {
 			continue
 		}
 		for _, st := range r.require.stages(nil) {
@@ -269,7 +276,31 @@ func (p *parsing) checkSatisfiable() {
 			}
 		}
 		if ok, _, cut := e.satisfied(r.require, false); !ok && !cut {
-			p.fault(at{path: "rules", line: r.line}, "rule %q can never be satisfied: an atLeast counts different signers, and its stages have too few of them", r.name)
+			p.fault(at{path: "rules", line: r.line}, "rule %q can never be satisfied: an atLeast counts different signers, and its stages have too few of them (who is under a broader identity of the same atLeast counts as that one)", r.name)
 		}
 	}
+}
+
+// broader adds the identities that every certificate of id of this signer
+// satisfies too.
+func (e *evaluation) broader(k keyset, s *Signer, id trust.Identity, steps *int) keyset {
+	for i := range e.policy.signers {
+		o := &e.policy.signers[i]
+		*steps += 1 + len(o.Statement.TrustedIdentities)
+		if o.Profile != "" || !within(s.Statement.TrustStores, o.Statement.TrustStores) {
+			continue
+		}
+		for _, other := range o.Statement.TrustedIdentities {
+			if other.Covers(id) {
+				k = k.with(e.identityKey(other.String(), i))
+			}
+		}
+	}
+	return k
+}
+
+// within says whether each root that a list of trust stores gives signers is in
+// the other list too.
+func within(list, other []trust.StoreName) bool {
+	return !slices.ContainsFunc(list, func(n trust.StoreName) bool { return n.Type != trust.TSA && !slices.Contains(other, n) })
 }

@@ -25,6 +25,7 @@ type seal struct {
 	time      time.Time
 	stale     time.Time // zero: never
 	signers   keyset
+	stranger  bool // open, and nobody knows whose it is
 }
 
 // failure is why a signature that concerns a stage is no seal.
@@ -67,7 +68,7 @@ func (e *evaluation) candidate(s *sealing, index int, c *Candidate) {
 	st := &e.policy.stages[index]
 	if c.Err != nil {
 		if shuin.CodeOf(c.Err).Undecided() {
-			s.leaveOpen(seal{candidate: c}, c.Err)
+			s.leaveOpen(seal{candidate: c, stranger: true}, c.Err)
 		} else if e.policy.trustPolicy {
 			s.failure.consider(c.Err, false)
 		}
@@ -121,7 +122,7 @@ func (e *evaluation) answer(s *sealing, st *stage, c *Candidate, signer int, nam
 		return
 	}
 	if !a.Authentic {
-		one.signers = keyset{} // nobody knows yet
+		one.signers, one.stranger = nil, true // nobody knows yet
 	}
 	s.leaveOpen(one, a.Err)
 }

@@ -333,10 +333,24 @@ func (p *parsing) identities(o *object, st *stage, statement *policy.Statement) 
 	}
 }
 
-// statementKey is equal for statements that judge alike.
+// statementKey is equal for statements that judge alike, however their
+// identities are written and in whatever order.
 func statementKey(s *policy.Statement) string {
 	h := newHash()
-	h.statement(s)
+	h.level(s)
+	stores := make([]string, len(s.TrustStores))
+	for i, n := range s.TrustStores {
+		stores[i] = n.String()
+	}
+	identities := make([]string, len(s.TrustedIdentities))
+	for i, id := range s.TrustedIdentities {
+		identities[i] = id.Canonical()
+	}
+	slices.Sort(stores)
+	slices.Sort(identities)
+	h.texts(stores)
+	h.texts(identities)
+	h.flag(s.SigningProfiles)
 	return string(h.sum())
 }
 

@@ -6,6 +6,7 @@ import (
 	"encoding/asn1"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -403,4 +404,22 @@ func hexDigit(c byte) (byte, bool) {
 		return c - 'A' + 10, true
 	}
 	return 0, false
+}
+
+// Canonical is equal for identities that match the same certificates however
+// they are written: in whatever order their attributes stand, with S or ST,
+// spaces and escapes. It is for comparing, not for showing, and for a prefix
+// other than x509.subject the identity as written.
+func (i Identity) Canonical() string {
+	if i.prefix != PrefixX509Subject {
+		return i.text
+	}
+	parts := make([]string, 0, len(i.dn))
+	for _, a := range i.dn {
+		if a.value != "" { // an empty value matches what an absent one does
+			parts = append(parts, fmt.Sprintf("%q=%q", a.typ, a.value))
+		}
+	}
+	slices.Sort(parts)
+	return PrefixX509Subject + ":" + strings.Join(parts, ",")
 }

@@ -25,6 +25,11 @@ const (
 	WitnessSets  = 256     // ways to satisfy one item that are looked at
 	WitnessSteps = 200_000 // tries of one atLeast
 
+	WitnessStepsAll = 1_000_000 // tries of one decision, and of looking through a file for rules that nobody could satisfy
+	WitnessDealt    = 1024      // ways to deal out signatures whose stage is not known
+
+	PolicyChecks = 20_000_000 // steps of holding a file's rules against each other
+
 	PolicyTestBytes = 1 << 20 // a file of policy tests
 	PolicyTests     = 5000    // cases in it
 	PolicyTestSeals = 100     // of one case
