@@ -10,6 +10,7 @@ import (
 
 	"github.com/shuin/shuin"
 	"github.com/shuin/shuin/internal/awsclient"
+	"github.com/shuin/shuin/internal/limits"
 	"github.com/shuin/shuin/internal/registry"
 )
 
@@ -28,19 +29,52 @@ var imageConfigs = []string{"", "application/vnd.oci.image.config.v1+json", "app
 func (r *reporter) list(ctx context.Context, src *reportSource, out *reportedRepository) error {
 	if h, ecr := awsclient.ParseECRHost(src.ref.Registry); ecr && !h.Public && r.o.username == "" && r.o.password == "" {
 		err := r.listECR(ctx, h, src, out)
-		if err == nil || ctx.Err() != nil || shuin.CodeOf(err) == shuin.CodeNotFound {
+		if err == nil || ctx.Err() != nil || !notForUs(err) {
 			return err
 		}
-		r.app.warnf("%s: only tagged images are listed, without the time of their push: %s", src.ref.Name(), oneLine(err.Error()))
-		out.Images, out.Listing = nil, listsTags
+		out.TagsOnly = oneLine(err.Error())
+		r.app.warnf("%s: only tagged images are listed, without the time of their push: %s", src.ref.Name(), out.TagsOnly)
+		out.Images, out.Counts = nil, reportedCounts{}
+	} else if ecr && !h.Public {
+		out.TagsOnly = "a user name or password was given, and ECR's own API is not asked with these"
 	}
 	return r.listTags(ctx, src, out)
+}
+
+// notForUs reports whether ECR's own API is closed to us: it may not be asked, or
+// there is nothing to ask it with. The registry may be open all the same. What
+// else goes wrong says nothing of that, and a list without untagged images
+// would pass for the whole.
+func notForUs(err error) bool {
+	if shuin.CodeOf(err) == shuin.CodeForbidden {
+		return true
+	}
+	_, answered := errors.AsType[*awsclient.ServiceError](err)
+	return shuin.CodeOf(err) == shuin.CodeUnauthorized && !answered
+}
+
+// onward lists until the end, from where it broke off, as long as it comes
+// further: done counts what it has.
+func (r *reporter) onward(ctx context.Context, done func() int, list func(context.Context) error) error {
+	for {
+		before := done()
+		err := r.brake.try(ctx, list)
+		if !noAnswer(err) || ctx.Err() != nil || done() == before {
+			return err
+		}
+	}
 }
 
 // listECR asks ECR's own API, which names digests: no tag has to be resolved.
 func (r *reporter) listECR(ctx context.Context, h awsclient.ECRHost, src *reportSource, out *reportedRepository) error {
 	out.Listing = listsImages
-	return r.app.awsClient().ECRImages(ctx, h, "", src.ref.Repository, func(images []awsclient.ECRImage) error {
+	client, next, pages := r.app.awsClient(), "", map[string]bool{}
+	page := func(images []awsclient.ECRImage, after string) error {
+		r.brake.answered()
+		if pages[after] && after != "" || len(pages) > limits.ECRImages {
+			return &shuin.Error{Code: shuin.CodeMalformed, Message: "list images of " + src.ref.Repository + ": the pages turn in a circle"}
+		}
+		next, pages[after] = after, true
 		for _, i := range images {
 			tags := slices.SortedFunc(slices.Values(i.Tags), compareTags)
 			if registry.IsIndex(i.MediaType) {
@@ -54,7 +88,13 @@ func (r *reporter) listECR(ctx context.Context, h awsclient.ECRHost, src *report
 				Digest: i.Digest, Tags: slices.Clip(tags), MediaType: i.MediaType, Pushed: timeOrNil(i.Pushed),
 			})
 		}
+		if len(out.Images) > limits.ECRImages {
+			return &shuin.Error{Code: shuin.CodeLimit, Message: "list images of " + src.ref.Repository + ": more images than are listed (limit ECRImages)"}
+		}
 		return nil
+	}
+	return r.onward(ctx, func() int { return len(pages) }, func(ctx context.Context) error {
+		return client.ECRImages(ctx, h, "", src.ref.Repository, next, page)
 	})
 }
 
@@ -63,10 +103,7 @@ func (r *reporter) listECR(ctx context.Context, h awsclient.ECRHost, src *report
 func (r *reporter) listTags(ctx context.Context, src *reportSource, out *reportedRepository) error {
 	out.Listing = listsTags
 	t := &tagListing{reporter: r, src: src, out: out, seen: map[string]bool{}, byDigest: map[digest.Digest]*reportedImage{}}
-	err := t.list(ctx)
-	if noAnswer(err) && len(t.seen) > 0 {
-		err = r.brake.try(ctx, t.list) // from where it broke off
-	}
+	err := r.onward(ctx, func() int { return len(t.seen) }, t.list)
 	for _, i := range out.Images {
 		slices.SortFunc(i.Tags, compareTags)
 	}
@@ -89,6 +126,7 @@ type tagListing struct {
 // anew instead is no harm.
 func (t *tagListing) list(ctx context.Context) error {
 	return t.src.repo.Tags(ctx, t.last, func(tags []string) error {
+		t.brake.answered()
 		var fresh []string
 		for _, tag := range tags {
 			if !t.seen[tag] {

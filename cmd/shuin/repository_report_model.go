@@ -33,8 +33,10 @@ type repositoryReport struct {
 type reportedRepository struct {
 	Name string `json:"name"`
 	// Listing is "tags": what has a tag, or "images": what has none too.
-	Listing string         `json:"listing"`
-	Counts  reportedCounts `json:"counts"`
+	Listing string `json:"listing"`
+	// TagsOnly is why only tags are listed of a registry that could list images.
+	TagsOnly string         `json:"tagsOnly,omitempty"`
+	Counts   reportedCounts `json:"counts"`
 	// Reason is why it was not reported on to the end.
 	Reason *reportedReason  `json:"reason,omitempty"`
 	Images []*reportedImage `json:"images"`
@@ -138,11 +140,11 @@ func notAsked(a *app, err error) reportedAnswer {
 func answerOf(a *app, v *gate.ImageVerdict) reportedAnswer {
 	r := reportedAnswer{
 		Outcome: outcomeUndecided, Allowed: v.Allowed, Mode: modeName(v.Mode), Rule: v.Rule, Reason: reasonOfError(a, v.Err),
-		Signatures: len(v.Signatures), StaleUntil: timeOrNil(v.StaleUntil),
+		Signatures: len(v.Signatures),
 	}
 	switch v.Outcome {
 	case pipeline.Admit:
-		r.Outcome = outcomeAdmit
+		r.Outcome, r.StaleUntil = outcomeAdmit, timeOrNil(v.StaleUntil)
 	case pipeline.Deny:
 		r.Outcome = outcomeDeny
 	}

@@ -117,9 +117,10 @@ func (w *reportWorld) report(t testing.TB, ctx context.Context, args ...string) 
 	t.Helper()
 	var out, errs bytes.Buffer
 	env := map[string]string{envConfig: filepath.Join(w.dir, "config"), envCache: filepath.Join(w.dir, "cache"), "DOCKER_CONFIG": w.dir}
+	began := time.Now()
 	a := &app{
 		name: "shuin", stdin: strings.NewReader(""), stdout: &out, stderr: &errs,
-		getenv: func(k string) string { return env[k] }, now: func() time.Time { return w.now },
+		getenv: func(k string) string { return env[k] }, now: func() time.Time { return w.now.Add(time.Since(began)) }, // pauses have to end
 	}
 	status = run(ctx, a, append([]string{"report", "--insecure-registry", "--policy", filepath.Join(w.dir, "policy.yaml"), "--output", "json"}, args...))
 	if out.Len() > 0 {

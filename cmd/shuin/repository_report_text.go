@@ -82,7 +82,10 @@ func (repo *reportedRepository) notes(r *repositoryReport) []string {
 	if c.PushUnknown > 0 {
 		notes = append(notes, fmt.Sprintf("of %d of them the registry does not say when they were pushed", c.PushUnknown))
 	}
-	if repo.Listing == listsTags {
+	switch {
+	case repo.TagsOnly != "":
+		notes = append(notes, "images without a tag are not listed, nor when any was pushed: "+repo.TagsOnly)
+	case repo.Listing == listsTags:
 		notes = append(notes, "images without a tag are not listed: the registry's API lists tags only")
 	}
 	if c.PlatformImages > 0 {

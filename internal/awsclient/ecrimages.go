@@ -28,10 +28,11 @@ type ECRImage struct {
 }
 
 // ECRImages lists every manifest of a private repository of ECR, those without
-// a tag too, page by page in ECR's order; page may end the listing with an
-// error, which is returned. shuin.CodeInvalidInput: h is the public registry,
+// a tag too, page by page in ECR's order. page also gets what names the next
+// page, with which as from the listing goes on; from is empty at first, and next
+// at the end. page may end the listing with an error, which is returned. shuin.CodeInvalidInput: h is the public registry,
 // whose API lists an owner's images only.
-func (c *Client) ECRImages(ctx context.Context, h ECRHost, profile, repository string, page func([]ECRImage) error) error {
+func (c *Client) ECRImages(ctx context.Context, h ECRHost, profile, repository, from string, page func(images []ECRImage, next string) error) error {
 	if h.Public {
 		return invalidf("the public registry of ECR does not list images to others than their owner")
 	}
@@ -46,7 +47,7 @@ func (c *Client) ECRImages(ctx context.Context, h ECRHost, profile, repository s
 		notFound: "there is no such repository: check registry, region and repository name",
 	}
 	seen, total := map[string]bool{}, 0
-	for next := ""; ; {
+	for next := from; ; {
 		in := map[string]any{"registryId": h.Account, "repositoryName": repository, "maxResults": limits.ECRImagesPage}
 		if next != "" {
 			in["nextToken"] = next
@@ -65,7 +66,7 @@ func (c *Client) ECRImages(ctx context.Context, h ECRHost, profile, repository s
 		if total += len(images); total > limits.ECRImages || len(seen) > limits.ECRImages {
 			return &shuin.Error{Code: shuin.CodeLimit, Message: q.doing + ": more images than are listed (limit ECRImages)"}
 		}
-		if err := page(images); err != nil {
+		if err := page(images, after); err != nil {
 			return err
 		}
 		if after == "" {

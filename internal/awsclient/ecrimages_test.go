@@ -25,7 +25,7 @@ func TestEveryImageOfARepositoryIsListedTaggedOrNot(t *testing.T) {
 	}
 	var got []ECRImage
 	pages := 0
-	err := s.clients.ECRImages(t.Context(), ecrHost(t, usHost), "", "team/app", func(p []ECRImage) error {
+	err := s.clients.ECRImages(t.Context(), ecrHost(t, usHost), "", "team/app", "", func(p []ECRImage, _ string) error {
 		got, pages = append(got, p...), pages+1
 		return nil
 	})
@@ -68,20 +68,33 @@ func TestAListingOfImagesThatFailsSaysWhy(t *testing.T) {
 				out.WriteHeader(c.status)
 				fmt.Fprint(out, c.body)
 			}
-			err := s.clients.ECRImages(t.Context(), ecrHost(t, usHost), "", "app", func([]ECRImage) error { return nil })
+			err := s.clients.ECRImages(t.Context(), ecrHost(t, usHost), "", "app", "", func([]ECRImage, string) error { return nil })
 			if shuin.CodeOf(err) != c.want || !strings.Contains(shuin.HintOf(err), c.hint) {
 				t.Errorf("%v (%s), hint %q", err, shuin.CodeOf(err), shuin.HintOf(err))
 			}
 		})
 	}
 	s := newService(t)
-	if err := s.clients.ECRImages(t.Context(), ecrHost(t, "public.ecr.aws"), "", "app", nil); shuin.CodeOf(err) != shuin.CodeInvalidInput || len(s.seen) != 0 {
+	if err := s.clients.ECRImages(t.Context(), ecrHost(t, "public.ecr.aws"), "", "app", "", nil); shuin.CodeOf(err) != shuin.CodeInvalidInput || len(s.seen) != 0 {
 		t.Errorf("the public registry: %v", err)
 	}
 	s.answer = func(out http.ResponseWriter, _ *http.Request) { fmt.Fprint(out, `{"imageDetails":[]}`) }
 	stop := errors.New("enough")
-	if err := s.clients.ECRImages(t.Context(), ecrHost(t, usHost), "", "app", func([]ECRImage) error { return stop }); !errors.Is(err, stop) {
+	if err := s.clients.ECRImages(t.Context(), ecrHost(t, usHost), "", "app", "", func([]ECRImage, string) error { return stop }); !errors.Is(err, stop) {
 		t.Errorf("%v", err)
+	}
+}
+
+func TestAListingOfImagesGoesOnFromAPage(t *testing.T) {
+	s := newService(t)
+	s.answer = func(out http.ResponseWriter, _ *http.Request) { fmt.Fprint(out, `{"imageDetails":[]}`) }
+	if err := s.clients.ECRImages(t.Context(), ecrHost(t, usHost), "", "app", "page-2", func(_ []ECRImage, next string) error {
+		if next != "" {
+			t.Errorf("next is %q", next)
+		}
+		return nil
+	}); err != nil || len(s.bodies) != 1 || !strings.Contains(s.bodies[0], `"nextToken":"page-2"`) {
+		t.Errorf("%v %v", err, s.bodies)
 	}
 }
 
