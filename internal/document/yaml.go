@@ -99,6 +99,9 @@ func (r *yamlReader) piece(p piece) (*Node, error) {
 	if err := checkTokens(tokens, r.Limits, r.base); err != nil {
 		return nil, err
 	}
+	if r.glued(tokens) {
+		return nil, nil
+	}
 	file, err := parse(tokens)
 	if err != nil {
 		r.notYAML(err)
@@ -232,6 +235,43 @@ func checkTokens(tokens token.Tokens, l Limits, base int) error {
 		}
 	}
 	return nil
+}
+
+// glued notes the colons inside flow context that belong to a plain scalar, and
+// which the library takes for the end of a key: in [a, {b: [ca:x]}] it finds
+// {ca: x}, where YAML has the text ca:x (YAML 1.2.2, section 7.3.3,
+// ns-plain-char: a colon that something safe follows).
+func (r *yamlReader) glued(tokens token.Tokens) bool {
+	found, flow := false, 0
+	for i, t := range tokens {
+		switch t.Type {
+		case token.MappingStartType, token.SequenceStartType:
+			flow++
+			continue
+		case token.MappingEndType, token.SequenceEndType:
+			flow = max(flow-1, 0)
+			continue
+		}
+		if t.Type != token.MappingValueType || flow == 0 || i == 0 || i+1 == len(tokens) {
+			continue
+		}
+		before, after := tokens[i-1], tokens[i+1]
+		switch before.Type {
+		case token.SingleQuoteType, token.DoubleQuoteType, token.MappingEndType, token.SequenceEndType:
+			continue // what JSON has: the value may follow at once
+		}
+		switch after.Type {
+		case token.MappingStartType, token.SequenceStartType, token.MappingEndType, token.SequenceEndType, token.CollectEntryType, token.CommentType:
+			continue // none of these is safe in a plain scalar here
+		}
+		if after.Position.Line != t.Position.Line || after.Position.Column != t.Position.Column+1 {
+			continue
+		}
+		text := OneLine(before.Value + ":" + after.Value)
+		r.faults.Add(r.line(t.Position.Line), "", "%s inside brackets or braces is one text in YAML: put quotes around it (%q), or a space after the colon where a key ends there", text, text)
+		found = true
+	}
+	return found
 }
 
 // tokenize and parse are the library's, whose panics are faults of the document.
