@@ -45,17 +45,28 @@ func (a *app) checkList(inputs []*deployed, w *whereFlags) []*checked {
 	return list
 }
 
-// warnForeign names the objects of unknown kinds in which no image was found:
-// they may run what nobody looked at.
+// warnForeign names the objects of unknown kinds in which no image was found,
+// or something called an image where none is looked for: they may run what
+// nobody looked at.
 func (a *app) warnForeign(in *deployed) {
 	told := 0
-	for _, s := range in.Without {
-		if !s.Foreign {
-			continue
-		}
-		if told++; told <= limits.CheckForeign {
+	warn := func(s *manifest.Source, found bool) {
+		switch {
+		case !s.Foreign || found && s.Unread == 0:
+			return
+		case told >= limits.CheckForeign:
+		case s.Unread > 0:
+			a.warnf("%s:%d: %s: not read: it has an image in line %d, and its kind is not known here: what it runs was not checked", visible(in.label()), s.Line, visible(s.String()), s.Unread)
+		default:
 			a.warnf("%s:%d: %s: no image was found in it, and its kind is not known here: what it runs was not checked", visible(in.label()), s.Line, visible(s.String()))
 		}
+		told++
+	}
+	for i := range in.Without {
+		warn(&in.Without[i], false)
+	}
+	for i := range in.Items {
+		warn(&in.Items[i].Source, true)
 	}
 	if more := told - limits.CheckForeign; more > 0 {
 		a.warnf("%s: the same is true of %s of unknown kinds", visible(in.label()), count(more, "more object"))

@@ -74,25 +74,121 @@ func (r *reader) object(d *document.Node, doc int, path string, list typed, dept
 		r.fault(d.Line, path, "a %s of Shuin (%s): nothing that is deployed", t.kind, ownAPI)
 		return
 	}
-	if items := d.Field("items"); items != nil && strings.HasSuffix(t.kind, "List") {
-		if len(items.Items) > 0 || items.Kind != document.Sequence && items.Kind != document.Null {
-			r.items(items, doc, join(path, "items"), t, depth)
-			return
-		}
+	if items := d.Field("items"); items != nil && isList(items, t) {
+		r.listed(d, items, doc, path, t, depth)
+		return
 	}
+	w := &workload{source: r.source(d, doc, path, t)}
+	r.pods(w, d, path, t)
+	if w.source.Foreign {
+		w.source.Unread = unread(d, w)
+	}
+	r.add(w)
+}
+
+// source is what an object is called.
+func (r *reader) source(d *document.Node, doc int, path string, t typed) Source {
 	meta := d.Field("metadata")
-	w := &workload{source: Source{
+	s := Source{
 		Document: doc, Line: d.Line, Kind: t.kind, Foreign: !slices.Contains(knownGroups, groupOf(t.apiVersion)),
 		Name: r.text(meta, "name", join(path, "metadata")), Namespace: r.text(meta, "namespace", join(path, "metadata")),
-	}}
-	if ns := w.source.Namespace; ns != "" && !validNamespace(ns) {
+	}
+	if ns := s.Namespace; ns != "" && !validNamespace(ns) {
 		r.fault(meta.Field("namespace").Line, join(path, "metadata.namespace"), "%q is no namespace: Kubernetes allows small letters, digits and \"-\", at most 63", ns)
 	}
-	if w.source.Name == "" {
-		w.source.Name = r.text(meta, "generateName", join(path, "metadata"))
+	if s.Name == "" {
+		s.Name = r.text(meta, "generateName", join(path, "metadata"))
 	}
-	r.pods(w, d, path, t)
-	r.add(w)
+	return s
+}
+
+// isList says whether kubectl takes an object with these items for a list:
+// whatever its kind. What names itself a list and has something else there is
+// at fault.
+func isList(items *document.Node, t typed) bool {
+	return items.Kind == document.Sequence || strings.HasSuffix(t.kind, "List")
+}
+
+// listed reads an object as a list. Of one that is a workload as well, clients
+// differ in what they deploy.
+func (r *reader) listed(d, items *document.Node, doc int, path string, t typed, depth int) {
+	if places, ok := ownPods(t); ok && d.Field(places[0]) != nil {
+		r.fault(lineOfKey(d, "items"), join(path, "items"), "a %s has no items: kubectl takes an object that has for a list, and would deploy what stands there in place of the %s", t.kind, t.kind)
+		return
+	}
+	if len(items.Items) > 0 || items.Kind != document.Sequence && items.Kind != document.Null {
+		r.items(items, doc, join(path, "items"), t, depth)
+	}
+	if strings.HasSuffix(t.kind, "List") {
+		if len(items.Items) == 0 {
+			r.add(&workload{source: r.source(d, doc, path, t)})
+		}
+		return
+	}
+	// Clients that do not know lists deploy the object itself.
+	rest := &document.Node{Kind: document.Mapping, Line: d.Line}
+	for _, p := range d.Pairs {
+		if p.Key != "items" {
+			rest.Pairs = append(rest.Pairs, p)
+		}
+	}
+	w := &workload{source: r.source(d, doc, path, t)}
+	r.custom(w, rest, path)
+	if w.source.Foreign {
+		w.source.Unread = unread(rest, w)
+	}
+	if len(w.images) > 0 || w.source.Unread > 0 || len(items.Items) == 0 {
+		r.add(w)
+	}
+}
+
+// ownPods is where an object has its pod, if its kind is a workload of
+// Kubernetes' own.
+func ownPods(t typed) ([]string, bool) {
+	places, ok := podSpecs[t.kind]
+	return places, ok && slices.Contains(ownGroups, groupOf(t.apiVersion))
+}
+
+// lineOfKey is where a key stands.
+func lineOfKey(d *document.Node, key string) int {
+	for _, p := range d.Pairs {
+		if p.Key == key {
+			return p.Line
+		}
+	}
+	return d.Line
+}
+
+// unread is the line of the first text under a key "image" below d that was not
+// read as an image of w: what it runs was not looked at. Zero: there is none.
+// The document's nodes and their depth were bounded when it was read.
+func unread(d *document.Node, w *workload) int {
+	read := map[*document.Node]bool{}
+	for _, p := range w.places {
+		read[p.node] = true
+	}
+	steps := 0
+	var walk func(n *document.Node) int
+	walk = func(n *document.Node) int {
+		if steps++; steps > limits.DeployNodes {
+			return 0
+		}
+		for _, p := range n.Pairs {
+			if p.Key == "image" && p.Value.Kind == document.String && p.Value.Text != "" && !read[p.Value] {
+				return p.Value.Line
+			}
+			if line := walk(p.Value); line > 0 {
+				return line
+			}
+		}
+		for _, item := range n.Items {
+			if line := walk(item); line > 0 {
+				return line
+			}
+		}
+		return 0
+	}
+	return walk(d)
 }
 
 // validNamespace holds s to what Kubernetes takes: a label of RFC 1123.
@@ -138,8 +234,7 @@ func (r *reader) items(items *document.Node, doc int, path string, t typed, dept
 
 // pods finds the pods of an object.
 func (r *reader) pods(w *workload, d *document.Node, path string, t typed) {
-	group := groupOf(t.apiVersion)
-	if places, ok := podSpecs[t.kind]; ok && slices.Contains(ownGroups, group) {
+	if places, ok := ownPods(t); ok {
 		spec := d
 		for _, key := range places {
 			path = join(path, key)

@@ -57,6 +57,10 @@ type Source struct {
 	Name      string // of the object, or the task definition's family; may be empty
 	Namespace string // as written; may be empty
 	Foreign   bool   // of a kind that does not come with Kubernetes: where no image was found in it, it may run some all the same
+	// Unread is, of such a kind, the line of the first text under a key "image"
+	// that stands where images are not looked for, as in a Workflow of Argo or a
+	// Task of Tekton; zero: there is none.
+	Unread int
 }
 
 // String is the source in one line, for a person.
@@ -73,6 +77,8 @@ type Place struct {
 	Line    int
 	Path    string // "spec.template.spec.containers[0].image"
 	Written string // the reference as it stands there, short names not written out
+
+	node *document.Node
 }
 
 // Item is one workload of a file. Its Workload has the images, each Written in
@@ -247,7 +253,7 @@ func (r *reader) image(w *workload, name string, parent, value *document.Node, p
 		return
 	}
 	w.images = append(w.images, gate.Image{Name: name, Written: ref.String()})
-	w.places = append(w.places, Place{Line: value.Line, Path: path, Written: value.Text})
+	w.places = append(w.places, Place{Line: value.Line, Path: path, Written: value.Text, node: value})
 }
 
 // text is the string that n has under key; empty where there is none. What is
