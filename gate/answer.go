@@ -38,9 +38,7 @@ type answer struct {
 	decision *pipeline.Decision
 	reports  []shuin.SignatureReport
 	at       time.Time
-	// fault: nothing was surveyed, or a fault of ours: not to be remembered.
-	// definite: all signatures were seen and judged.
-	fault, definite bool
+	fault    bool // nothing was surveyed, or a fault of ours: not to be remembered
 }
 
 // good says whether the answer admits.
@@ -109,7 +107,7 @@ func each(sel *pipeline.Selection, index digest.Digest, parts []*subject, now ti
 		}
 		out.Stages = worseStages(out.Stages, d.Stages)
 		out.StaleUntil = earlier(out.StaleUntil, d.StaleUntil)
-		if worse(d.Outcome, out.Outcome) {
+		if worse(d.Outcome, out.Outcome) || d.Outcome == pipeline.Undecided && out.Outcome == pipeline.Undecided && absent(d.Err) && !absent(out.Err) {
 			out.Outcome, out.Err = d.Outcome, d.Err
 		}
 	}
@@ -252,7 +250,10 @@ func (s *subject) settled(good bool) *subject {
 			continue
 		}
 		if sizeOf(c.Metadata) > limits.GateMetadataBytes {
-			c.Metadata = nil
+			stage, named := c.Metadata[shuin.MetadataStage]
+			if c.Metadata = nil; named { // without it the seal would count for any stage
+				c.Metadata = map[string]string{shuin.MetadataStage: clip(stage, limits.ClaimedStageBytes)}
+			}
 		}
 		out.seals, out.ends = append(out.seals, c), append(out.ends, s.ends[i])
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -35,7 +34,8 @@ type task struct {
 	digest    digest.Digest  // to be judged; empty: not known yet
 	key       key            // once the digest is known
 	keyed     bool
-	member    bool // what runs was found in the index
+	member    bool      // what runs was found in the index
+	until     time.Time // how long the answer is given again; zero: it is not remembered
 }
 
 // images answers for all images: each distinct one once, what is not known
@@ -58,10 +58,15 @@ func (d *deciding) images(ctx context.Context, out []ImageVerdict) {
 		if t := (task{iv: &out[i]}); !d.begin(&t) {
 			left := t
 			open = append(open, &left)
+		} else {
+			d.bound(&t)
 		}
 	}
 	if len(open) > 0 {
-		together(len(open), limits.GateParallel, func(i int) { d.finish(ctx, open[i]) })
+		together(len(open), limits.GateParallel, func(i int) {
+			d.finish(ctx, open[i])
+			d.bound(open[i])
+		})
 	}
 	for i := range out {
 		image := out[i].Image
@@ -79,22 +84,32 @@ func (d *deciding) begin(t *task) bool {
 	t.iv.TrustHash = d.rules.trust
 	var err error
 	if t.parsed, err = d.m.parse(t.iv.Image.Written); err != nil {
-		t.settle(pipeline.Deny, &shuin.Error{
-			Code: shuin.CodeInvalidInput, Message: "read the image reference", Err: err,
-			Hint: "name registry, repository and digest: registry/repository@sha256:…",
-		})
-		return true
-	}
-	if r := t.iv.Image.Running; r != "" && r.Validate() != nil {
-		t.settle(pipeline.Deny, &shuin.Error{Code: shuin.CodeInvalidInput, Message: fmt.Sprintf("what runs is named %.100q, which is no digest", string(r))})
+		hint := shuin.HintOf(err)
+		if hint == "" {
+			hint = "name registry, repository and digest: registry/repository@sha256:…"
+		}
+		t.settle(pipeline.Deny, &shuin.Error{Code: shuin.CodeInvalidInput, Message: "read the image reference", Err: err, Hint: hint})
 		return true
 	}
 	t.digest = t.ref.Digest
 	d.choose(t)
+	if r := t.iv.Image.Running; r != "" && r.Validate() != nil {
+		t.settle(pipeline.Deny, &shuin.Error{Code: shuin.CodeInvalidInput, Message: fmt.Sprintf("what runs is named %.100q, which is no digest", string(r))})
+		return true
+	}
 	if t.digest != "" {
 		return d.known(t, d.now)
 	}
 	return d.refused(t)
+}
+
+// bound sets an end to every answer but a good one: what is denied or could not
+// be checked is worth asking about again soon, also where the last good answer
+// serves meanwhile.
+func (d *deciding) bound(t *task) {
+	if iv := t.iv; iv.Outcome != pipeline.Admit {
+		iv.StaleUntil = earlier(earlier(iv.StaleUntil, t.until), d.g.o.Now().Add(limits.GateDenyLife))
+	}
 }
 
 // choose picks the rule, for the digest as far as it is known.
@@ -142,21 +157,7 @@ func (d *deciding) refused(t *task) bool {
 // excepted says whether an exception in force names some digest of the
 // repository: then it is worth knowing which one the tag names, for who pins it.
 func (d *deciding) excepted(t *task) bool {
-	if !d.w.Pins {
-		return false
-	}
-	q := pipeline.Question{Repository: t.name, Where: d.w.Where, Now: d.now}
-	for _, e := range d.rules.policy.Explain(q).Exceptions {
-		for _, image := range e.Images {
-			if _, named, ok := strings.Cut(image, "@"); ok {
-				q.Digest = digest.Digest(named)
-				if d.rules.policy.Select(q).Exception != nil {
-					return true
-				}
-			}
-		}
-	}
-	return false
+	return d.w.Pins && d.rules.policy.ExceptsSomeDigest(t.name, d.w.Where, d.now)
 }
 
 // known answers for a digest from what needs nobody: exceptions, lists and
@@ -230,7 +231,7 @@ func (d *deciding) finish(ctx context.Context, t *task) {
 	}
 	q := &question{g: d.g, m: d.m, rules: d.rules, sel: &t.sel, access: d.w.Access, artifact: t.artifact, key: t.key,
 		ref: shuin.Reference{Registry: t.ref.Registry, Repository: t.ref.Repository, Digest: t.digest}}
-	a := fly(ctx, d.g, &d.m.surveys, t.key, q.answer, q.failed)
+	a := fly(ctx, d.g, &d.m.surveys, d.w.Access, t.ref.Registry, t.key, q.answer, q.failed)
 	t.answered(a)
 	if t.iv.Outcome == pipeline.Undecided {
 		d.lastGood(t)
@@ -242,10 +243,14 @@ func (d *deciding) finish(ctx context.Context, t *task) {
 func (d *deciding) lastGood(t *task) {
 	now := d.g.o.Now()
 	a, at, ok := d.m.lastGood.get(t.key, now)
-	if !ok || a.again(&t.sel, now).Outcome != pipeline.Admit {
+	if !ok {
 		return
 	}
-	t.iv.Allowed, t.iv.LastGood = true, at
+	still := a.again(&t.sel, now)
+	if still.Outcome != pipeline.Admit {
+		return
+	}
+	t.iv.Allowed, t.iv.LastGood, t.iv.StaleUntil = true, at, still.StaleUntil
 	if t.iv.Artifact.Digest() == "" {
 		t.iv.Artifact = a.artifactFor(t.ref)
 	}
@@ -274,11 +279,11 @@ func (d *deciding) resolve(ctx context.Context, t *task) (shuin.Artifact, error)
 	}
 	var r resolved
 	d.g.retry(ctx, t.sel.RetryFor, func() bool {
-		r = fly(ctx, d.g, &d.m.resolves, k, ask, func(err error) resolved { return resolved{err: err} })
-		if d.m.resolves.keep && shuin.CodeOf(r.err).Undecided() {
+		r = fly(ctx, d.g, &d.m.resolves, d.w.Access, ref.Registry, k, ask, func(err error) resolved { return resolved{err: err} })
+		if d.m.resolves.keep && passing(r.err) {
 			d.m.resolves.forget(k)
 		}
-		return shuin.CodeOf(r.err).Undecided()
+		return passing(r.err)
 	})
 	if r.err == nil && r.artifact.Digest() == "" {
 		r.err = overdue(ctx, "the tag was not resolved")
@@ -292,7 +297,7 @@ func (d *deciding) membership(ctx context.Context, t *task) error {
 	k := keyOf(d.w.Access, t.name, string(t.digest))
 	found, _, ok := d.m.indexes.get(k, d.g.o.Now())
 	if !ok {
-		l := fly(ctx, d.g, &d.m.listings, k, func(ctx context.Context) listing { return d.list(ctx, t, k) },
+		l := fly(ctx, d.g, &d.m.listings, d.w.Access, t.ref.Registry, k, func(ctx context.Context) listing { return d.list(ctx, t, k) },
 			func(err error) listing { return listing{err: err} })
 		if l.err != nil {
 			return l.err
@@ -346,6 +351,9 @@ func (t *task) answered(a *answer) {
 		t.iv.Artifact = a.artifactFor(t.ref)
 	}
 	t.iv.Signatures = slices.Clip(a.reports)
+	if end := a.until(); end.After(a.at) {
+		t.until = end
+	}
 	t.conclude(a.decision)
 	if t.exception != nil {
 		t.excuse()
@@ -387,6 +395,14 @@ func (t *task) unable(err error) {
 	t.settle(pipeline.Deny, err)
 }
 
+// absent says whether what was asked for is not there. It could not be checked,
+// but no rule lets it in for that, and it is not waited for: who deploys an
+// image before pushing it would choose what runs after the gate was asked.
+func absent(err error) bool { return shuin.CodeOf(err) == shuin.CodeNotFound }
+
+// passing says whether asking once more, a little later, may help.
+func passing(err error) bool { return shuin.CodeOf(err).Undecided() && !absent(err) }
+
 // settle says what is so, and from that what to do. Nothing but a definite
 // Admit, a mode that does not enforce, or a rule that admits what could not be
 // checked, allows an image.
@@ -400,7 +416,7 @@ func (t *task) settle(o pipeline.Outcome, err error) {
 	case pipeline.Admit:
 		iv.Allowed = true
 	case pipeline.Undecided:
-		iv.Allowed = iv.Mode != pipeline.Enforce || t.sel.UndecidedAdmits
+		iv.Allowed = iv.Mode != pipeline.Enforce || t.sel.UndecidedAdmits && !absent(err)
 	case pipeline.Deny:
 		iv.Allowed = iv.Mode != pipeline.Enforce
 	default:

@@ -486,3 +486,105 @@ func TestAnExpiredSealIsToldAsThat(t *testing.T) {
 	s.depot.seal(t, "one/x", d, seal{by: "build", change: func(o *shuintest.EnvelopeOptions) { o.Expiry = noon }})
 	want(t, s.one(t.Context(), gate.Workload{}, written("one/x", d)), pipeline.Deny, false, shuin.CodeExpired)
 }
+
+// Who deploys an image before pushing it must not get it in as one that could
+// not be checked.
+func TestWhatIsNotThereIsNotAdmittedAsWhatCouldNotBeChecked(t *testing.T) {
+	waits := 0
+	s := newSite(t, ordinary+`  - {name: both, match: {images: ["registry.example/both/**"]}, require: {all: [build]}, tags: allowUnpinned, undecided: {answer: admit, retryFor: 30s}}
+  - {name: listed, match: {images: ["registry.example/listed/**"]}, allow: {digests: ["`+string(digest.FromString("listed"))+`"]}, undecided: {answer: admit}}
+  - {name: warns, match: {images: ["registry.example/warns/**"]}, require: {all: [build]}, mode: warn}
+`, func(o *gate.Options) {
+		o.Wait = func(context.Context, time.Duration) error { waits++; return nil }
+	})
+	missing := digest.FromString("pushed in a second")
+	for image, allowed := range map[string]bool{
+		written("lenient/app", missing): false,
+		host + "/lenient/app:not-yet":   false,
+		written("both/app", missing):    false,
+		host + "/both/app:not-yet":      false,
+		host + "/listed/app:not-yet":    false,
+		written("one/app", missing):     false,
+		written("warns/app", missing):   true,
+		host + "/warns/app:not-yet":     true,
+	} {
+		iv := s.one(t.Context(), gate.Workload{Pins: true}, image)
+		want(t, iv, pipeline.Undecided, allowed, shuin.CodeNotFound)
+	}
+	if waits != 0 {
+		t.Errorf("%d pauses for what is not there", waits)
+	}
+	d := s.depot.image("lenient/app", "v1")
+	s.depot.set(func() { s.depot.err = errDown })
+	want(t, s.one(t.Context(), gate.Workload{}, written("lenient/app", d)), pipeline.Undecided, true, shuin.CodeUnavailable)
+	// The last good answer serves also while the image is not there.
+	s.depot.set(func() { s.depot.err = nil })
+	s.depot.seal(t, "lenient/app", d, by("build")...)
+	want(t, s.one(t.Context(), gate.Workload{}, written("lenient/app", d)), pipeline.Admit, true, "")
+	s.clock.Advance(limits.GateAdmitLife)
+	s.depot.set(func() { s.depot.err = &shuin.Error{Code: shuin.CodeNotFound, Message: "resolve"} })
+	want(t, s.one(t.Context(), gate.Workload{}, written("lenient/app", d)), pipeline.Undecided, true, shuin.CodeNotFound)
+}
+
+// A rule is chosen by name: a second spelling of a registry would choose
+// another one.
+func TestAnotherSpellingOfARegistryIsRefusedWithTheRightOne(t *testing.T) {
+	s := newSite(t, stages+`rules:
+  - {name: shop, match: {images: ["registry.example/shop/**", "registry.example:5000/shop/**", "docker.io/library/*"]}, require: {all: [build, unit-test, scan]}}
+  - {name: rest, match: {images: ["**"]}, require: {all: [build]}, mode: warn}
+`, nil)
+	d := string(digest.FromString("evil"))
+	for image, right := range map[string]string{
+		"Registry.Example/shop/app":          "registry.example/shop/app",
+		"registry.example:443/shop/app":      "registry.example/shop/app",
+		"registry.example:05000/shop/app":    "registry.example:5000/shop/app",
+		"docker.io/nginx":                    "docker.io/library/nginx",
+		"index.docker.io/library/nginx":      "docker.io/library/nginx",
+		"registry-1.docker.io/library/nginx": "docker.io/library/nginx",
+	} {
+		for range 2 { // the second time it was read before
+			iv := s.one(t.Context(), gate.Workload{}, image+"@"+d)
+			want(t, iv, pipeline.Deny, false, shuin.CodeInvalidInput)
+			if hint := shuin.HintOf(iv.Err); !strings.Contains(hint, right+"@"+d) {
+				t.Errorf("%s: hint %q", image, hint)
+			}
+		}
+		if iv := s.one(t.Context(), gate.Workload{}, right+"@"+d); iv.Rule != "shop" || iv.Allowed {
+			t.Errorf("%s: %s", right, iv.Line())
+		}
+	}
+}
+
+func TestARuleThatOnlyWarnsWarnsOfAMalformedDigestThatRuns(t *testing.T) {
+	s := newSite(t, ordinary+`  - {name: warns, match: {images: ["registry.example/warns/**"]}, require: {all: [build]}, mode: warn}
+`, nil)
+	for repository, allowed := range map[string]bool{"warns/x": true, "one/x": false} {
+		v := s.gate.Decide(t.Context(), gate.Workload{Images: []gate.Image{{Written: written(repository, digest.FromString("x")), Running: "nonsense"}}})
+		want(t, v.Images[0], pipeline.Deny, allowed, shuin.CodeInvalidInput)
+		if v.Allowed != allowed || v.Images[0].Rule == "" {
+			t.Errorf("%s: allowed %t, rule %q", repository, v.Allowed, v.Images[0].Rule)
+		}
+	}
+}
+
+// A denial costs the same however many exceptions there were for the
+// repository.
+func TestOldExceptionsDoNotMakeADenialSlow(t *testing.T) {
+	cost := func(n int) float64 {
+		var b strings.Builder
+		b.WriteString(stages + "rules: [{name: r, match: {images: [\"registry.example/shop/**\"]}, require: {all: [build]}}]\nexceptions:\n")
+		for i := range n {
+			fmt.Fprintf(&b, "  - {images: [\"registry.example/old/a@%s\"], reason: baseline, owner: x, expires: \"2026-01-01T00:00:00Z\"}\n", digest.FromString(fmt.Sprint(i)))
+		}
+		s := newSite(t, b.String(), nil)
+		w := gate.Workload{Pins: true, Images: []gate.Image{{Written: host + "/old/a:v1"}}}
+		return testing.AllocsPerRun(5, func() {
+			if v := s.gate.Decide(t.Context(), w); v.Allowed || s.depot.total() != 0 {
+				t.Errorf("%s", v.Images[0].Line())
+			}
+		})
+	}
+	if few, many := cost(10), cost(2000); many > few+5 {
+		t.Errorf("%v allocations with 10 exceptions, %v with 2000", few, many)
+	}
+}

@@ -8,6 +8,20 @@ func (g *Gate) Remembered() (n uint64) {
 	return g.memory.verdicts.c.WeightedSize() + g.memory.lastGood.c.WeightedSize()
 }
 
+// Idle says whether nobody has or waits for a place, and nothing is kept of
+// anybody who did.
+func (g *Gate) Idle() bool {
+	for _, s := range []*shared{g.places, g.talks} {
+		s.mu.Lock()
+		left := s.taken + len(s.askers)
+		s.mu.Unlock()
+		if left != 0 {
+			return false
+		}
+	}
+	return true
+}
+
 // Entries is how many verdicts are remembered.
 func (g *Gate) Entries() int {
 	g.memory.verdicts.c.CleanUp()

@@ -63,25 +63,24 @@ func (f *flights[V]) end(k key, fl *flight[V], v V) {
 }
 
 // fly answers k by ask, which runs once for all who ask at the same time. ask
-// has its own deadline; ctx only ends the waiting. fault makes an answer of
-// what ask was not able to say.
-func fly[V any](ctx context.Context, g *Gate, f *flights[V], k key, ask func(context.Context) V, fault func(error) V) V {
+// has its own deadline; ctx only ends the waiting, and once it is over nothing
+// is begun. It talks to registry with access. fault makes an answer of what ask
+// was not able to say.
+func fly[V any](ctx context.Context, g *Gate, f *flights[V], access, registry string, k key, ask func(context.Context) V, fault func(error) V) V {
 	if fl := f.find(k); fl != nil {
 		return wait(ctx, fl, fault)
 	}
+	if ctx.Err() != nil {
+		return fault(overdue(ctx, "the check was not begun")) // nobody would wait for it
+	}
 	// A place for a new one, in the asker's own time.
-	select {
-	case g.places <- struct{}{}:
-	default:
-		select {
-		case g.places <- struct{}{}:
-		case <-ctx.Done():
-			return fault(overdue(ctx, "the gate has as many checks under way as it may have"))
-		}
+	leave, err := g.places.take(ctx, access, registry)
+	if err != nil {
+		return fault(overdue(ctx, "as many checks as may be are under way of this registry"))
 	}
 	fl, begun := f.join(k)
 	if !begun { // by somebody else meanwhile
-		<-g.places
+		leave()
 		return wait(ctx, fl, fault)
 	}
 	go func() {
@@ -93,7 +92,7 @@ func fly[V any](ctx context.Context, g *Gate, f *flights[V], k key, ask func(con
 			}
 			cancel()
 			f.end(k, fl, v)
-			<-g.places
+			leave()
 		}()
 		v = ask(own)
 	}()
@@ -132,49 +131,13 @@ func (g *Gate) flightContext(ctx context.Context) (context.Context, context.Canc
 var errFlightTime = errors.New("the registry took too long (limit GateFlightTime)")
 
 // talk waits for a turn to talk to a registry, and gives it back with done.
-func (g *Gate) talk(ctx context.Context, host string) (done func(), err error) {
-	slots := g.hosts.take(host)
-	select {
-	case slots.taken <- struct{}{}:
-	case <-ctx.Done():
-		g.hosts.leave(host, slots)
+// Whose access it is does not matter: it is the registry that is spared.
+func (g *Gate) talk(ctx context.Context, registry string) (done func(), err error) {
+	done, err = g.talks.take(ctx, "", registry)
+	if err != nil {
 		return nil, overdue(ctx, "too many checks talk to this registry at a time")
 	}
-	select {
-	case g.talks <- struct{}{}:
-	case <-ctx.Done():
-		<-slots.taken
-		g.hosts.leave(host, slots)
-		return nil, overdue(ctx, "too many checks talk to registries at a time")
-	}
-	return func() {
-		<-g.talks
-		<-slots.taken
-		g.hosts.leave(host, slots)
-	}, nil
-}
-
-func (h *hosts) take(host string) *hostSlots {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	s := h.slots[host]
-	if s == nil {
-		s = &hostSlots{taken: make(chan struct{}, limits.GatePerRegistry)}
-		if h.slots == nil {
-			h.slots = map[string]*hostSlots{}
-		}
-		h.slots[host] = s
-	}
-	s.holders++
-	return s
-}
-
-func (h *hosts) leave(host string, s *hostSlots) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if s.holders--; s.holders == 0 {
-		delete(h.slots, host)
-	}
+	return done, nil
 }
 
 // retry repeats what could not be checked, for at most d and as long as ctx

@@ -60,8 +60,9 @@ type ImageVerdict struct {
 	Image   Image
 	Outcome pipeline.Outcome
 	// Allowed says what to do: Admit is allowed; Deny only where the rule does
-	// not enforce; Undecided where the rule admits it, or where the last good
-	// answer serves (LastGood).
+	// not enforce; Undecided there too, where the last good answer serves
+	// (LastGood), or where the rule admits what could not be checked and the
+	// reason is not that there is no such image.
 	Allowed bool
 	Mode    pipeline.Mode
 	Rule    string
@@ -79,8 +80,10 @@ type ImageVerdict struct {
 	Unpinned bool
 	// LastGood is when the answer was good the last time, where it serves
 	// because the world could not be asked now; zero else.
-	LastGood   time.Time
-	TrustHash  digest.Digest
+	LastGood  time.Time
+	TrustHash digest.Digest
+	// StaleUntil is when it is worth asking again: always set but for an Admit
+	// that nothing ends.
 	StaleUntil time.Time
 }
 
@@ -128,15 +131,18 @@ type Options struct {
 type Gate struct {
 	o      Options
 	rules  atomic.Pointer[Rules]
-	memory *memory       // nil where nothing outlives a decision
-	places chan struct{} // of limits.GateFlights
-	talks  chan struct{} // of limits.GateSurveys
-	hosts  hosts
+	memory *memory // nil where nothing outlives a decision
+	places *shared // of limits.GateFlights: by access, and in it by registry
+	talks  *shared // of limits.GateSurveys: by registry
 }
 
 // New makes a gate that decides by rules.
 func New(o Options, rules *Rules) *Gate {
-	g := &Gate{o: o, places: make(chan struct{}, limits.GateFlights), talks: make(chan struct{}, limits.GateSurveys)}
+	g := &Gate{
+		o:      o,
+		places: newShared(limits.GateFlights, limits.GateAccessPart, limits.GateFlightPart, limits.GateFlights),
+		talks:  newShared(limits.GateSurveys, 1, limits.GateSurveyPart, limits.GatePerRegistry),
+	}
 	if o.Remember {
 		g.memory = newMemory(true)
 	}
@@ -166,6 +172,7 @@ func (g *Gate) Decide(ctx context.Context, w Workload) *Verdict {
 			}
 			t := task{iv: &v.Images[i]}
 			t.settle(pipeline.Deny, fault)
+			d.bound(&t)
 		}
 	} else {
 		if d.m == nil {
@@ -225,6 +232,7 @@ func (v *Verdict) unrecorded(err error) {
 			continue // denied it stays
 		}
 		iv.Outcome, iv.Allowed, iv.LastGood = pipeline.Undecided, iv.Mode != pipeline.Enforce, time.Time{}
+		iv.StaleUntil = earlier(iv.StaleUntil, v.Time.Add(limits.GateDenyLife))
 		iv.Err = &shuin.Error{
 			Code: shuin.CodeUnavailable, Message: "the decision could not be recorded", Err: err,
 			Hint: "make room or repair where decisions are recorded",

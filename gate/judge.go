@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
@@ -38,15 +37,10 @@ func (q *question) answer(ctx context.Context) *answer {
 	if a, _, ok := q.m.verdicts.get(q.key, q.g.o.Now()); ok {
 		return a // found by somebody between the asker's look and this flight
 	}
-	done, err := q.g.talk(ctx, q.ref.Registry)
-	if err != nil {
-		return q.failed(err)
-	}
-	defer done()
 	var a *answer
 	q.g.retry(ctx, q.sel.RetryFor, func() bool {
-		a = q.attempt(ctx)
-		return a.decision.Outcome == pipeline.Undecided
+		a = q.turn(ctx)
+		return a.decision.Outcome == pipeline.Undecided && passing(a.decision.Err)
 	})
 	if a == nil {
 		return q.failed(overdue(ctx, "the check was not begun"))
@@ -60,8 +54,10 @@ func (q *question) remember(a *answer) {
 	switch {
 	case a.good():
 		q.m.lastGood.put(q.key, a, a.at, a.at.Add(limits.GateLastGoodLife))
-	case a.decision.Outcome == pipeline.Deny && a.definite:
-		q.m.lastGood.drop(q.key) // it is bad now: no outage makes it good again
+	case a.decision.Outcome == pipeline.Deny && !a.fault:
+		// It is bad now, or looks so for all the junk around it: no outage makes it
+		// good again.
+		q.m.lastGood.drop(q.key)
 	}
 }
 
@@ -69,6 +65,17 @@ func (q *question) remember(a *answer) {
 func (q *question) failed(err error) *answer {
 	now := q.g.o.Now()
 	return &answer{artifact: q.artifact, at: now, decision: q.sel.Decide(nil, flat(err), now), fault: true}
+}
+
+// turn waits for a turn with the registry and makes one attempt in it: who
+// pauses between two holds up nobody.
+func (q *question) turn(ctx context.Context) *answer {
+	done, err := q.g.talk(ctx, q.ref.Registry)
+	if err != nil {
+		return q.failed(err)
+	}
+	defer done()
+	return q.attempt(ctx)
 }
 
 // attempt surveys what the rule's platforms ask for, once.
@@ -96,7 +103,6 @@ func (q *question) attempt(ctx context.Context) *answer {
 	}
 	a.decision = flatDecision(compose(q.sel, artifact.Digest(), a.whole, a.parts, now))
 	a.fault = shuin.CodeOf(a.decision.Err) == shuin.CodeInternal
-	a.definite = !a.fault && complete(a.whole) && !slices.ContainsFunc(a.parts, func(s *subject) bool { return !complete(s) })
 	a.whole = a.whole.settled(a.good())
 	for i, p := range a.parts {
 		a.parts[i] = p.settled(a.good())
@@ -106,8 +112,6 @@ func (q *question) attempt(ctx context.Context) *answer {
 	}
 	return a
 }
-
-func complete(s *subject) bool { return s == nil || s.incomplete == nil }
 
 // survey asks what the signatures of one manifest are for every statement that
 // the decision may depend on.

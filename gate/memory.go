@@ -3,8 +3,8 @@ package gate
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"fmt"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -90,6 +90,13 @@ func (m *memory) parse(written string) (*parsed, error) {
 	if ref.Tag == "" && ref.Digest == "" {
 		ref.Tag = "latest" // as every runtime reads it
 	}
+	if c := ref.Canonical(); c != ref {
+		return nil, &shuin.Error{
+			Code:    shuin.CodeInvalidInput,
+			Message: fmt.Sprintf("%s is another spelling of %s, and rules are matched by name", ref.Name(), c.Name()),
+			Hint:    "write " + c.String(),
+		}
+	}
 	p := &parsed{ref: ref, name: ref.Name()}
 	if ref.Digest != "" {
 		p.pinned = pinned(p.name, ref.Digest)
@@ -159,15 +166,4 @@ type resolved struct {
 type listing struct {
 	platforms []shuin.Platform
 	err       error
-}
-
-// hosts count the talks with each registry.
-type hosts struct {
-	mu    sync.Mutex
-	slots map[string]*hostSlots
-}
-
-type hostSlots struct {
-	taken   chan struct{}
-	holders int // and those who wait
 }

@@ -254,6 +254,21 @@ func TestTheLastGoodAnswerServesAnOutageAndNothingElse(t *testing.T) {
 			s.depot.set(func() { s.depot.err = &shuin.Error{Code: shuin.CodeMalformed, Message: "resolve"} })
 			want(s.tb, ask(s), pipeline.Deny, false, shuin.CodeMalformed)
 		}, true},
+		"after too many signatures to look at": {"build", func(s scene) {
+			s.clock.Advance(time.Hour)
+			s.unseal(s.d)
+			s.depot.seal(s.tb, "one/x", s.d, by("stranger")...)
+			s.depot.set(func() { s.depot.more = true })
+			want(s.tb, ask(s), pipeline.Deny, false, shuin.CodeLimit)
+			s.clock.Advance(time.Hour)
+		}, false},
+		"after a listing that was malformed": {"build", func(s scene) {
+			s.clock.Advance(time.Hour)
+			s.unseal(s.d)
+			s.depot.set(func() { s.depot.listing = &shuin.Error{Code: shuin.CodeMalformed, Message: "list signatures"} })
+			want(s.tb, ask(s), pipeline.Deny, false, shuin.CodeMalformed)
+			s.clock.Advance(time.Hour)
+		}, false},
 		"after another rule changed": {"build", func(s scene) {
 			s.clock.Advance(time.Hour)
 			s.gate.Use(rules(s.tb, ordinary+"  - {name: more, match: {images: [\"registry.example/more/**\"]}, require: {all: [scan]}}\n"))
@@ -284,6 +299,60 @@ func TestTheLastGoodAnswerServesAnOutageAndNothingElse(t *testing.T) {
 				t.Errorf("last good %s", iv.LastGood)
 			}
 		})
+	}
+}
+
+// A seal for another stage stays that when what it says beside is too much to
+// be kept.
+func TestWhatIsCutOfALastGoodAnswerIsNotTheStageOfASeal(t *testing.T) {
+	long := strings.Repeat("x", limits.GateMetadataBytes)
+	for stage, served := range map[string]bool{"scan": false, "build": true} {
+		s := newSite(t, ordinary, nil)
+		d := s.depot.image("one/x", "v1")
+		s.depot.seal(t, "one/x", d, seal{by: "short"}, seal{by: "build", metadata: map[string]string{shuin.MetadataStage: stage, "log": long}})
+		want(t, s.one(t.Context(), gate.Workload{}, written("one/x", d)), pipeline.Admit, true, "")
+		s.clock.Advance(2 * time.Hour) // the certificate of the first has ended
+		s.depot.set(func() { s.depot.err = errDown })
+		want(t, s.one(t.Context(), gate.Workload{}, written("one/x", d)), pipeline.Undecided, served, shuin.CodeUnavailable)
+	}
+}
+
+// Whatever is not admitted has an end, after which it is worth asking again.
+func TestEveryAnswerButAGoodOneHasAnEnd(t *testing.T) {
+	s := newSite(t, ordinary, nil)
+	ends := func(name string, iv gate.ImageVerdict, want time.Time) {
+		t.Helper()
+		if !iv.StaleUntil.Equal(want) {
+			t.Errorf("%s: %s\nstale until %s, want %s", name, iv.Line(), iv.StaleUntil, want)
+		}
+	}
+	ask := func(image string) gate.ImageVerdict { return s.one(t.Context(), gate.Workload{}, image) }
+	soon := func() time.Time { return s.clock.Now().Add(limits.GateDenyLife) }
+	d := s.depot.image("one/x", "v1")
+	first := soon()
+	ends("denied", ask(written("one/x", d)), first)
+	s.clock.Advance(3 * time.Second)
+	ends("denied, remembered", ask(written("one/x", d)), first)
+	ends("no reference", ask("x"), soon())
+	ends("a tag that nobody pins", ask(host+"/one/x:v1"), soon())
+	ends("no rule", ask("elsewhere.example/x:v1"), soon())
+	ends("not there", ask(written("one/y", d)), soon())
+	s.depot.seal(t, "one/x", d, by("short")...)
+	s.clock.Advance(limits.GateDenyLife)
+	ends("good", ask(written("one/x", d)), noon.Add(time.Hour))
+	s.depot.set(func() { s.depot.err = errDown })
+	s.clock.Advance(limits.GateAdmitLife)
+	iv := ask(written("one/x", d))
+	if ends("last good", iv, soon()); iv.LastGood.IsZero() {
+		t.Error("the last good answer did not serve")
+	}
+	s.clock.Set(noon.Add(time.Hour - time.Second))
+	ends("last good, and soon no more", ask(written("one/x", d)), noon.Add(time.Hour))
+	s.clock.Advance(time.Second)
+	ends("could not be checked", ask(written("one/x", d)), soon())
+	v := s.gate.Decide(t.Context(), gate.Workload{})
+	if !v.StaleUntil.Equal(soon()) {
+		t.Errorf("no images: stale until %s", v.StaleUntil)
 	}
 }
 

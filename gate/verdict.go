@@ -18,6 +18,11 @@ import (
 // MediaTypeVerdict is the media type of a [Verdict] as JSON.
 const MediaTypeVerdict = "application/vnd.shuin.verdict.v1+json"
 
+// MediaTypeExplanation is the media type of a [Verdict] with, for each of its
+// images, how the policy came to its rule: what POST /v1/explain and
+// `shuin policy explain --output json` give.
+const MediaTypeExplanation = "application/vnd.shuin.explanation.v1+json"
+
 var (
 	outcomeNames = [...]string{pipeline.Admit: "admit", pipeline.Deny: "deny", pipeline.Undecided: "undecided"}
 	modeNames    = [...]string{pipeline.Enforce: "enforce", pipeline.Warn: "warn", pipeline.Audit: "audit"}
@@ -80,6 +85,7 @@ type (
 		Stage      string        `json:"stage"`
 		Required   bool          `json:"required"`
 		Outcome    string        `json:"outcome"`
+		Missing    bool          `json:"missing,omitempty"` // it is wanted, and not sealed
 		Seal       digest.Digest `json:"seal,omitempty"`
 		Identity   string        `json:"identity,omitempty"`
 		SealedAt   *time.Time    `json:"sealedAt,omitempty"`
@@ -114,7 +120,7 @@ func (iv *ImageVerdict) json() imageJSON {
 	}
 	for i, s := range iv.Stages {
 		out.Stages[i] = stageJSON{
-			Stage: s.Stage, Required: s.Required, Outcome: s.Outcome.String(), Seal: s.Seal, Identity: printable(s.Identity),
+			Stage: s.Stage, Required: s.Required, Outcome: s.Outcome.String(), Missing: s.Missing, Seal: s.Seal, Identity: printable(s.Identity),
 			SealedAt: timeOf(s.SealedAt), StaleUntil: timeOf(s.StaleUntil), Reason: reasonOf(s.Err),
 		}
 	}

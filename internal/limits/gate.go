@@ -8,9 +8,12 @@ const (
 	GateParallel = 32   // of them looked at together
 
 	GateFlights     = 4096        // digests and tags being asked about at a time; who comes after waits
+	GateAccessPart  = 4           // one access has a quarter at most of those that the others leave
+	GateFlightPart  = 32          // and each of its registries a 32nd of what it may still have
 	GateFlightTime  = time.Minute // one of them, repetitions and waiting included
+	GateSurveys     = 512         // of them that talk to any registry at a time: each holds SignaturesBytes at most
 	GatePerRegistry = 16          // of them that talk to one registry at a time
-	GateSurveys     = 64          // of them that talk to any registry at a time
+	GateSurveyPart  = 24          // or a 24th of what is left, where that is less
 	GatePlatforms   = 4           // platforms of one image surveyed together
 
 	GateRetryFirst = 250 * time.Millisecond // before what could not be checked is tried again; doubled each time

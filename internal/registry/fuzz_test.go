@@ -2,13 +2,16 @@ package registry
 
 import (
 	"bytes"
+	encodingjson "encoding/json"
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/shuin/shuin"
 	"github.com/shuin/shuin/internal/limits"
 )
@@ -105,6 +108,7 @@ func FuzzPlatforms(f *testing.F) {
 	for _, s := range []string{
 		string(indexBody(mediaTypeImageIndex, entry(child, "linux/amd64", ""), entry(child, "unknown/unknown", attestation))),
 		string(indexBody(mediaTypeImageIndex, entry(shuin.Descriptor{MediaType: mediaTypeImageIndex, Digest: child.Digest, Size: 1}, "", ""))),
+		string(indexBody(mediaTypeImageIndex, strings.Replace(entry(child, "unknown/unknown", ""), `"variant":""`, `"OS":"linux"`, 1))),
 		string(indexBody(mediaTypeDockerList)), `{}`, `null`, `[]`, ``,
 	} {
 		f.Add([]byte(s))
@@ -128,6 +132,16 @@ func FuzzPlatforms(f *testing.F) {
 		}
 		if err != nil && shuin.CodeOf(err).Undecided() {
 			t.Fatalf("an answer became %q: %v", shuin.CodeOf(err), err)
+		}
+		var theirs ocispec.Index // as container runtimes decode it
+		if err != nil || encodingjson.Unmarshal(body, &theirs) != nil {
+			return
+		}
+		for _, m := range theirs.Manifests {
+			marked := m.Platform != nil && m.Platform.OS == "unknown" && m.Platform.Architecture == "unknown"
+			if !marked && !isIndexType(m.MediaType) && !slices.ContainsFunc(found, func(p shuin.Platform) bool { return p.Descriptor.Digest == m.Digest }) {
+				t.Fatalf("a runtime sees %+v, which is not among %+v", m, found)
+			}
 		}
 	})
 }
