@@ -126,6 +126,7 @@ func (p *Policy) stageIndex(name string) int {
 }
 
 func (l *linting) rules() {
+	left := budget(limits.PolicyChecks)
 	for i := range l.policy.rules {
 		r := &l.policy.rules[i]
 		path := fmt.Sprintf("rules[%d]", i)
@@ -138,7 +139,7 @@ func (l *linting) rules() {
 				l.head(line, path, &r.patterns[k])
 			}
 		}
-		if other := l.policy.shadow(i); other != nil {
+		if other := l.policy.shadow(i, &left); other != nil {
 			l.warn(r.line, path, "rule %q never applies: rule %q in line %d matches all of its images and is more specific", r.name, other.name, other.line)
 		}
 		if r.undecidedAdmits {
@@ -157,8 +158,9 @@ func (l *linting) head(line int, path string, p *pattern) {
 	}
 }
 
-// shadow is a rule that wins over rule i wherever it matches.
-func (p *Policy) shadow(i int) *rule {
+// shadow is a rule that wins over rule i wherever it matches, as far as the
+// budget lets us look.
+func (p *Policy) shadow(i int, left *budget) *rule {
 	r := &p.rules[i]
 	var by *rule
 	for k := range r.patterns {
@@ -169,7 +171,7 @@ func (p *Policy) shadow(i int) *rule {
 				continue
 			}
 			for m := range o.patterns {
-				if o.patterns[m].rank.compare(r.patterns[k].rank) > 0 && o.patterns[m].coversAll(&r.patterns[k]) {
+				if o.patterns[m].rank.compare(r.patterns[k].rank) > 0 && o.patterns[m].mayCover(&r.patterns[k]) && left.take(len(o.patterns[m].text)*len(r.patterns[k].text)) && o.patterns[m].coversAll(&r.patterns[k]) {
 					by = o
 				}
 			}

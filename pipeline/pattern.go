@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/shuin/shuin"
+	"github.com/shuin/shuin/internal/limits"
 )
 
 // pattern is an image pattern, "registry/repository" without tag or digest. In
@@ -72,6 +73,9 @@ func parsePattern(s string) (pattern, error) {
 	}
 	if name, _, ok := strings.Cut(s, "@"); ok {
 		return pattern{}, fmt.Errorf("image pattern %q has a digest: a rule is for repositories; write %q, and name digests in allow.digests or in an exception", s, name)
+	}
+	if n := strings.Count(strings.ReplaceAll(s, anyDepth, "*"), "*"); n > limits.PolicyStars {
+		return pattern{}, fmt.Errorf("image pattern %q has %d stars, and %d are allowed", s, n, limits.PolicyStars)
 	}
 	p := newPattern(s)
 	last := p.segments[len(p.segments)-1]
@@ -247,6 +251,9 @@ func (p *pattern) overlaps(o *pattern) bool {
 
 // globsOverlap says whether there is a text that both match.
 func globsOverlap(a, b string) bool {
+	if strings.IndexByte(a, '*') < 0 && strings.IndexByte(b, '*') < 0 {
+		return a == b
+	}
 	return intersect(len(a), len(b),
 		func(i int) bool { return a[i] == '*' },
 		func(j int) bool { return b[j] == '*' },
@@ -274,6 +281,12 @@ func intersect(n, m int, starA, starB func(int) bool, same func(i, j int) bool) 
 		next, reach = reach, next
 	}
 	return next[0]
+}
+
+// mayCover says quickly where p does not match all that o does: what stands
+// before p's first star stands in o.
+func (p *pattern) mayCover(o *pattern) bool {
+	return strings.HasPrefix(o.text, p.text[:max(p.rank.prefix-1, 0)]) // "a/**" matches "a" too
 }
 
 // coversAll says whether p matches everything that o does: o is held against p

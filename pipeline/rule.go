@@ -134,6 +134,8 @@ func (p *parsing) globs(o *object, key string) []string {
 		case text == "":
 		case slices.Contains(out, text):
 			p.fault(item, "%q is listed twice", text)
+		case strings.Count(text, "*") > limits.PolicyStars:
+			p.fault(item, "%q has more than %d stars", text, limits.PolicyStars)
 		default:
 			out = append(out, text)
 		}
@@ -186,46 +188,116 @@ func (p *parsing) digests(a at, r *rule) {
 	}
 }
 
-// checkConflicts finds pairs of rules of which neither would win.
+// checkConflicts finds pairs of rules of which neither would win. Only patterns
+// of equal rank that are spelled alike before the first star, and exact ones
+// that are equal, are held against each other; where that would still take more
+// than limits.PolicyChecks steps, it is a fault.
 func (p *parsing) checkConflicts() {
 	type one struct{ rule, pattern int }
-	byRank := map[rank][]one{}
-	exact := map[string][]one{}
+	type alike struct {
+		rank
+		prefix string
+	}
+	keyOf := func(pt *pattern) alike {
+		if pt.exact {
+			return alike{pt.rank, pt.text}
+		}
+		return alike{pt.rank, pt.text[:max(pt.rank.prefix-1, 0)]} // "a/**" matches "a" too
+	}
+	groups := map[alike][]one{}
 	for i := range p.policy.rules {
 		for k := range p.policy.rules[i].patterns {
-			pt := &p.policy.rules[i].patterns[k]
-			if pt.exact {
-				exact[pt.text] = append(exact[pt.text], one{i, k})
-			} else {
-				byRank[pt.rank] = append(byRank[pt.rank], one{i, k})
-			}
+			key := keyOf(&p.policy.rules[i].patterns[k])
+			groups[key] = append(groups[key], one{i, k})
 		}
 	}
+	left := budget(limits.PolicyChecks)
 	told := map[[2]int]bool{}
-	check := func(a, b one) {
-		x, y := &p.policy.rules[a.rule], &p.policy.rules[b.rule]
-		if a.rule == b.rule || told[[2]int{a.rule, b.rule}] || !x.place.overlaps(&y.place) ||
-			x.place.inside(&y.place) != y.place.inside(&x.place) ||
-			!x.patterns[a.pattern].overlaps(&y.patterns[b.pattern]) {
-			return
-		}
-		told[[2]int{a.rule, b.rule}] = true
-		p.conflict(x, y, a.pattern, b.pattern)
-	}
 	for i := range p.policy.rules { // in the order of the file
-		for k := range p.policy.rules[i].patterns {
-			pt := &p.policy.rules[i].patterns[k]
-			others := byRank[pt.rank]
-			if pt.exact {
-				others = exact[pt.text]
+		x := &p.policy.rules[i]
+		for k := range x.patterns {
+			for _, o := range groups[keyOf(&x.patterns[k])] {
+				pair := [2]int{i, o.rule}
+				left.take(1)
+				if o.rule <= i || len(p.faults) >= limits.DocumentFaults || told[pair] || !left.compete(x, &p.policy.rules[o.rule], k, o.pattern) {
+					continue
+				}
+				told[pair] = true
+				p.conflict(x, &p.policy.rules[o.rule], k, o.pattern)
 			}
-			for _, o := range others {
-				if o.rule > i {
-					check(one{i, k}, o)
+			if len(p.faults) >= limits.DocumentFaults {
+				return
+			}
+			if left < 0 {
+				p.fault(at{path: "rules", line: x.lines[k]}, "whether a rule with the pattern %q conflicts with others cannot be told in %d steps: too many patterns are equally specific and too much alike; write more of them out, or fewer stars", x.patterns[k].text, limits.PolicyChecks)
+				return
+			}
+		}
+	}
+}
+
+// compete says whether two rules want the same images in the same place by
+// equally specific patterns, and neither lies inside the other.
+func (b *budget) compete(x, y *rule, i, k int) bool {
+	return b.pattern(&x.patterns[i], &y.patterns[k]) && b.place(&x.place, &y.place) && *b >= 0 &&
+		x.place.inside(&y.place) == y.place.inside(&x.place)
+}
+
+// budget is how many steps are left. Below zero every answer is no.
+type budget int
+
+func (b *budget) take(n int) bool {
+	*b -= budget(n)
+	return *b >= 0
+}
+
+// pattern says whether two patterns overlap.
+func (b *budget) pattern(x, y *pattern) bool {
+	if x.exact || y.exact {
+		return b.take(len(x.text)+len(y.text)) && x.overlaps(y)
+	}
+	a, z := x.suffix(), y.suffix()
+	if n := min(len(a), len(z)) - 1; n > 0 && a[len(a)-n:] != z[len(z)-n:] { // "**/a" matches "a" too
+		return false
+	}
+	if x.text == y.text {
+		return true
+	}
+	cost := len(x.segments)*len(y.segments) + len(x.text) + len(y.text) + x.starred()*len(y.text) + y.starred()*len(x.text)
+	return b.take(cost) && x.overlaps(y)
+}
+
+// starred is the length of all segments that have to be held against others
+// letter by letter.
+func (p *pattern) starred() int {
+	n := 0
+	for _, s := range p.segments {
+		if s != anyDepth && strings.Contains(s, "*") {
+			n += len(s)
+		}
+	}
+	return n
+}
+
+// suffix is what stands behind the last star.
+func (p *pattern) suffix() string { return p.text[strings.LastIndexByte(p.text, '*')+1:] }
+
+// place says whether two places overlap, and takes what it costs to hold them
+// against each other in every way.
+func (b *budget) place(x, y *place) bool {
+	cost := 0
+	for _, lists := range [][2][]string{{x.clusters, y.clusters}, {x.namespaces, y.namespaces}} {
+		sizes, stars := [2]int{}, [2]int{}
+		for i, list := range lists {
+			for _, s := range list {
+				if sizes[i] += len(s) + 1; strings.Contains(s, "*") {
+					stars[i] += len(s) + 1
 				}
 			}
 		}
+		cost += len(lists[0])*len(lists[1]) + sizes[0] + sizes[1] + stars[0]*sizes[1] + stars[1]*sizes[0]
 	}
+	return b.take(cost) && x.overlaps(y)
 }
 
 func (p *parsing) conflict(x, y *rule, i, k int) {
@@ -258,7 +330,7 @@ func (p *parsing) checkSatisfiable() {
 			}
 			for _, id := range s.Statement.TrustedIdentities {
 				one := keyset{}.with(e.identityKey(id.String(), index))
-				if steps < limits.PolicyChecks {
+				if steps < limits.PolicyCovers {
 					one = e.broader(one, s, id, &steps)
 				}
 				e.stages[i].seals = append(e.stages[i].seals, seal{signers: one})

@@ -8,6 +8,7 @@ const (
 	PolicySigners     = 100 // of one stage
 	PolicyRules       = 1000
 	PolicyPatterns    = 2000   // image patterns of all rules
+	PolicyStars       = 16     // of one pattern, or of one cluster's or namespace's name
 	PolicyExceptions  = 10_000 // and image patterns of all of them
 	PolicyPlaces      = 100    // clusters, and namespaces, of one rule or exception
 	PolicyDigests     = 1000   // digests that one rule allows
@@ -22,13 +23,13 @@ const (
 	PolicyExpiresSoon = 14 * 24 * time.Hour       // before an exception's end, lint says so
 
 	// Of finding different signers for the items of an atLeast.
-	WitnessSets  = 256     // ways to satisfy one item that are looked at
-	WitnessSteps = 200_000 // tries of one atLeast
-
+	WitnessSets     = 256       // ways to satisfy one item that are looked at
+	WitnessSteps    = 200_000   // tries of one atLeast
 	WitnessStepsAll = 1_000_000 // tries of one decision, and of looking through a file for rules that nobody could satisfy
 	WitnessDealt    = 1024      // ways to deal out signatures whose stage is not known
 
-	PolicyChecks = 20_000_000 // steps of holding a file's rules against each other
+	PolicyChecks = 100_000_000 // steps of holding a file's rules against each other
+	PolicyCovers = 1_000_000   // identities that are held against each other
 
 	PolicyTestBytes = 1 << 20 // a file of policy tests
 	PolicyTests     = 5000    // cases in it
