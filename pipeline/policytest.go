@@ -209,15 +209,16 @@ func (r *caseReader) image(o *object, q *Question) {
 }
 
 func (r *caseReader) seal(a at, c *Case) {
-	o := r.object(a, "signer", "trustStore", "stage", "subject", "metadata", "signedAt", "age", "timestamp", "result")
+	o := r.object(a, "signer", "trustStore", "stage", "unknownStage", "subject", "metadata", "signedAt", "age", "timestamp", "result")
 	if o == nil {
 		return
 	}
 	s := caseSeal{
 		signer: r.required(o, "signer", "the signer of a seal", 2048), trustStore: r.optional(o, "trustStore"),
-		stage: r.optional(o, "stage"), subject: r.optional(o, "subject"),
+		subject:  r.optional(o, "subject"),
 		signedAt: r.time(o, "signedAt"), result: r.choice(o, "result", sealResults...),
 	}
+	r.sealStage(o, &s)
 	if f := o.field("age"); f.node != nil {
 		if o.has("signedAt") {
 			r.fault(f, "either age or signedAt")
@@ -237,6 +238,37 @@ func (r *caseReader) seal(a at, c *Case) {
 		r.fault(o.field("signer"), "the policy has no signer %q%s: name a signing profile or an identity as the policy does, or write %s", s.signer, under(s.trustStore), stranger)
 	}
 	c.seals = append(c.seals, s)
+}
+
+// sealStage reads the stage that a seal names: one of the policy's, or, where it
+// is meant to be none, unknownStage.
+func (r *caseReader) sealStage(o *object, s *caseSeal) {
+	s.stage = r.optional(o, "stage")
+	if s.stage != "" {
+		r.known(o.field("stage"), s.stage, "; a seal of a stage that the policy does not have is written unknownStage")
+	}
+	f := o.field("unknownStage")
+	if f.node == nil {
+		return
+	}
+	if o.has("stage") {
+		r.fault(f, "either stage or unknownStage")
+	}
+	if s.stage = r.optional(o, "unknownStage"); r.policy.stageIndex(s.stage) >= 0 {
+		r.fault(f, "the policy has a stage %q: write stage", s.stage)
+	}
+}
+
+// known finds a stage that the policy does not have.
+func (r *caseReader) known(a at, name, more string) {
+	if name == "" || r.policy.stageIndex(name) >= 0 {
+		return
+	}
+	names := r.policy.Stages()
+	if len(names) == 0 {
+		names = []string{"no stages"}
+	}
+	r.fault(a, "stage %q is not defined%s%s", name, nearest(name, names), more)
 }
 
 func under(store string) string {
@@ -291,9 +323,7 @@ func (r *caseReader) stageNames(o *object, key string, has map[string]bool) []st
 	for i := range f.node.Items {
 		item := f.item(i)
 		name := r.text(item, "a stage", limits.PolicyNameBytes)
-		if name != "" && r.policy.stageIndex(name) < 0 {
-			r.fault(item, "stage %q is not defined%s", name, nearest(name, append(r.policy.Stages(), "")))
-		}
+		r.known(item, name, "")
 		out = append(out, name)
 	}
 	return out

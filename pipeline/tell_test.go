@@ -194,7 +194,10 @@ func badCases() []bad {
 		{"age and time", one("{name: c, image: reg.example/x, seals: [{signer: stranger, age: 1h, signedAt: 2026-01-01T00:00:00Z}], expect: {outcome: deny}}"), []string{"4 either age or signedAt"}},
 		{"an odd time", one("{name: c, image: reg.example/x, time: today, expect: {outcome: deny}}"), []string{`4 "today" is no time`}},
 		{"an unknown rule", one("{name: c, image: reg.example/x, expect: {outcome: deny, rule: q}}"), []string{`4 the policy has no rule "q"`}},
-		{"an unknown stage", one("{name: c, image: reg.example/x, expect: {outcome: deny, missing: [c]}}"), []string{`4 stage "c" is not defined`}},
+		{"an unknown stage", one("{name: c, image: reg.example/x, expect: {outcome: deny, missing: [c]}}"), []string{`4 stage "c" is not defined: there are a, b`}},
+		{"a seal of an unknown stage", one("{name: c, image: reg.example/x, seals: [{signer: stranger, stage: stage-x}], expect: {outcome: deny}}"), []string{`4 stage "stage-x" is not defined: there are a, b; a seal of a stage that the policy does not have is written unknownStage`}},
+		{"an unknown stage that is known", one("{name: c, image: reg.example/x, seals: [{signer: stranger, unknownStage: a}], expect: {outcome: deny}}"), []string{`4 the policy has a stage "a": write stage`}},
+		{"a stage twice", one("{name: c, image: reg.example/x, seals: [{signer: stranger, stage: a, unknownStage: x}], expect: {outcome: deny}}"), []string{"4 either stage or unknownStage"}},
 		{"unknown keys", one("{name: c, image: reg.example/x, expects: {outcome: deny}}"), []string{`4 unknown key "expects": did you mean "expect"?`, "4 expect is missing"}},
 		{"two of a name", testHead + "cases:\n- {name: c, image: reg.example/x, expect: {outcome: deny}}\n- {name: c, image: reg.example/x, expect: {outcome: deny}}\n", []string{`5 a case in line 4 has the name "c" too`}},
 	}

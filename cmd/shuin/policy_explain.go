@@ -73,7 +73,7 @@ func (a *app) policyExplain(ctx context.Context, o *policyExplainOptions) error 
 	if err != nil {
 		return err
 	}
-	out := explained{MediaType: "application/vnd.shuin.explanation.v1+json"}
+	out := explained{MediaType: gate.MediaTypeExplanation}
 	question := pipeline.Question{Repository: ref.Name(), Digest: ref.Digest, Where: o.where(), Now: a.now()}
 	if !o.offline {
 		if out.Verdict, err = a.decideOne(ctx, p, ref, o); err != nil {

@@ -156,6 +156,9 @@ func (d *door) serve(w http.ResponseWriter, q *asked) (answer, *failure) {
 	if f := p.outside(workload.Where); f != nil {
 		return answer{}, f
 	}
+	if !d.shares.charge(p.Name, distinct(workload.Images)-1) {
+		return answer{}, d.tooMany()
+	}
 	ctx := context.WithValue(q.http.Context(), callerKey{}, Caller{Principal: p.Name, RequestID: q.id, Route: q.route})
 	ctx, cancel := context.WithDeadline(ctx, q.began.Add(wait-margin(wait)))
 	defer cancel()
@@ -178,12 +181,29 @@ func (d *door) admit(q *asked) (*Principal, *failure) {
 		d.shares.keep(all.has)
 	}
 	if !d.shares.allow(p.Name, now) {
-		return nil, newFailure(codeThrottled, fmt.Sprintf("a principal may make %v requests per second, %v at once", d.shares.perSecond, d.shares.burst), "try again in a second")
+		return nil, d.tooMany()
 	}
 	if !d.shares.enter(p.Name) {
 		return nil, newFailure(codeThrottled, fmt.Sprintf("a principal may have %d requests in flight", d.shares.inFlight), "try again")
 	}
 	return p, nil
+}
+
+func (d *door) tooMany() *failure {
+	return newFailure(codeThrottled, fmt.Sprintf("a principal may ask about %v images per second, %v at once", d.shares.perSecond, d.shares.burst), "try again in a second")
+}
+
+// distinct is how many different images there are.
+func distinct(images []gate.Image) int {
+	if len(images) == 1 {
+		return 1
+	}
+	seen := make(map[gate.Image]struct{}, len(images))
+	for _, one := range images {
+		one.Name = ""
+		seen[one] = struct{}{}
+	}
+	return len(seen)
 }
 
 // ask has the gate decide.
@@ -192,7 +212,7 @@ func (d *door) ask(ctx context.Context, q *asked, w gate.Workload) (answer, *fai
 	var err error
 	mediaType := gate.MediaTypeVerdict
 	if q.route == routeExplain {
-		mediaType = MediaTypeExplanation
+		mediaType = gate.MediaTypeExplanation
 		q.verdict, body, err = d.server.explained(ctx, w)
 	} else if q.verdict = d.server.Gate.Decide(ctx, w); q.verdict != nil {
 		body, err = q.verdict.MarshalJSON()

@@ -11,9 +11,6 @@ import (
 	"github.com/shuin/shuin/pipeline"
 )
 
-// MediaTypeExplanation is the media type of what /v1/explain answers.
-const MediaTypeExplanation = "application/vnd.shuin.explanation.v1+json"
-
 // explanation is what /v1/explain answers: the verdict, and for each of its
 // images, in their order, how the policy came to its rule.
 type explanation struct {
@@ -38,7 +35,7 @@ func (s *Server) explained(ctx context.Context, w gate.Workload) (*gate.Verdict,
 		if err != nil {
 			return nil, nil, err
 		}
-		out := explanation{MediaType: MediaTypeExplanation, Verdict: verdict}
+		out := explanation{MediaType: gate.MediaTypeExplanation, Verdict: verdict}
 		for i := range v.Images {
 			out.Images = append(out.Images, explainImage(p, w.Where, &v.Images[i], v.Time))
 		}

@@ -160,7 +160,7 @@ func TestWhatTheServerAnswersIsInTheDocument(t *testing.T) {
 	body := about(openImage, deniedImage, slowImage, "NO REFERENCE", "registry.example/shop/app:v1")
 	conforms(t, d, "Verdict", []byte(do(t, h, post("/v1/decide?timeout=300ms", tokenCI, body)).body))
 	a := do(t, h, post("/v1/explain?timeout=300ms", tokenCI, body))
-	if a.status != http.StatusOK || a.header.Get("Content-Type") != MediaTypeExplanation {
+	if a.status != http.StatusOK || a.header.Get("Content-Type") != gate.MediaTypeExplanation {
 		t.Fatalf("%d %s", a.status, a.body)
 	}
 	conforms(t, d, "Explanation", []byte(a.body))

@@ -66,9 +66,7 @@ type verdict struct {
 	Allowed   bool           `json:"allowed"`
 	Images    []imageVerdict `json:"images"`
 
-	missing []string // only the Go API says it apart from the reason
-	known   bool     // missing is known
-	refused string   // the question was refused before anybody decided
+	refused string // the question was refused before anybody decided
 }
 
 type imageVerdict struct {
@@ -89,6 +87,7 @@ type imageVerdict struct {
 	Stages []struct {
 		Stage   string `json:"stage"`
 		Outcome string `json:"outcome"`
+		Missing bool   `json:"missing"`
 	} `json:"stages"`
 	Signatures []struct {
 		Result string `json:"result"`
@@ -209,14 +208,7 @@ func askAPI(tb testing.TB, q *asked) *verdict {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	v := decodeVerdict(tb, data)
-	v.known = true
-	for _, s := range got.Images[0].Stages {
-		if s.Missing {
-			v.missing = append(v.missing, s.Stage)
-		}
-	}
-	return v
+	return decodeVerdict(tb, data)
 }
 
 const token = "a-token-of-the-tests-0123456789-abcdef"
@@ -407,21 +399,4 @@ spec:
 		tb.Errorf("check: exit status %d, want %d: %s", status, want, stderr)
 	}
 	return v
-}
-
-// missingOf are the stages that a denial's reason names as missing, without
-// those of which it says that they could not be checked.
-func missingOf(message string) (out []string) {
-	_, list, ok := strings.Cut(message, "missing stages: ")
-	if !ok {
-		return nil
-	}
-	list, _, _ = strings.Cut(list, "; ")
-	for item := range strings.SplitSeq(list, "), ") {
-		name, why, _ := strings.Cut(item, " (")
-		if !strings.HasPrefix(why, "could not check") {
-			out = append(out, name)
-		}
-	}
-	return out
 }
