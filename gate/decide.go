@@ -59,13 +59,13 @@ func (d *deciding) images(ctx context.Context, out []ImageVerdict) {
 			left := t
 			open = append(open, &left)
 		} else {
-			d.bound(&t)
+			t.bound(d.now)
 		}
 	}
 	if len(open) > 0 {
 		together(len(open), limits.GateParallel, func(i int) {
 			d.finish(ctx, open[i])
-			d.bound(open[i])
+			open[i].bound(d.g.o.Now())
 		})
 	}
 	for i := range out {
@@ -106,9 +106,9 @@ func (d *deciding) begin(t *task) bool {
 // bound sets an end to every answer but a good one: what is denied or could not
 // be checked is worth asking about again soon, also where the last good answer
 // serves meanwhile.
-func (d *deciding) bound(t *task) {
+func (t *task) bound(now time.Time) {
 	if iv := t.iv; iv.Outcome != pipeline.Admit {
-		iv.StaleUntil = earlier(earlier(iv.StaleUntil, t.until), d.g.o.Now().Add(limits.GateDenyLife))
+		iv.StaleUntil = earlier(earlier(iv.StaleUntil, t.until), now.Add(limits.GateDenyLife))
 	}
 }
 

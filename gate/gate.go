@@ -172,7 +172,7 @@ func (g *Gate) Decide(ctx context.Context, w Workload) *Verdict {
 			}
 			t := task{iv: &v.Images[i]}
 			t.settle(pipeline.Deny, fault)
-			d.bound(&t)
+			t.bound(d.now)
 		}
 	} else {
 		if d.m == nil {

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -41,10 +42,8 @@ func TestTheAnswerIsTheVerdictWhateverItsOutcome(t *testing.T) {
 		t.Fatal(err)
 	}
 	over := do(t, h, post("/v1/decide", tokenCI, about(deniedImage))).body
-	cut := func(s string) string { // the time differs
-		i, j := strings.Index(s, `"time":`), strings.Index(s, `"images":`)
-		return s[:i] + s[j:]
-	}
+	times := regexp.MustCompile(`"(time|staleUntil)":"[^"]*",`) // they differ
+	cut := func(s string) string { return times.ReplaceAllString(s, "") }
 	if cut(string(direct)) != cut(over) {
 		t.Errorf("over HTTP it is\n%s\nand from the gate\n%s", over, direct)
 	}
@@ -525,6 +524,49 @@ func TestAPrincipalsRateIsItsOwn(t *testing.T) {
 	w.now = w.now.Add(-time.Hour)
 	if got := ask(tokenCI); got != 429 {
 		t.Errorf("a clock that was set back gives requests away: %d", got)
+	}
+}
+
+func TestARequestCostsAsMuchAsItHasDifferentImages(t *testing.T) {
+	w := newWorld(t)
+	w.Rate, w.Burst = 2, 10
+	h := w.Handler()
+	ask := func(token string, images ...string) int {
+		for i, image := range images {
+			images[i] = fmt.Sprintf(`{"name":"c%d","image":%q}`, i, image)
+		}
+		return do(t, h, post("/v1/decide", token, `{"images":[`+strings.Join(images, ",")+`],"cluster":"prod-1","namespace":"shop"}`)).status
+	}
+	many := func(n int) (out []string) {
+		for i := range n {
+			out = append(out, fmt.Sprintf("elsewhere.example/x:v%d", i))
+		}
+		return out
+	}
+	for i, step := range []struct {
+		wait   time.Duration
+		images []string
+		want   int
+	}{
+		{0, many(4), 200},
+		{0, []string{openImage, openImage, openImage}, 200}, // one image: 5 of 10 are left
+		{0, many(9), 200},               // more than are left: 4 are owed
+		{0, many(1), 429},               //
+		{time.Second, many(1), 429},     //
+		{time.Second, many(1), 429},     // nothing owed, nothing to spend
+		{time.Second, many(2), 200},     //
+		{0, many(1), 429},               //
+		{time.Hour, many(30), 200},      // more than may be at once: asked in one request
+		{9 * time.Second, many(1), 429}, //
+		{2 * time.Second, many(1), 200}, //
+	} {
+		w.now = w.now.Add(step.wait)
+		if got := ask(tokenCI, step.images...); got != step.want {
+			t.Errorf("request %d: %d, want %d", i+1, got, step.want)
+		}
+	}
+	if got := ask(tokenShop, many(1)...); got != http.StatusOK {
+		t.Errorf("another principal: %d", got)
 	}
 }
 

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// shares bounds what each principal takes: requests per second, and requests
-// in flight. Their number is that of the principals.
+// shares bounds what each principal takes: images asked about per second, and
+// requests in flight. Their number is that of the principals.
 type shares struct {
 	perSecond float64
 	burst     float64
@@ -18,7 +18,7 @@ type shares struct {
 
 // share is one principal's.
 type share struct {
-	left  float64 // requests that may be made at once
+	left  float64 // images that may be asked about at once; less than none: owed
 	at    time.Time
 	count int // in flight
 }
@@ -27,7 +27,8 @@ func newShares(perSecond float64, burst, inFlight int) *shares {
 	return &shares{perSecond: perSecond, burst: float64(burst), inFlight: inFlight, by: map[string]*share{}}
 }
 
-// allow spends one request of a principal's rate.
+// allow spends one image of a principal's rate: before it is known how many
+// the request asks about.
 func (s *shares) allow(principal string, now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -45,6 +46,21 @@ func (s *shares) allow(principal string, now time.Time) bool {
 		return false
 	}
 	b.left--
+	return true
+}
+
+// charge spends the rest of what a request costs, of which allow spent one: one
+// for each image beyond the first. A request about more images than may be
+// asked about at once passes too, and the principal owes them; who owes has to
+// wait.
+func (s *shares) charge(principal string, more int) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b := s.of(principal)
+	if b.left < 0 {
+		return false
+	}
+	b.left -= float64(more)
 	return true
 }
 

@@ -8,7 +8,7 @@ const (
 	GateAPIBodyTime   = 10 * time.Second // until a body has arrived
 	GateAPIInFlight   = 1024             // requests at once
 	GateAPIShare      = 256              // of them by one principal
-	GateAPIRate       = 100              // requests per second of one principal, unless asked otherwise
+	GateAPIRate       = 100              // images asked about per second by one principal, unless asked otherwise
 	GateAPIBurst      = 200              // of them at once
 	GateAPINameBytes  = 512              // of a cluster, a namespace, a container
 	GateAPIImageBytes = 1 << 10          // of an image reference
