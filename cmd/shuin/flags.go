@@ -111,7 +111,10 @@ func (o *outputFlag) check() error {
 			return nil
 		}
 	}
-	return invalidf("invalid format: %q", o.value)
+	// The values are in the hint: the message is notation's.
+	last := len(o.allowed) - 1
+	return &shuin.Error{Code: shuin.CodeInvalidInput, Message: fmt.Sprintf("invalid format: %q", o.value),
+		Hint: "--output is " + strings.Join(o.allowed[:last], ", ") + " or " + o.allowed[last]}
 }
 
 // oneReference is the Args rule of sign, verify, list and inspect: the first
