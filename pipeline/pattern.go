@@ -100,30 +100,13 @@ func parsePattern(s string) (pattern, error) {
 const dockerHub = "docker.io"
 
 // canonicalName is the one spelling of an image's name, or of a pattern, in
-// which it is judged: the registry in lower case, its port without zeros in
-// front and left out where it is 443, Docker Hub by the name that images are
-// written with, a repository of one segment there in "library".
+// which it is judged: that of [shuin.Reference.Canonical].
 func canonicalName(name string) string {
 	host, rest, ok := strings.Cut(name, "/")
 	if !ok || host == anyDepth {
 		return name
 	}
-	host = strings.ToLower(host)
-	if i := strings.LastIndexByte(host, ':'); i >= 0 && !strings.HasSuffix(host, "]") {
-		port := strings.TrimLeft(host[i+1:], "0")
-		switch {
-		case port == "" && host[i+1:] != "": // of zeros alone
-			port = "0"
-		case port == "443":
-			port = ""
-		}
-		if host = host[:i]; port != "" {
-			host += ":" + port
-		}
-	}
-	if host == "index.docker.io" || host == "registry-1.docker.io" {
-		host = dockerHub
-	}
+	host = shuin.CanonicalRegistry(host) // stars are letters to it
 	if host == dockerHub && rest != anyDepth && !strings.Contains(rest, "/") {
 		rest = "library/" + rest
 	}
