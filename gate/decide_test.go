@@ -495,7 +495,7 @@ func TestWhatIsNotThereIsNotAdmittedAsWhatCouldNotBeChecked(t *testing.T) {
   - {name: listed, match: {images: ["registry.example/listed/**"]}, allow: {digests: ["`+string(digest.FromString("listed"))+`"]}, undecided: {answer: admit}}
   - {name: warns, match: {images: ["registry.example/warns/**"]}, require: {all: [build]}, mode: warn}
 `, func(o *gate.Options) {
-		o.Wait = func(context.Context, time.Duration) error { waits++; return nil }
+		o.Wait = func(context.Context, time.Duration) error { waits++; return context.Canceled }
 	})
 	missing := digest.FromString("pushed in a second")
 	for image, allowed := range map[string]bool{
