@@ -24,18 +24,20 @@ type clock struct {
 
 // observe reads the clock. The error stops all that is dated by it.
 func (s *Service) observe() (time.Time, error) {
-	now := s.Now()
-	return now, s.state.clock.read(now, orElse(s.MaxClockStep, limits.ClockStep))
+	k := &s.state.clock
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	now := s.Now() // one after the other: readings out of their order look like a clock set back
+	return now, k.read(now, orElse(s.MaxClockStep, limits.ClockStep))
 }
 
 // read judges a reading. One that is refused is not held against later ones, so
 // that a clock which is set right goes on by itself; one that was set back does
 // too when it has come again to where it was. Before anything was signed the
 // watch begins anew: the clock may have been wrong at the start (see traces).
+// The caller holds mu.
 func (k *clock) read(now time.Time, most time.Duration) error {
 	const putRight = " (put it right; or, if it is right now, restart the signer)"
-	k.mu.Lock()
-	defer k.mu.Unlock()
 	if !k.used.Load() {
 		k.last = now
 		return nil

@@ -165,7 +165,10 @@ func TestAnIdleServerDoesNotTakeAClockThatIsSetBack(t *testing.T) {
 		w.sign("build")
 		w.pass(10*day, 0)
 		want := "was set back by"
-		if restarted {
+		if restarted { // it knows how late it was before, and takes none from then
+			if err := w.tend(); err != nil {
+				t.Fatal(err)
+			}
 			w.Service = w.service()
 			want = "its newest CRL was made at"
 		}
@@ -180,6 +183,85 @@ func TestAnIdleServerDoesNotTakeAClockThatIsSetBack(t *testing.T) {
 			wantFault(t, err, FaultUnavailable, want)
 		}
 	}
+}
+
+// A clock that was wrong while nothing was signed leaves nothing behind but
+// CRLs, and those are made anew: hours ahead at the start, until NTP sets it
+// right, or days for one round of an idle server.
+func TestAClockThatWasAheadBeforeAnythingWasSignedBarsNothingOncePutRight(t *testing.T) {
+	for name, c := range map[string]struct {
+		signs bool // before the start
+		idle  int  // hours from the start on
+		ahead time.Duration
+	}{
+		"at the first start": {false, 0, 2 * time.Hour},
+		"at a start":         {true, 0, 2 * time.Hour},
+		"for one round":      {true, 50, 20 * day},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := clockWorld(t)
+			if c.signs {
+				w.sign("build")
+				if err := w.tend(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			w.pass(time.Hour, 0)
+			w.Service = w.service()
+			for range c.idle {
+				w.pass(time.Hour, 0)
+				if err := w.tend(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			w.pass(time.Minute, c.ahead)
+			if err := w.tend(); err != nil {
+				t.Fatal(err)
+			}
+			w.pass(30*time.Second, -c.ahead)
+			for _, err := range []error{w.CheckClock(t.Context()), w.tend(), w.trySign()} {
+				if err != nil {
+					t.Error(err)
+				}
+			}
+			if made := w.crl(w.intermediate()).ThisUpdate; made.After(w.at) {
+				t.Errorf("the CRL is of %s still, at %s", made, w.at)
+			}
+		})
+	}
+}
+
+// An idle server is no stranger to its own clock after a month.
+func TestAServerThatIsIdleForLongSignsAtOnce(t *testing.T) {
+	w := clockWorld(t)
+	w.sign("build")
+	w.Service = w.service()
+	for range 45 * 24 {
+		w.pass(time.Hour, 0)
+		if err := w.tend(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.trySign(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAProfileIsRevokedFromASignaturesTimeThoughTheClockWasSetBack(t *testing.T) {
+	w := clockWorld(t)
+	job := w.job(w.sign("build").JobID)
+	w.pass(time.Minute, -2*time.Hour)
+	err := w.RevokeSigningProfile(t.Context(), admin(ours), RevokeSigningProfileInput{
+		ProfileName: job.Profile.Name, ProfileVersion: job.Profile.Version, EffectiveTime: job.SignedAt, Reason: "x",
+	})
+	wantFault(t, err, FaultUnavailable, "the revocation is recorded")
+	if got := w.status(job); len(got) == 0 {
+		t.Error("it is not recorded")
+	}
+	err = w.RevokeSigningProfile(t.Context(), admin(ours), RevokeSigningProfileInput{
+		ProfileName: job.Profile.Name, ProfileVersion: job.Profile.Version, EffectiveTime: job.SignedAt.Add(time.Minute), Reason: "x",
+	})
+	wantFault(t, err, FaultValidation, "lies in the future")
 }
 
 func TestAClockSetBackUnderASignerIsTakenWhenItStartsAnew(t *testing.T) {

@@ -413,7 +413,7 @@ func (s *Service) storeCRL(ctx context.Context, id string, der []byte, f func(Tx
 func (s *Service) published(id string, der []byte) {
 	if id == s.intermediate() {
 		if list, err := x509.ParseRevocationList(der); err == nil {
-			s.state.traces.Store(&traces{worked: list.ThisUpdate, newest: list.ThisUpdate})
+			s.state.leave(list.ThisUpdate)
 		}
 	}
 	s.state.changes.Lock()

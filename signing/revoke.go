@@ -229,11 +229,9 @@ func (s *Service) checkRevokeProfile(c *Caller, in RevokeSigningProfileInput) (p
 	}
 	// Signing times are whole seconds: the second it lies in is taken back whole.
 	effective = in.EffectiveTime.UTC().Truncate(time.Second)
-	switch now := s.Now(); {
+	switch {
 	case in.EffectiveTime.IsZero():
 		return p, effective, invalid("effectiveTime is missing.")
-	case effective.After(now):
-		return p, effective, invalid("effectiveTime %s lies in the future; it has to be in the past.", effective.Format(time.RFC3339))
 	case effective.Year() < 1970:
 		return p, effective, invalid("effectiveTime lies before 1970.")
 	}
@@ -254,8 +252,14 @@ func findVersion(tx Tx, p awsprofile.Profile) (Profile, error) {
 // revokeProfile stores the revocation and gives the issuing CAs of the version.
 func (s *Service) revokeProfile(tx Tx, c *Caller, p *Profile, effective time.Time, reason string) ([]Authority, error) {
 	now := s.Now().UTC()
+	signed, err := tx.Clock()
+	if err != nil {
+		return nil, err
+	}
 	known := p.Revocation != nil
 	switch {
+	case effective.After(latest(now, signed)): // a clock that was set back takes no signature out of reach
+		return nil, invalid("effectiveTime %s lies in the future; it has to be in the past.", effective.Format(time.RFC3339))
 	case known && effective.After(p.Revocation.EffectiveFrom):
 		return nil, invalid("Version %s of signing profile %s is revoked from %s already; that can be moved earlier, not later.",
 			p.ARN.Version, p.ARN.Name, p.Revocation.EffectiveFrom.UTC().Format(time.RFC3339))

@@ -96,6 +96,18 @@ func (s *Service) plausible(tx Tx, now time.Time) (t traces, err error) {
 	return t, t.refuse(now, !s.state.clock.used.Load())
 }
 
+// leave keeps the time of a CRL of the intermediate in use as a trace. Until
+// something was signed it is no evidence against an earlier clock: the one that
+// dated it may have been wrong since the start, and that CRL is made anew when
+// the clock is put right.
+func (s *serviceState) leave(made time.Time) {
+	t := traces{worked: made, newest: made}
+	if kept := s.traces.Load(); kept != nil && !s.clock.used.Load() {
+		t.worked = kept.worked
+	}
+	s.traces.Store(&t)
+}
+
 // AcceptClock has signing times go on from now, by the word of an operator (by)
 // who made sure that the clock is right, and gives the newest one before it
 // (zero: there is none). It is logged, and nothing is left by which this clock

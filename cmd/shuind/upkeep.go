@@ -90,9 +90,11 @@ func (n *node) refresh(ctx context.Context) {
 // tend is one round of the upkeep of what is stored.
 func (n *node) tend(ctx context.Context) {
 	n.refresh(ctx)
-	before := n.now().Add(-limits.ReplyLife)
-	if err := n.service.Store.Update(ctx, func(tx signing.Tx) error { return tx.PurgeReplies(before) }); err != nil {
-		n.log.Error("old replies could not be removed", "error", err)
+	if !n.clockRefused.Load() { // one that is ahead would drop the answers to retries too early
+		before := n.now().Add(-limits.ReplyLife)
+		if err := n.service.Store.Update(ctx, func(tx signing.Tx) error { return tx.PurgeReplies(before) }); err != nil {
+			n.log.Error("old replies could not be removed", "error", err)
+		}
 	}
 	n.measure(ctx)
 }
