@@ -97,7 +97,7 @@ func TestADenialIsOneLineThatNamesEveryMissingStage(t *testing.T) {
 	if d.Err == nil || d.Err.Error() != want || shuin.CodeOf(d.Err) != shuin.CodeUnsigned {
 		t.Errorf("%v", d.Err)
 	}
-	if hint := shuin.HintOf(d.Err); !strings.Contains(hint, "shuin seal "+q.Repository+"@"+hexA+" --stage build -- COMMAND") {
+	if hint := shuin.HintOf(d.Err); !strings.Contains(hint, "shuin seal "+q.Repository+"@"+hexA+" --policy FILE --stage build -- COMMAND") {
 		t.Errorf("hint %q", hint)
 	}
 	revoked := sealed(0, func(c *pipeline.Candidate, a *pipeline.Answer) {

@@ -41,7 +41,7 @@ func (e *evaluation) sealHint(stage string) string {
 	if e.policy.trustPolicy {
 		return "have the image signed by an identity that the trust policy names"
 	}
-	return fmt.Sprintf("when the step has passed, run \"shuin seal %s --stage %s -- COMMAND\"", e.selection.image(), stage)
+	return fmt.Sprintf("when the step has passed, run \"shuin seal %s --policy FILE --stage %s -- COMMAND\"", e.selection.image(), stage)
 }
 
 // undecided is the reason of a decision that could not be made.

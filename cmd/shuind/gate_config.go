@@ -55,7 +55,8 @@ type credentialsConfig struct {
 	DockerConfig string `yaml:"dockerConfig"`
 }
 
-// gateRequestsConfig is how often one principal may ask.
+// gateRequestsConfig is about how many images one principal may ask, per second
+// and at once.
 type gateRequestsConfig struct {
 	PerSecond int `yaml:"perSecond"`
 	Burst     int `yaml:"burst"`
