@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -176,8 +177,15 @@ func TestNoFormMakesWhatRegistriesSayWork(t *testing.T) {
 			t.Errorf("%s steers a terminal", format)
 		}
 	}
-	if h := written["html"]; strings.Contains(h, "<script") || strings.Contains(h, "<b>build") == false || strings.Contains(h, "ZgotmplZ") {
+	h := written["html"]
+	if strings.Contains(h, "<script") || !strings.Contains(h, "&lt;script") || !strings.Contains(h, "<b>build</b>") {
 		t.Errorf("the page is not escaped: %s", h)
+	}
+	// All tags are the page's own, whatever the texts are.
+	for _, tag := range regexp.MustCompile(`<[^>]*>`).FindAllString(h[strings.Index(h, "</style>"):], -1) {
+		if !regexp.MustCompile(`^</?(style|head|body|html|h1|h2|p|code|ul|li|div|table|thead|tbody|tr|th|td|span|br|b|details|summary)( (class|scope)="[a-z]+")?>$`).MatchString(tag) {
+			t.Errorf("%q is no tag of the page", tag)
+		}
 	}
 	rows, err := csv.NewReader(strings.NewReader(written["csv"])).ReadAll()
 	if err != nil || len(rows) != 2 || len(rows[0]) != 18+2*3 {
