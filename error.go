@@ -64,6 +64,9 @@ const (
 	CodeRevocationUnavailable Code = "revocation-unavailable"
 	// CodeDeadline: the caller's deadline came first.
 	CodeDeadline Code = "deadline-exceeded"
+	// CodeNotBegun: nobody was asked: the caller's time was over before, or as
+	// much as may be was under way.
+	CodeNotBegun Code = "not-begun"
 )
 
 // Undecided reports whether c means "could not check" rather than "bad". The
@@ -72,7 +75,7 @@ const (
 func (c Code) Undecided() bool {
 	switch c {
 	case CodeUnauthorized, CodeForbidden, CodeNotFound, CodeThrottled,
-		CodeUnavailable, CodeRevocationUnavailable, CodeDeadline:
+		CodeUnavailable, CodeRevocationUnavailable, CodeDeadline, CodeNotBegun:
 		return true
 	}
 	return false

@@ -400,8 +400,19 @@ func (t *task) unable(err error) {
 // image before pushing it would choose what runs after the gate was asked.
 func absent(err error) bool { return shuin.CodeOf(err) == shuin.CodeNotFound }
 
-// passing says whether asking once more, a little later, may help.
-func passing(err error) bool { return shuin.CodeOf(err).Undecided() && !absent(err) }
+// asked says whether the world was asked and could not answer: for that alone a
+// rule may admit.
+func asked(err error) bool { return !absent(err) && shuin.CodeOf(err) != shuin.CodeNotBegun }
+
+// passing says whether asking once more, a little later, may help. A refused
+// credential is refused again.
+func passing(err error) bool {
+	switch shuin.CodeOf(err) {
+	case shuin.CodeNotFound, shuin.CodeUnauthorized, shuin.CodeForbidden:
+		return false
+	}
+	return shuin.CodeOf(err).Undecided()
+}
 
 // settle says what is so, and from that what to do. Nothing but a definite
 // Admit, a mode that does not enforce, or a rule that admits what could not be
@@ -416,7 +427,7 @@ func (t *task) settle(o pipeline.Outcome, err error) {
 	case pipeline.Admit:
 		iv.Allowed = true
 	case pipeline.Undecided:
-		iv.Allowed = iv.Mode != pipeline.Enforce || t.sel.UndecidedAdmits && !absent(err)
+		iv.Allowed = iv.Mode != pipeline.Enforce || t.sel.UndecidedAdmits && asked(err)
 	case pipeline.Deny:
 		iv.Allowed = iv.Mode != pipeline.Enforce
 	default:
@@ -433,6 +444,7 @@ var hints = map[shuin.Code]string{
 	shuin.CodeThrottled:    "the registry limits requests: ask again later",
 	shuin.CodeUnavailable:  "check that the registry answers and can be reached from here, and ask again",
 	shuin.CodeDeadline:     "ask again",
+	shuin.CodeNotBegun:     "ask again, and allow it more time",
 	shuin.CodeLimit:        "remove what nobody needs, signatures for one, from the repository",
 	shuin.CodeMalformed:    "tell who runs the registry, or what stands before it: its answers break the specification",
 	shuin.CodeInternal:     "this is a fault of Shuin: please report it",

@@ -71,12 +71,15 @@ func fly[V any](ctx context.Context, g *Gate, f *flights[V], access, registry st
 		return wait(ctx, fl, fault)
 	}
 	if ctx.Err() != nil {
-		return fault(overdue(ctx, "the check was not begun")) // nobody would wait for it
+		return fault(notBegun(ctx, "the asker's time was over")) // nobody would wait for it
 	}
 	// A place for a new one, in the asker's own time.
 	leave, err := g.places.take(ctx, access, registry)
 	if err != nil {
-		return fault(overdue(ctx, "as many checks as may be are under way of this registry"))
+		if fl := f.find(k); fl != nil { // begun by somebody else meanwhile
+			return wait(ctx, fl, fault)
+		}
+		return fault(notBegun(ctx, "as many checks as may be are under way of this registry"))
 	}
 	fl, begun := f.join(k)
 	if !begun { // by somebody else meanwhile
@@ -119,6 +122,13 @@ func overdue(ctx context.Context, what string) error {
 	return &shuin.Error{Code: shuin.CodeDeadline, Message: what, Hint: "ask again: what is found meanwhile is remembered", Err: context.Cause(ctx)}
 }
 
+// notBegun is the reason where nobody was asked. No rule admits what it could
+// not check for that: else whoever asks in a hurry, or keeps the gate busy,
+// would get in what nobody sealed.
+func notBegun(ctx context.Context, what string) error {
+	return &shuin.Error{Code: shuin.CodeNotBegun, Message: "the check was not begun: " + what, Hint: "ask again, and allow it more time", Err: context.Cause(ctx)}
+}
+
 // flightContext has a deadline of its own. Where nothing outlives the
 // decision, the work ends with it.
 func (g *Gate) flightContext(ctx context.Context) (context.Context, context.CancelFunc) {
@@ -135,7 +145,7 @@ var errFlightTime = errors.New("the registry took too long (limit GateFlightTime
 func (g *Gate) talk(ctx context.Context, registry string) (done func(), err error) {
 	done, err = g.talks.take(ctx, "", registry)
 	if err != nil {
-		return nil, overdue(ctx, "too many checks talk to this registry at a time")
+		return nil, notBegun(ctx, "too many checks talk to this registry at a time")
 	}
 	return done, nil
 }

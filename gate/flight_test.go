@@ -92,9 +92,9 @@ func TestACommandsWorkEndsWithItsCaller(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := bubbled(t, func(o *gate.Options) { o.Remember = false })
 		d := s.depot.image("one/x", "v1")
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
 		for _, image := range []string{written("one/x", d), host + "/one/x:v1"} {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
 			want(t, s.one(ctx, gate.Workload{Pins: true}, image), pipeline.Undecided, false, shuin.CodeDeadline)
 		}
 		synctest.Wait() // nothing is left waiting: the depot is still held

@@ -43,7 +43,7 @@ func (q *question) answer(ctx context.Context) *answer {
 		return a.decision.Outcome == pipeline.Undecided && passing(a.decision.Err)
 	})
 	if a == nil {
-		return q.failed(overdue(ctx, "the check was not begun"))
+		return q.failed(notBegun(ctx, "its time was over"))
 	}
 	q.remember(a)
 	return a

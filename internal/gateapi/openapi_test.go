@@ -129,7 +129,7 @@ func TestTheExamplesOfTheDocumentAreReal(t *testing.T) {
 			t.Fatal(err)
 		}
 		conforms(t, d, "Request", example)
-		if a := do(t, h, post(path+"?timeout=300ms", tokenCI, string(example))); a.status != http.StatusOK {
+		if a := do(t, h, post(path+"?timeout=1s", tokenCI, string(example))); a.status != http.StatusOK {
 			t.Errorf("%s: %d %s", path, a.status, a.body)
 		}
 	}
@@ -158,8 +158,8 @@ func TestWhatTheServerAnswersIsInTheDocument(t *testing.T) {
 	w := newWorld(t)
 	h := w.Handler()
 	body := about(openImage, deniedImage, slowImage, "NO REFERENCE", "registry.example/shop/app:v1")
-	conforms(t, d, "Verdict", []byte(do(t, h, post("/v1/decide?timeout=300ms", tokenCI, body)).body))
-	a := do(t, h, post("/v1/explain?timeout=300ms", tokenCI, body))
+	conforms(t, d, "Verdict", []byte(do(t, h, post("/v1/decide?timeout=1s", tokenCI, body)).body))
+	a := do(t, h, post("/v1/explain?timeout=1s", tokenCI, body))
 	if a.status != http.StatusOK || a.header.Get("Content-Type") != gate.MediaTypeExplanation {
 		t.Fatalf("%d %s", a.status, a.body)
 	}

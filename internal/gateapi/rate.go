@@ -60,7 +60,7 @@ func (s *shares) charge(principal string, more int) bool {
 	if b.left < 0 {
 		return false
 	}
-	b.left -= float64(more)
+	b.left = max(b.left-float64(more), -s.burst) // and never owes more: others may ask in its name
 	return true
 }
 

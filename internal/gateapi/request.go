@@ -160,8 +160,8 @@ func timeout(r *http.Request) (time.Duration, *failure) {
 	}
 	out, said := time.Duration(limits.GateAPITimeoutMost), false
 	take := func(name, value string, d time.Duration, err error) *failure {
-		if err != nil || d <= 0 {
-			return newFailure(codeInvalid, "read the request: "+name+" is "+echo(value), "write it as in ?timeout=10s, or the header \"Request-Timeout: 10\" in seconds")
+		if err != nil || d < limits.GateAPITimeoutLeast {
+			return newFailure(codeInvalid, "read the request: "+name+" is "+echo(value), "write it as in ?timeout=10s, or the header \"Request-Timeout: 10\" in seconds; a second at least")
 		}
 		out, said = min(out, d), true
 		return nil

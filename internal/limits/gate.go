@@ -9,7 +9,7 @@ const (
 
 	GateFlights     = 4096        // digests and tags being asked about at a time; who comes after waits
 	GateAccessPart  = 4           // one access has a quarter at most of those that the others leave
-	GateFlightPart  = 32          // and each of its registries a 32nd of what it may still have
+	GateFlightPart  = 8           // and each of its registries an eighth of what it may still have
 	GateFlightTime  = time.Minute // one of them, repetitions and waiting included
 	GateSurveys     = 512         // of them that talk to any registry at a time: each holds SignaturesBytes at most
 	GatePerRegistry = 16          // of them that talk to one registry at a time

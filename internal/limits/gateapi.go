@@ -14,9 +14,10 @@ const (
 	GateAPIImageBytes = 1 << 10          // of an image reference
 	GateAPIEchoBytes  = 100              // of a wrong value, in an error's text
 
-	GateAPITimeout     = 10 * time.Second       // until the answer, for who does not say
-	GateAPITimeoutMost = 45 * time.Second       // a longer one is cut to this; less than ServerWriteTime
-	GateAPIMargin      = 500 * time.Millisecond // of that time, kept for sending the answer; a tenth of it at most
+	GateAPITimeout      = 10 * time.Second       // until the answer, for who does not say
+	GateAPITimeoutLeast = time.Second            // less is refused: nothing can be found out in it
+	GateAPITimeoutMost  = 45 * time.Second       // a longer one is cut to this; less than ServerWriteTime
+	GateAPIMargin       = 500 * time.Millisecond // of that time, kept for sending the answer; a tenth of it at most
 
 	GatePrincipals    = 1000
 	ConfigElements    = 1000    // of one list in the configuration
