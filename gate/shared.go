@@ -18,6 +18,7 @@ type shared struct {
 
 	mu     sync.Mutex
 	taken  int
+	came   uint64 // how many ever waited
 	askers map[string]*asker
 }
 
@@ -31,7 +32,13 @@ type asker struct {
 
 type line struct {
 	taken   int
-	waiting []chan struct{} // in the order of coming; closed when the place is given
+	waiting []*turn // in the order of coming
+}
+
+// turn is that of one who waits.
+type turn struct {
+	given  chan struct{} // closed when the place is
+	number uint64        // in the order of coming, of all lines
 }
 
 func newShared(total, askerPart, linePart, lineMost int) *shared {
@@ -69,17 +76,18 @@ func (s *shared) take(ctx context.Context, who, registry string) (leave func(), 
 		s.mu.Unlock()
 		return leave, nil
 	}
-	turn := make(chan struct{})
-	l.waiting = append(l.waiting, turn)
+	s.came++
+	mine := &turn{make(chan struct{}), s.came}
+	l.waiting = append(l.waiting, mine)
 	a.waiting[registry] = l
 	s.mu.Unlock()
 	select {
-	case <-turn:
+	case <-mine.given:
 		return leave, nil
 	case <-ctx.Done():
 	}
 	s.mu.Lock()
-	i := slices.Index(l.waiting, turn)
+	i := slices.Index(l.waiting, mine)
 	if i < 0 { // it was given meanwhile
 		s.mu.Unlock()
 		leave()
@@ -97,6 +105,9 @@ func (s *shared) give(a *asker, l *line) {
 	l.taken++
 }
 
+// leave gives a place back, and what is free to those who wait: of all who may
+// have one, to who came first, or one registry's askers would pass it on among
+// themselves.
 func (s *shared) leave(who, registry string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -104,29 +115,33 @@ func (s *shared) leave(who, registry string) {
 	s.taken--
 	a.taken--
 	a.lines[registry].taken--
-	s.pass(a, registry) // to the next in the same line, where it may
 	s.tidy(who, registry)
-	for name, other := range s.askers { // and to all others who may now
-		if len(other.waiting) == 0 || s.room(other) <= 0 {
-			continue
-		}
-		for line := range other.waiting {
-			for s.pass(other, line) {
-			}
-			s.tidy(name, line)
-		}
+	for s.passOn() {
 	}
 }
 
-// pass gives a place to the first who waits in a line.
-func (s *shared) pass(a *asker, registry string) bool {
-	l := a.lines[registry]
-	if len(l.waiting) == 0 || !s.open(a, l) {
+// passOn gives one place to the first of those who may have it.
+func (s *shared) passOn() bool {
+	var first *line
+	var of *asker
+	var who, registry string
+	for name, a := range s.askers {
+		if len(a.waiting) == 0 || s.room(a) <= 0 {
+			continue
+		}
+		for at, l := range a.waiting {
+			if s.open(a, l) && (first == nil || l.waiting[0].number < first.waiting[0].number) {
+				first, of, who, registry = l, a, name, at
+			}
+		}
+	}
+	if first == nil {
 		return false
 	}
-	s.give(a, l)
-	close(l.waiting[0])
-	l.waiting = slices.Delete(l.waiting, 0, 1)
+	s.give(of, first)
+	close(first.waiting[0].given)
+	first.waiting = slices.Delete(first.waiting, 0, 1)
+	s.tidy(who, registry)
 	return true
 }
 

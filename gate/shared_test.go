@@ -190,6 +190,7 @@ func TestWhoPausesBetweenTwoTriesHoldsUpNobody(t *testing.T) {
 		}
 		answers(t, s, "")
 		wg.Wait()
+		synctest.Wait() // a place is given back after the answer
 		if !s.gate.Idle() {
 			t.Error("places are taken that nobody has")
 		}

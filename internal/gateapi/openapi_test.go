@@ -74,7 +74,7 @@ func TestTheDocumentHasEveryRouteAndError(t *testing.T) {
 		}
 	}
 	var undecided []any
-	for _, c := range []shuin.Code{shuin.CodeUnauthorized, shuin.CodeForbidden, shuin.CodeNotFound, shuin.CodeThrottled, shuin.CodeUnavailable, shuin.CodeRevocationUnavailable, shuin.CodeDeadline} {
+	for _, c := range []shuin.Code{shuin.CodeUnauthorized, shuin.CodeForbidden, shuin.CodeNotFound, shuin.CodeThrottled, shuin.CodeUnavailable, shuin.CodeRevocationUnavailable, shuin.CodeDeadline, shuin.CodeNotBegun} {
 		if c.Undecided() {
 			undecided = append(undecided, string(c))
 		}
