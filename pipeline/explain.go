@@ -189,7 +189,7 @@ func (p *place) whyNot(w Where) (why string, unknown bool) {
 		globs      []string
 	}{{"cluster", w.Cluster, p.clusters}, {"namespace", w.Namespace, p.namespaces}} {
 		switch {
-		case named(one.globs, one.name):
+		case Named(one.globs, one.name):
 		case one.name != "":
 			return fmt.Sprintf("it is for %ss %s, and not for %q", one.what, strings.Join(one.globs, ", "), one.name), false
 		case why == "":

@@ -12,10 +12,14 @@ func (p *place) anywhere() bool { return len(p.clusters)+len(p.namespaces) == 0 
 
 // holds says whether w lies in the place. What is not known lies in no list.
 func (p *place) holds(w Where) bool {
-	return named(p.clusters, w.Cluster) && named(p.namespaces, w.Namespace)
+	return Named(p.clusters, w.Cluster) && Named(p.namespaces, w.Namespace)
 }
 
-func named(globs []string, name string) bool {
+// Named says whether the name of a cluster or namespace is one of globs, in
+// which "*" is any run of characters: so rules are held to their places, and
+// who asks to theirs. An empty list is any name; one that is not known ("") is
+// in no list.
+func Named(globs []string, name string) bool {
 	if len(globs) == 0 {
 		return true
 	}

@@ -2,15 +2,12 @@ package gateapi
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/shuin/shuin/pipeline"
 )
 
-// outside says why a principal may not ask about a place; nil: it may. Names
-// are matched as the rules of a policy match them: a place that is not named
-// is in no list.
+// outside says why a principal may not ask about a place; nil: it may.
 func (p *Principal) outside(w pipeline.Where) *failure {
 	if p.Anywhere {
 		return nil
@@ -19,7 +16,7 @@ func (p *Principal) outside(w pipeline.Where) *failure {
 		what, name string
 		patterns   []string
 	}{{"cluster", w.Cluster, p.Clusters}, {"namespace", w.Namespace, p.Namespaces}} {
-		if len(one.patterns) == 0 || one.name != "" && slices.ContainsFunc(one.patterns, func(g string) bool { return glob(g, one.name) }) {
+		if pipeline.Named(one.patterns, one.name) {
 			continue
 		}
 		about := "without naming one"
@@ -32,25 +29,4 @@ func (p *Principal) outside(w pipeline.Where) *failure {
 		return f
 	}
 	return nil
-}
-
-// glob matches a text in which "*" is any run of characters, as pipeline
-// matches names of clusters and namespaces. It is linear but for the last star.
-func glob(pattern, s string) bool {
-	i, j, star, from := 0, 0, -1, 0
-	for j < len(s) {
-		switch {
-		case i < len(pattern) && pattern[i] == '*':
-			star, from = i, j
-			i++
-		case i < len(pattern) && pattern[i] == s[j]:
-			i, j = i+1, j+1
-		case star >= 0:
-			from++
-			i, j = star+1, from
-		default:
-			return false
-		}
-	}
-	return strings.Trim(pattern[i:], "*") == ""
 }
