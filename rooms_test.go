@@ -56,6 +56,8 @@ var rooms = map[string]room{
 	"pipeline": {kind: think, rooms: []string{"policy", "trust", "awsprofile", "internal/document"}},
 	"gate":     {kind: think, rooms: []string{"pipeline", "policy", "trust", "verify"}, outside: []string{"github.com/maypok86/otter"}},
 	"seal":     {kind: think},
+	// What runs.
+	"watch": {kind: think, rooms: []string{"gate", "pipeline", "awsprofile"}},
 
 	"internal/limits":      {kind: tool},
 	"internal/document":    {kind: tool, outside: []string{"github.com/goccy/go-yaml"}},
@@ -68,7 +70,11 @@ var rooms = map[string]room{
 	"internal/keys/file":   {kind: touch, rooms: []string{"sign", "envelope"}},
 	"internal/keys/age":    {kind: touch, rooms: []string{"sign", "envelope", "issue"}, outside: []string{"filippo.io/age"}},
 	"internal/sigv4":       {kind: tool},
-	"internal/awsclient":   {kind: touch, rooms: []string{"sign", "verify", "awsprofile", "envelope"}, outside: []string{"github.com/aws"}},
+	"internal/awscall":     {kind: tool, outside: []string{"github.com/aws"}},
+	"internal/awsclient":   {kind: touch, rooms: []string{"sign", "verify", "awsprofile", "envelope", "internal/awscall"}, outside: []string{"github.com/aws"}},
+	"internal/ecs":         {kind: touch, rooms: []string{"gate", "pipeline", "watch", "awsprofile", "internal/awscall"}},
+	"internal/awsstate":    {kind: touch, rooms: []string{"watch", "internal/awscall"}},
+	"internal/notify":      {kind: touch, rooms: []string{"watch", "internal/awscall", "internal/fetch"}, outside: []string{"github.com/nicholas-fedor/shoutrrr"}},
 	"internal/awssigner":   {kind: touch, rooms: []string{"signing", "awsprofile", "internal/sigv4"}, outside: []string{"golang.org/x/time"}},
 	"internal/sqlstore":    {kind: touch, rooms: []string{"signing", "audit", "awsprofile"}, outside: []string{"modernc.org/sqlite", "github.com/pressly/goose"}},
 	"internal/revocation":  {kind: touch, rooms: []string{"verify", "envelope", "internal/fetch"}, outside: []string{"golang.org/x/crypto/ocsp"}},
@@ -77,14 +83,16 @@ var rooms = map[string]room{
 	"internal/devregistry": {kind: touch, outside: []string{"github.com/gofrs/flock"}},
 	"internal/shuintest":   {kind: trial},
 
-	"cmd/shuin":  {kind: join, outside: []string{"github.com/spf13/cobra", "github.com/spf13/pflag"}},
-	"cmd/shuind": {kind: join, outside: []string{"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/goccy/go-yaml", "github.com/prometheus/client_golang", "github.com/gofrs/flock"}},
+	"cmd/shuin-lambda": {kind: join, outside: []string{"github.com/aws/aws-lambda-go"}},
+	"cmd/shuin":        {kind: join, outside: []string{"github.com/spf13/cobra", "github.com/spf13/pflag"}},
+	"cmd/shuind":       {kind: join, outside: []string{"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/goccy/go-yaml", "github.com/prometheus/client_golang", "github.com/gofrs/flock"}},
 
 	"test/clients":    {kind: trial},
 	"test/awscli":     {kind: trial},
 	"test/crash":      {kind: trial},
 	"test/demo":       {kind: trial},
 	"test/gate":       {kind: trial},
+	"test/lambda":     {kind: trial},
 	"test/many":       {kind: trial},
 	"test/openssl":    {kind: trial},
 	"test/readme":     {kind: trial},
@@ -93,7 +101,7 @@ var rooms = map[string]room{
 }
 
 // elsewhere are folders that other modules or no Go code live in.
-var elsewhere = []string{"conformance", "docs", "examples", "bin", "dist"}
+var elsewhere = []string{"conformance", "docs", "examples", "deploy", "bin", "dist"}
 
 // forbiddenInThink are outside packages that reach for the world.
 var forbiddenInThink = []string{
@@ -107,7 +115,7 @@ var guarded = []string{
 	"golang.org/x/crypto/ocsp", "oras.land/oras-go", "github.com/spf13/cobra", "github.com/spf13/pflag",
 	"github.com/notaryproject/notation-plugin-framework-go", "github.com/gofrs/flock",
 	"github.com/aws", "modernc.org/sqlite", "github.com/pressly/goose", "filippo.io/age",
-	"github.com/goccy/go-yaml", "github.com/prometheus/client_golang", "golang.org/x/time", "github.com/maypok86/otter",
+	"github.com/goccy/go-yaml", "github.com/prometheus/client_golang", "golang.org/x/time", "github.com/maypok86/otter", "github.com/nicholas-fedor/shoutrrr",
 }
 
 // oracle is what the product never imports: it is what we are held against.

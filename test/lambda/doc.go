@@ -1,0 +1,3 @@
+// Package lambda holds a Lambda Runtime API server, and runs the function
+// binary behind it.
+package lambda
