@@ -60,6 +60,7 @@ var rooms = map[string]room{
 	"watch": {kind: think, rooms: []string{"gate", "pipeline", "awsprofile"}},
 
 	"internal/limits":      {kind: tool},
+	"internal/buildinfo":   {kind: tool},
 	"internal/document":    {kind: tool, outside: []string{"github.com/goccy/go-yaml"}},
 	"internal/blobcache":   {kind: touch},
 	"internal/manifest":    {kind: touch, rooms: []string{"gate", "internal/document"}},
@@ -75,6 +76,7 @@ var rooms = map[string]room{
 	"internal/ecs":         {kind: touch, rooms: []string{"gate", "pipeline", "watch", "awsprofile", "internal/awscall"}},
 	"internal/awsstate":    {kind: touch, rooms: []string{"watch", "internal/awscall"}},
 	"internal/notify":      {kind: touch, rooms: []string{"watch", "internal/awscall", "internal/fetch"}, outside: []string{"github.com/nicholas-fedor/shoutrrr"}},
+	"internal/awsdeploy":   {kind: touch, rooms: []string{"internal/awscall"}},
 	"internal/awssigner":   {kind: touch, rooms: []string{"signing", "awsprofile", "internal/sigv4"}, outside: []string{"golang.org/x/time"}},
 	"internal/sqlstore":    {kind: touch, rooms: []string{"signing", "audit", "awsprofile"}, outside: []string{"modernc.org/sqlite", "github.com/pressly/goose"}},
 	"internal/revocation":  {kind: touch, rooms: []string{"verify", "envelope", "internal/fetch"}, outside: []string{"golang.org/x/crypto/ocsp"}},
@@ -82,6 +84,8 @@ var rooms = map[string]room{
 	"internal/plugin":      {kind: touch, rooms: []string{"sign", "verify", "envelope"}, outside: []string{"github.com/notaryproject/notation-plugin-framework-go"}},
 	"internal/devregistry": {kind: touch, outside: []string{"github.com/gofrs/flock"}},
 	"internal/shuintest":   {kind: trial},
+
+	"deploy/aws": {kind: tool},
 
 	"cmd/shuin-lambda": {kind: join, outside: []string{"github.com/aws/aws-lambda-go"}},
 	"cmd/shuin":        {kind: join, outside: []string{"github.com/spf13/cobra", "github.com/spf13/pflag"}},
@@ -91,6 +95,7 @@ var rooms = map[string]room{
 	"test/awscli":     {kind: trial},
 	"test/crash":      {kind: trial},
 	"test/demo":       {kind: trial},
+	"test/deploy":     {kind: trial},
 	"test/gate":       {kind: trial},
 	"test/lambda":     {kind: trial},
 	"test/many":       {kind: trial},
@@ -101,7 +106,7 @@ var rooms = map[string]room{
 }
 
 // elsewhere are folders that other modules or no Go code live in.
-var elsewhere = []string{"conformance", "docs", "examples", "deploy", "bin", "dist"}
+var elsewhere = []string{"conformance", "docs", "examples", "bin", "dist"}
 
 // forbiddenInThink are outside packages that reach for the world.
 var forbiddenInThink = []string{
