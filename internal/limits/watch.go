@@ -1,0 +1,26 @@
+package limits
+
+import "time"
+
+// Bounds of watching what runs.
+const (
+	WatchKeyBytes  = 1024 // of a claim's key
+	WatchNameBytes = 64   // of a notifier's name
+	WatchARNBytes  = 2048 // of a subject's ARN: AWS's own bound
+	WatchTextBytes = 1024 // of a group, a container's name, a principal
+
+	WatchLease     = 16 * time.Minute    // one observation: a Lambda function may run for 15
+	WatchClaimLife = 15 * 24 * time.Hour // what was decided is remembered: a queue keeps an event for 14 days
+	WatchSettle    = 2 * time.Hour       // until a finding that is seen no more counts as resolved by another image
+	WatchRemind    = 24 * time.Hour      // until a finding that is still so is told again
+	WatchToldLife  = 90 * 24 * time.Hour // what was told is remembered after it was last seen
+	WatchSeenEvery = 5 * time.Minute     // a store may leave it at this to write down that a finding was seen again
+	WatchTellings  = 1000                // states told of one finding
+
+	WatchReactionsPerMinute = 5  // by all functions with one store, unless asked otherwise
+	WatchReactionsPerHour   = 30 // likewise
+	WatchReasonBytes        = 1000
+
+	WatchMemoryEntries = 100_000 // of each kind in a store in memory
+	WatchDigests       = 100_000 // distinct digests that an inventory tells apart
+)
