@@ -25,6 +25,7 @@ import (
 	"github.com/shuin/shuin/gate"
 	"github.com/shuin/shuin/internal/awsclient"
 	"github.com/shuin/shuin/internal/blobcache"
+	"github.com/shuin/shuin/internal/buildinfo"
 	"github.com/shuin/shuin/internal/fetch"
 	"github.com/shuin/shuin/internal/gateapi"
 	"github.com/shuin/shuin/internal/limits"
@@ -150,7 +151,7 @@ func (c *config) gateDir(logger *slog.Logger) notationdir.Dir {
 // status is asked, or that of the signer in this process; revocation lists and
 // signatures are kept in the cache directory.
 func (g *gatePart) options(ctx context.Context, dir notationdir.Dir, n *node) (o gate.Options, err error) {
-	version, _ := buildVersion()
+	version, _ := buildinfo.Version()
 	agent := "shuind/" + strings.TrimPrefix(version, "v")
 	aws := &awsclient.Client{UserAgent: agent, Now: g.now, Warn: g.warn}
 	aws.NoHostPrefix = g.app.env("AWS_DISABLE_HOST_PREFIX_INJECTION") == "true"
@@ -189,8 +190,7 @@ func (g *gatePart) revocation(dir notationdir.Dir, agent string) *revocation.Che
 
 // client talks to registries with the credentials that the command line would
 // find: in notation's config.json of the trust directory, Docker's, or, for
-// ECR, with the AWS credentials at hand. (The wiring is the command line's
-// too: joins share no room.)
+// ECR, with the AWS credentials at hand.
 func (g *gatePart) client(dir notationdir.Dir, agent string, aws *awsclient.Client) (*registry.Client, error) {
 	settings, err := dir.Config()
 	if err != nil {
@@ -203,26 +203,7 @@ func (g *gatePart) client(dir notationdir.Dir, agent string, aws *awsclient.Clie
 		Warn:      g.warn,
 	}
 	store := &registry.Store{NotationConfig: dir.ConfigPath(), DockerConfig: g.c.Gate.Credentials.DockerConfig}
-	var own sync.Map // hosts whose token is ours, so that we may ask for another
-	client.Credential = func(ctx context.Context, host string) (registry.Credential, error) {
-		cred, err := store.Credential(ctx, host)
-		h, ecr := awsclient.ParseECRHost(host)
-		if err != nil || !cred.IsZero() || !ecr || store.HasOwnHelper(host) || h.Public {
-			own.Delete(host)
-			return cred, err
-		}
-		token, err := aws.ECRCredential(ctx, h, "")
-		if err != nil {
-			return registry.Credential{}, err
-		}
-		own.Store(host, true)
-		return registry.Credential{Username: token.Username, Password: token.Password, Until: token.Until}, nil
-	}
-	client.Renew = func(_ context.Context, host string) bool {
-		h, ecr := awsclient.ParseECRHost(host)
-		_, ours := own.Load(host)
-		return ecr && ours && aws.DropECRCredential(h, "")
-	}
+	client.UseStore(func() *registry.Store { return store }, aws, false)
 	if g.c.Gate.Cache != "" {
 		blobs := filepath.Join(g.c.Gate.Cache, "blobs")
 		if g.blobs, err = blobcache.Open(blobs, blobcache.Options{Now: g.now, Warn: func(err error) { g.warn(err.Error()) }}); err != nil {

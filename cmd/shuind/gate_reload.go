@@ -12,12 +12,10 @@ import (
 
 	"github.com/shuin/shuin"
 	"github.com/shuin/shuin/gate"
-	"github.com/shuin/shuin/internal/document"
 	"github.com/shuin/shuin/internal/gateapi"
 	"github.com/shuin/shuin/internal/limits"
 	"github.com/shuin/shuin/internal/notationdir"
 	"github.com/shuin/shuin/pipeline"
-	"github.com/shuin/shuin/policy"
 )
 
 // The parts of the gate that are taken over without a restart.
@@ -27,21 +25,6 @@ const (
 	partRecords    = "records"
 	partTLS        = "tls"
 )
-
-// readPolicy reads a pipeline policy, or a Notary trust policy in its place,
-// known by its trustPolicies. (The command line has the same few lines:
-// joins share no room.)
-func readPolicy(data []byte) (*pipeline.Policy, error) {
-	docs, err := document.Read(data, document.Limits{Bytes: limits.PolicyBytes})
-	if err != nil || len(docs) != 1 || docs[0].Field("trustPolicies") == nil || docs[0].Field("apiVersion") != nil {
-		return pipeline.Parse(data)
-	}
-	doc, err := policy.ParseOCI(data)
-	if err != nil {
-		return nil, err
-	}
-	return pipeline.FromTrustPolicy(doc, data), nil
-}
 
 // gateFiles are policy and trust stores as the files say now. One goroutine
 // uses it at a time.
@@ -62,7 +45,7 @@ func (f *gateFiles) load(ctx context.Context) (*gate.Rules, error) {
 	}
 	if d := digest.FromBytes(data); d != f.digest {
 		f.digest = d
-		f.parsed, f.err = readPolicy(data)
+		f.parsed, f.err = pipeline.ParseEither(data)
 	}
 	if f.err != nil {
 		return nil, &shuin.Error{Code: shuin.CodeInvalidInput, Message: "gate.policy " + f.policy + " cannot be used", Err: f.err,
