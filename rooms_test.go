@@ -57,7 +57,8 @@ var rooms = map[string]room{
 	"gate":     {kind: think, rooms: []string{"pipeline", "policy", "trust", "verify"}, outside: []string{"github.com/maypok86/otter"}},
 	"seal":     {kind: think},
 	// What runs.
-	"watch": {kind: think, rooms: []string{"gate", "pipeline", "awsprofile"}},
+	"watch":           {kind: think, rooms: []string{"gate", "pipeline", "awsprofile"}},
+	"watch/storetest": {kind: trial},
 
 	"internal/limits":      {kind: tool},
 	"internal/buildinfo":   {kind: tool},

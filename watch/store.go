@@ -53,8 +53,8 @@ const (
 // together. Every method is atomic, and safe for concurrent use by any number
 // of processes. Errors other than the named ones mean that the store could not
 // be asked; whether the change was made is then not known. Time is the
-// caller's: a store has no clock of its own. watch/… every Store passes
-// shuintest's suite (internal/shuintest/watchstore).
+// caller's: a store has no clock of its own. Every Store passes the suite of
+// package storetest.
 type Store interface {
 	// Begin claims c until now+lease. token names this claim to Done and
 	// Release. The error is ErrDuplicate or ErrOlder where the version, or a
