@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"github.com/shuin/shuin/awsprofile"
+	"github.com/shuin/shuin/internal/awscall"
 	"github.com/shuin/shuin/internal/awsclient"
 	"github.com/shuin/shuin/internal/registry"
 	"github.com/shuin/shuin/sign"
@@ -15,22 +16,21 @@ import (
 // host name, whatever the operation.
 const envNoHostPrefix = "AWS_DISABLE_HOST_PREFIX_INJECTION"
 
-// awsClient is the door to AWS, one for the process. Making it reads and dials
-// nothing.
+// awsClient is the door to AWS Signer and ECR, one for the process, and its
+// Caller that to all of AWS. Making it reads and dials nothing.
 func (a *app) awsClient() *awsclient.Client {
 	if a.aws == nil {
-		c := &awsclient.Client{
-			UserAgent:    a.userAgent(),
-			NoHostPrefix: a.getenv(envNoHostPrefix) == "true",
-			Now:          a.now,
-			Warn:         func(message string) { a.warnf("%s", oneLine(message)) },
+		c := &awscall.Caller{
+			UserAgent: a.userAgent(),
+			Now:       a.now,
+			Warn:      func(message string) { a.warnf("%s", oneLine(message)) },
 		}
 		if a.log != nil {
 			c.Wrap = func(t http.RoundTripper) http.RoundTripper {
 				return registry.Traced(t, func(text string) { a.log.Debug(text) })
 			}
 		}
-		a.aws = c
+		a.aws = &awsclient.Client{Caller: c, NoHostPrefix: a.getenv(envNoHostPrefix) == "true"}
 	}
 	return a.aws
 }

@@ -23,6 +23,7 @@ import (
 
 	"github.com/shuin/shuin"
 	"github.com/shuin/shuin/gate"
+	"github.com/shuin/shuin/internal/awscall"
 	"github.com/shuin/shuin/internal/awsclient"
 	"github.com/shuin/shuin/internal/blobcache"
 	"github.com/shuin/shuin/internal/buildinfo"
@@ -153,7 +154,7 @@ func (c *config) gateDir(logger *slog.Logger) notationdir.Dir {
 func (g *gatePart) options(ctx context.Context, dir notationdir.Dir, n *node) (o gate.Options, err error) {
 	version, _ := buildinfo.Version()
 	agent := "shuind/" + strings.TrimPrefix(version, "v")
-	aws := &awsclient.Client{UserAgent: agent, Now: g.now, Warn: g.warn}
+	aws := &awsclient.Client{Caller: &awscall.Caller{UserAgent: agent, Now: g.now, Warn: g.warn}}
 	aws.NoHostPrefix = g.app.env("AWS_DISABLE_HOST_PREFIX_INJECTION") == "true"
 	verifier := verify.Verifier{
 		Revocation:   g.revocation(dir, agent),

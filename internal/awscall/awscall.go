@@ -133,7 +133,7 @@ func (c *Caller) Ask(ctx context.Context, as As, q Call) (Answer, error) {
 	if q.Region == "" {
 		q.Region = cfg.Region
 	}
-	if !validHostPart(q.Region) {
+	if !validRegion(q.Region) {
 		return Answer{}, noRegion(q.Region)
 	}
 	if err := c.Credentials(ctx, cfg); err != nil {

@@ -81,6 +81,35 @@ func (c *Caller) load(ctx context.Context, as As) (aws.Config, error) {
 	return cfg, nil
 }
 
+// Region is where calls go whose own region is not said: as.Region, or that of
+// the AWS environment. None, or one that is none, is shuin.CodeInvalidInput.
+func (c *Caller) Region(ctx context.Context, as As) (string, error) {
+	cfg, err := c.Config(ctx, as)
+	if err != nil {
+		return "", err
+	}
+	if !validRegion(cfg.Region) {
+		return "", noRegion(cfg.Region)
+	}
+	return cfg.Region, nil
+}
+
+// Whose says in words whose credentials as are, for errors.
+func (c *Caller) Whose(ctx context.Context, as As) string {
+	switch {
+	case as.Role != "":
+		return "the credentials of the role " + Printable(as.Role, 300)
+	case as.Profile != "":
+		return "the credentials of the AWS profile " + Printable(as.Profile, 100)
+	}
+	if cfg, err := c.Config(ctx, as); err == nil && cfg.Credentials != nil {
+		if creds, err := cfg.Credentials.Retrieve(ctx); err == nil && creds.Source != "" {
+			return "the AWS credentials in use (" + Printable(creds.Source, 200) + ")"
+		}
+	}
+	return "the AWS credentials in use"
+}
+
 // agent names the program beside the SDK.
 func (c *Caller) agent() func(*middleware.Stack) error {
 	name, version, ok := strings.Cut(c.UserAgent, "/")

@@ -44,8 +44,8 @@ func domain(region string) string {
 	return "amazonaws.com"
 }
 
-// validHostPart: s can stand in a host's name.
-func validHostPart(s string) bool {
+// validRegion: s may be the name of a region, and can stand in a host's.
+func validRegion(s string) bool {
 	return s != "" && len(s) <= 63 && !strings.ContainsFunc(s, func(r rune) bool {
 		return !(r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '-')
 	})

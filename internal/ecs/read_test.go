@@ -1,4 +1,4 @@
-package awsclient
+package ecs
 
 import (
 	"fmt"
@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/shuin/shuin"
+	"github.com/shuin/shuin/internal/awscall"
 	"github.com/shuin/shuin/internal/limits"
 )
 
@@ -21,7 +22,7 @@ func TestTaskDefinitionsAreNamedByARNOrByFamily(t *testing.T) {
 	for _, s := range []string{
 		taskARN, "arn:aws-cn:ecs:cn-north-1:111122223333:task-definition/shop", "shop", "shop:7", "Shop_a-1:0012",
 	} {
-		if got, err := ParseECSTaskDefinition(s); err != nil || got.String() != s {
+		if got, err := ParseTaskDefinition(s); err != nil || got.String() != s {
 			t.Errorf("%s: %v", s, err)
 		}
 	}
@@ -31,7 +32,7 @@ func TestTaskDefinitionsAreNamedByARNOrByFamily(t *testing.T) {
 		"arn:aws:signer:us-west-2:111122223333:task-definition/shop:7", "arn:aws:ecs:us-west-2:111122223333:task-definition/", "arn:aws:ecs",
 		"arn:aws:ecs:us-west-2:111122223333:task-definition/shop:7/../x", "shop\n",
 	} {
-		if _, err := ParseECSTaskDefinition(s); shuin.CodeOf(err) != shuin.CodeInvalidInput {
+		if _, err := ParseTaskDefinition(s); shuin.CodeOf(err) != shuin.CodeInvalidInput {
 			t.Errorf("%q: %v", s, err)
 		}
 	}
@@ -42,7 +43,7 @@ func TestServicesAreNamedByClusterAndName(t *testing.T) {
 		"prod/shop": "arn:aws:ecs:us-west-2:*:service/prod/shop",
 		"arn:aws:ecs:us-west-2:111122223333:service/prod/shop": "arn:aws:ecs:us-west-2:111122223333:service/prod/shop",
 	} {
-		got, err := ParseECSService(s)
+		got, err := ParseService(s)
 		if err != nil || got.Cluster != "prod" || got.Name != "shop" || got.arn("us-west-2") != want {
 			t.Errorf("%s: %+v %v", s, got, err)
 		}
@@ -51,43 +52,43 @@ func TestServicesAreNamedByClusterAndName(t *testing.T) {
 		"", "shop", "/shop", "prod/", "prod/shop/x", "arn:aws:ecs:us-west-2:111122223333:service/shop", // the old form
 		"arn:aws:ecs:us-west-2:111122223333:task-definition/shop:7", "arn:aws:ecs:us-west-2:111122223333:cluster/prod", "a b/c",
 	} {
-		if _, err := ParseECSService(s); shuin.CodeOf(err) != shuin.CodeInvalidInput {
+		if _, err := ParseService(s); shuin.CodeOf(err) != shuin.CodeInvalidInput {
 			t.Errorf("%q: %v", s, err)
 		}
 	}
 }
 
-func FuzzECSNames(f *testing.F) {
+func FuzzNames(f *testing.F) {
 	f.Add(taskARN)
 	f.Add("arn:aws:ecs:us-west-2:111122223333:service/prod/shop")
 	f.Fuzz(func(t *testing.T, s string) {
-		if d, err := ParseECSTaskDefinition(s); err == nil && (d.name != s || strings.ContainsAny(s, " \"\\\n")) {
+		if d, err := ParseTaskDefinition(s); err == nil && (d.name != s || strings.ContainsAny(s, " \"\\\n")) {
 			t.Errorf("%q: %+v", s, d)
 		}
-		if v, err := ParseECSService(s); err == nil && (!ecsName(v.Cluster) || !ecsName(v.Name)) {
+		if v, err := ParseService(s); err == nil && (!ecsName(v.Cluster) || !ecsName(v.Name)) {
 			t.Errorf("%q: %+v", s, v)
 		}
 	})
 }
 
-func ecsReader(t *testing.T, hosts ...string) (*service, *ECSReader) {
+func newClient(t *testing.T, hosts ...string) (*service, *Client) {
 	t.Helper()
 	s := newService(t, hosts...)
-	return s, &ECSReader{Client: s.clients}
+	return s, &Client{Caller: s.caller}
 }
 
-func mustTask(t *testing.T, s string) ECSTaskDefinition {
+func mustTask(t *testing.T, s string) TaskDefinitionName {
 	t.Helper()
-	d, err := ParseECSTaskDefinition(s)
+	d, err := ParseTaskDefinition(s)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return d
 }
 
-func mustService(t *testing.T, s string) ECSService {
+func mustService(t *testing.T, s string) ServiceName {
 	t.Helper()
-	v, err := ParseECSService(s)
+	v, err := ParseService(s)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,7 +96,7 @@ func mustService(t *testing.T, s string) ECSService {
 }
 
 func TestATaskDefinitionIsAskedForInItsOwnRegionAndPassedOnWhole(t *testing.T) {
-	s, r := ecsReader(t)
+	s, r := newClient(t)
 	const answer = `{"taskDefinition":{"taskDefinitionArn":"` + taskARN + `","family":"shop","containerDefinitions":[]},"tags":[]}`
 	s.says(200, "", answer)
 	data, err := r.TaskDefinition(t.Context(), mustTask(t, taskARN))
@@ -119,9 +120,9 @@ func TestWhereECSIsAsked(t *testing.T) {
 		{"an endpoint for all", taskARN, "", "AWS_ENDPOINT_URL", "https://aws.test", "aws.test", taskARN},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			s, r := ecsReader(t)
+			s, r := newClient(t)
 			s.says(200, "", `{"taskDefinition":{"taskDefinitionArn":"`+tc.arn+`"}}`)
-			r.Region = tc.region
+			r.As.Region = tc.region
 			if tc.variable != "" {
 				t.Setenv(tc.variable, tc.value)
 			}
@@ -140,8 +141,8 @@ func TestWhereECSIsAsked(t *testing.T) {
 		{"a region that is none", "shop:7", "evil.example/", "no AWS region"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			s, r := ecsReader(t)
-			r.Region = tc.region
+			s, r := newClient(t)
+			r.As.Region = tc.region
 			_, err := r.TaskDefinition(t.Context(), mustTask(t, tc.task))
 			if shuin.CodeOf(err) != shuin.CodeInvalidInput || !strings.Contains(err.Error(), tc.text) || len(s.requests()) != 0 {
 				t.Errorf("%v", err)
@@ -151,15 +152,15 @@ func TestWhereECSIsAsked(t *testing.T) {
 }
 
 func TestAServiceRunsItsOwnTaskDefinitionAndThoseUnderWay(t *testing.T) {
-	s, r := ecsReader(t)
+	s, r := newClient(t)
 	arn := func(n int) string {
 		return fmt.Sprintf("arn:aws:ecs:us-west-2:111122223333:task-definition/shop:%d", n)
 	}
 	s.says(200, "", fmt.Sprintf(`{"services":[{`+shopService+`"status":"ACTIVE","taskDefinition":"%s","taskSets":[{"taskDefinition":"%s"}],"deployments":[{"taskDefinition":"%s"},{"taskDefinition":"%s"}],"events":[]}],"failures":[]}`,
 		arn(7), arn(5), arn(7), arn(6)))
-	r.Region = "us-west-2"
+	r.As.Region = "us-west-2"
 	got, err := r.ServiceTaskDefinitions(t.Context(), mustService(t, "prod/shop"))
-	if want := []ECSTaskDefinition{mustTask(t, arn(7)), mustTask(t, arn(6)), mustTask(t, arn(5))}; err != nil || !slices.Equal(got, want) {
+	if want := []TaskDefinitionName{mustTask(t, arn(7)), mustTask(t, arn(6)), mustTask(t, arn(5))}; err != nil || !slices.Equal(got, want) {
 		t.Errorf("%v %v", got, err)
 	}
 	if s.bodies[0] != `{"cluster":"prod","services":["shop"]}` || s.seen[0].Header.Get("X-Amz-Target") != "AmazonEC2ContainerServiceV20141113.DescribeServices" {
@@ -199,7 +200,7 @@ func TestWhyECSDoesNotAnswerIsTold(t *testing.T) {
 		{"too many", false, 200, `{"services":[{` + shopService + `"taskSets":[` + strings.Join(many, ",") + `]}]}`, shuin.CodeLimit, "limit ServiceTaskDefinitions", ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			s, r := ecsReader(t)
+			s, r := newClient(t)
 			s.says(tc.status, "", tc.body)
 			var err error
 			if tc.task {
@@ -218,7 +219,7 @@ func TestWhyECSDoesNotAnswerIsTold(t *testing.T) {
 		})
 	}
 	t.Run("no credentials", func(t *testing.T) {
-		s, r := ecsReader(t)
+		s, r := newClient(t)
 		t.Setenv("AWS_ACCESS_KEY_ID", "")
 		t.Setenv("AWS_SECRET_ACCESS_KEY", "")
 		s.answer = func(http.ResponseWriter, *http.Request) { t.Error("asked") }
@@ -231,7 +232,7 @@ func TestWhyECSDoesNotAnswerIsTold(t *testing.T) {
 // Names alone would be looked up in the account of the credentials, whichever
 // account the ARN names.
 func TestAServiceNamedByItsARNIsAskedForByIt(t *testing.T) {
-	s, r := ecsReader(t)
+	s, r := newClient(t)
 	s.says(200, "", `{"services":[{`+shopService+`"taskDefinition":"`+taskARN+`"}]}`)
 	if _, err := r.ServiceTaskDefinitions(t.Context(), mustService(t, "arn:aws:ecs:us-west-2:111122223333:service/prod/shop")); err != nil {
 		t.Fatal(err)
@@ -283,10 +284,10 @@ func TestWhatECSAnswersHasToBeWhatWasAskedFor(t *testing.T) {
 		{"no task definition at all", "shop:7", `{}`, shuin.CodeMalformed, "(taskDefinitionArn)"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			s, r := ecsReader(t)
+			s, r := newClient(t)
 			s.says(200, "", tc.body)
 			if !strings.HasPrefix(tc.asked, "arn:") {
-				r.Region = "us-west-2"
+				r.As.Region = "us-west-2"
 			}
 			var err error
 			if strings.Contains(tc.body, "services") {
@@ -305,11 +306,11 @@ func TestWhatECSAnswersHasToBeWhatWasAskedFor(t *testing.T) {
 	}
 }
 
-func FuzzECSServices(f *testing.F) {
+func FuzzServiceNames(f *testing.F) {
 	f.Add([]byte(`{"services":[{` + shopService + `"status":"ACTIVE","taskDefinition":"` + taskARN + `","deployments":[{"taskDefinition":"` + taskARN + `"}]}],"failures":[]}`))
 	f.Add([]byte(`{"services":[],"failures":[{"reason":"MISSING"}]}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		all, err := readServices(data, ECSService{Cluster: "prod", Name: "shop"}, ecsAsked{jsonCall: jsonCall{doing: "read", region: "us-west-2"}})
+		all, err := readServices(data, ServiceName{Cluster: "prod", Name: "shop"}, &asked{Call: awscall.Call{Doing: "read", Region: "us-west-2"}})
 		if (err == nil) != (len(all) > 0) || len(all) > limits.ServiceTaskDefinitions {
 			t.Errorf("%v %v", all, err)
 		}
