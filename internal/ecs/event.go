@@ -1,11 +1,13 @@
 package ecs
 
 import (
+	"strings"
 	"time"
 
 	"github.com/opencontainers/go-digest"
 
 	"github.com/shuin/shuin/gate"
+	"github.com/shuin/shuin/watch"
 )
 
 // Kind is what an event asks for. The zero value is none.
@@ -77,7 +79,7 @@ type Event struct {
 	CodeDeploy   *CodeDeployEvent
 	CodePipeline *CodePipelineEvent
 	Seen         *Seen
-	Signer       *signerEvent
+	Signer       *watch.SignerEvent
 	Decide       *gate.Workload
 	Records      []Record
 }
@@ -104,13 +106,13 @@ type Record struct {
 
 // FIFO reports whether the queue keeps order: after the first message that
 // fails, all that follow have to be given back as well.
-func (r *Record) FIFO() bool { return len(r.Source) > 5 && r.Source[len(r.Source)-5:] == ".fifo" }
+func (r *Record) FIFO() bool { return strings.HasSuffix(r.Source, ".fifo") }
 
 // Seen is something that starts, runs, was registered or pushed.
 type Seen struct {
 	// Observation is complete where Read and Push are nil. Else its images are
 	// not known yet.
-	Observation observation
+	Observation watch.Observation
 	// Read is the task definition that has to be read for the images: the event
 	// does not hold them. Fill them in with WithTaskDefinition.
 	Read *TaskDefinitionRef
@@ -172,4 +174,3 @@ type CodePipelineEvent struct {
 	// Continuation is the token of the answer before; empty: this is the first.
 	Continuation string
 }
-

@@ -103,6 +103,3 @@ type HookRecord struct {
 
 // Answer answers one call of a hook before ctx ends.
 func (h *Hook) Answer(ctx context.Context, e *HookEvent) HookAnswer { panic("unimplemented") }
-
-// Parse recognises a payload by its shape and reads it.
-func Parse(payload []byte) (Event, error) { panic("unimplemented") }
