@@ -78,6 +78,7 @@ type Finding struct {
 	Image      string // as written
 	Repository string
 	Digest     digest.Digest // judged; empty: not resolved
+	Running    digest.Digest // reported to run, which may be the image of one platform; empty: nothing was
 	Missing    []string      // stages that are wanted and not sealed
 
 	Outcome pipeline.Outcome // Deny or Undecided; Admit where Resolved

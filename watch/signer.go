@@ -1,8 +1,11 @@
 package watch
 
 import (
+	"fmt"
 	"time"
 
+	"github.com/shuin/shuin"
+	"github.com/shuin/shuin/internal/limits"
 	"github.com/shuin/shuin/pipeline"
 )
 
@@ -40,6 +43,21 @@ type SignerEvent struct {
 	Resource string
 	// Reason is what a cancellation or revocation gives as its reason.
 	Reason string
+}
+
+// check refuses an event that nobody could judge.
+func (e *SignerEvent) check() error {
+	for _, t := range []struct{ name, text string }{{"action", e.Action}, {"id", e.ID}, {"account", e.Account}} {
+		if t.text == "" {
+			return &shuin.Error{Code: shuin.CodeInvalidInput, Message: "read the signer's event: it has no " + t.name}
+		}
+	}
+	for _, t := range []string{e.Action, e.ID, e.Account, e.Region, e.Principal, e.Session, e.InvokedBy, e.Profile, e.Job, e.Grantee, e.Granted, e.Statement, e.Resource, e.Reason} {
+		if len(t) > limits.WatchARNBytes {
+			return &shuin.Error{Code: shuin.CodeLimit, Message: fmt.Sprintf("read the signer's event %s: a text in it is longer than %d bytes", oneLine(e.ID, 100), limits.WatchARNBytes)}
+		}
+	}
+	return nil
 }
 
 // JudgeSigner says what about e the policy does not foresee: nothing where it

@@ -2,9 +2,15 @@ package watch
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
 	"time"
 
+	"github.com/shuin/shuin"
 	"github.com/shuin/shuin/gate"
+	"github.com/shuin/shuin/internal/limits"
 	"github.com/shuin/shuin/pipeline"
 )
 
@@ -51,6 +57,9 @@ type Watcher struct {
 	Lease     time.Duration
 	Reactor   Reactor // nil: none
 	Reactions Reactions
+
+	mu    sync.Mutex
+	quiet map[string]time.Time // findings of which nothing was told at that time
 }
 
 // Observe has o decided, once for each version of its subject, and what is
@@ -58,13 +67,265 @@ type Watcher struct {
 // be acknowledged. The error is for an observation that can never be decided
 // (a *shuin.Error with CodeInvalidInput or CodeLimit): it belongs in the dead
 // letter queue.
+//
+// What is wrong for certain is told, and reacted to, though another image of o
+// could not be checked. Where a store, a notifier or the reactor failed it is
+// Retry, the last time too: the event then ends where its source puts what
+// failed for good, and can be brought again from there.
 func (w *Watcher) Observe(ctx context.Context, o Observation) (*Result, error) {
-	panic("unimplemented")
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	r := &Result{}
+	return r, w.alone(ctx, o.claim(), r, func() error { return w.decide(ctx, &o, r) })
 }
 
 // ObserveSigner judges what was done to the signer, once for each event, and
 // has it told. Its result and error are as Observe's; it has no verdict and no
 // reaction.
 func (w *Watcher) ObserveSigner(ctx context.Context, e SignerEvent) (*Result, error) {
-	panic("unimplemented")
+	if err := e.check(); err != nil {
+		return nil, err
+	}
+	r := &Result{}
+	return r, w.alone(ctx, Claim{Key: claimKey(string(Signer), e.Account+"/"+e.ID, "event")}, r, func() error {
+		p := w.Policy()
+		if p == nil {
+			return &shuin.Error{Code: shuin.CodeInternal, Message: "there is no policy to judge by"}
+		}
+		now := w.Now()
+		for _, f := range JudgeSigner(p, e) {
+			f.Time, f.Policy = now, p.Digest()
+			r.Findings = append(r.Findings, f)
+		}
+		return w.tellAll(ctx, r)
+	})
+}
+
+// alone runs settle under the claim, and records that it is done where it did
+// not fail. Its own error is always nil: r says what became of it.
+func (w *Watcher) alone(ctx context.Context, c Claim, r *Result, settle func() error) error {
+	retry := func(doing string, err error) error {
+		r.Disposition, r.Reason = Retry, err
+		if doing != "" {
+			r.Reason = fmt.Errorf("%s: %w", doing, err)
+		}
+		return nil
+	}
+	token, err := w.Store.Begin(ctx, c, w.Now(), orElse(w.Lease, limits.WatchLease))
+	switch {
+	case err != nil && dropped(err):
+		r.Disposition, r.Reason = Dropped, err
+		return nil
+	case errors.Is(err, ErrBusy):
+		return retry("", err)
+	case err != nil:
+		return retry("claim the observation", err)
+	}
+	// What was begun is ended though the caller's time is over.
+	ending := context.WithoutCancel(ctx)
+	if err := settle(); err != nil {
+		if lost := w.Store.Release(ending, c, token); lost != nil {
+			err = errors.Join(err, fmt.Errorf("release the claim: %w", lost))
+		}
+		return retry("", err)
+	}
+	if err := w.Store.Done(ending, c, token, w.Now()); err != nil {
+		if !errors.Is(err, ErrLost) {
+			// Done or not: where it is, there is nothing to release.
+			_ = w.Store.Release(ending, c, token)
+		}
+		return retry("record that it is decided", err)
+	}
+	r.Disposition = Decided
+	return nil
+}
+
+// decide asks the gate and does what follows from its answer.
+func (w *Watcher) decide(ctx context.Context, o *Observation, r *Result) error {
+	work := o.workload()
+	r.Verdict = w.Gate.Decide(ctx, work)
+	if which, images := moved(r.Verdict); len(which) > 0 {
+		work.Images, work.Pins = images, false
+		r.Verdict = joined(r.Verdict, which, w.Gate.Decide(ctx, work))
+	}
+	now := w.Now()
+	all, undecided := findings(o, r.Verdict, now)
+	for _, f := range all {
+		if f.Outcome != pipeline.Undecided || o.Last {
+			r.Findings = append(r.Findings, f)
+		}
+	}
+	var faults []error
+	if undecided != nil && !o.Last {
+		faults = append(faults, fmt.Errorf("could not check: %w", undecided))
+	}
+	faults = append(faults, w.tellAll(ctx, r), w.resolve(ctx, o, r, now))
+	w.react(ctx, o, r)
+	if r.Reaction.Err != nil {
+		faults = append(faults, fmt.Errorf("%s: %w", r.Reaction.Reaction, r.Reaction.Err))
+	}
+	return errors.Join(faults...)
+}
+
+// tellAll tells the result's findings to whom they concern.
+func (w *Watcher) tellAll(ctx context.Context, r *Result) error {
+	var faults []error
+	for i := range r.Findings {
+		for k := range w.Routes {
+			if !w.Routes[k].wants(&r.Findings[i]) {
+				continue
+			}
+			if err := w.tell(ctx, r, &r.Findings[i], w.Routes[k].Notifier); err != nil {
+				faults = append(faults, err)
+			}
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// tell tells one finding to one notifier if it is its turn.
+func (w *Watcher) tell(ctx context.Context, r *Result, f *Finding, to Notifier) error {
+	t := Telling{ID: f.ID, State: f.State, To: to.Name(), Image: f.Digest}
+	w.loud(f.ID)
+	turn, err := w.Store.Tell(ctx, t, w.Now(), w.Remind, orElse(w.Lease, limits.WatchLease))
+	switch {
+	case err != nil:
+		return fmt.Errorf("ask whether finding %s was told to %s: %w", f.ID, t.To, err)
+	case turn != First && turn != Again:
+		return nil
+	}
+	d := Delivery{Finding: *f, To: t.To, Reminder: turn == Again}
+	d.Finding.Reminder = d.Reminder
+	d.Err = to.Notify(ctx, d.Finding)
+	r.Told = append(r.Told, d)
+	ending := context.WithoutCancel(ctx)
+	if d.Err != nil {
+		err := fmt.Errorf("tell finding %s to %s: %w", f.ID, t.To, d.Err)
+		if undone := w.Store.Untell(ending, t); undone != nil {
+			err = errors.Join(err, fmt.Errorf("take back that it was told: %w", undone))
+		}
+		return err
+	}
+	if err := w.Store.Told(ending, t, w.Now()); err != nil {
+		return fmt.Errorf("record that finding %s was told to %s: %w", f.ID, t.To, err)
+	}
+	return nil
+}
+
+// resolve says once of every finding that was told that it is over, where an
+// image of o that is admitted shows it.
+func (w *Watcher) resolve(ctx context.Context, o *Observation, r *Result, now time.Time) error {
+	var faults []error
+	seen := map[string]bool{}
+	for i := range r.Verdict.Images {
+		iv := &r.Verdict.Images[i]
+		if iv.Outcome != pipeline.Admit {
+			continue
+		}
+		f := resolved(o, r.Verdict, iv, now)
+		if seen[f.ID] || w.isQuiet(f.ID, now) {
+			continue
+		}
+		seen[f.ID] = true
+		if err := w.resolveOne(ctx, r, &f, now); err != nil {
+			faults = append(faults, err)
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// resolveOne forgets what f shows to be over, and tells f to those who were
+// told. What was told of another image of the group is over when that was not
+// seen for long: while a deployment goes on, both run.
+func (w *Watcher) resolveOne(ctx context.Context, r *Result, f *Finding, now time.Time) error {
+	told, err := w.Store.Tellings(ctx, f.ID)
+	if err != nil {
+		return fmt.Errorf("ask what was told of finding %s: %w", f.ID, err)
+	}
+	if len(told) == 0 {
+		w.hush(f.ID, now)
+		return nil
+	}
+	over := map[string][]Telling{}
+	var faults []error
+	for _, t := range told {
+		if t.Image != "" && t.Image != f.Digest && t.Image != f.Running && now.Sub(t.Seen) < orElse(w.Settle, limits.WatchSettle) {
+			continue
+		}
+		was, err := w.Store.Forget(ctx, t)
+		if err != nil {
+			faults = append(faults, fmt.Errorf("forget that finding %s was told to %s: %w", f.ID, t.To, err))
+		}
+		if was {
+			over[t.To] = append(over[t.To], t)
+		}
+	}
+	for k := range w.Routes {
+		to := w.Routes[k].Notifier
+		forgotten := over[to.Name()]
+		if len(forgotten) == 0 {
+			continue
+		}
+		delete(over, to.Name())
+		d := Delivery{Finding: *f, To: to.Name(), Err: to.Notify(ctx, *f)}
+		r.Told = append(r.Told, d)
+		if d.Err != nil {
+			faults = append(faults, fmt.Errorf("tell %s that finding %s is resolved: %w", d.To, f.ID, d.Err), w.untold(ctx, forgotten))
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// untold has the store remember tellings whose end could not be told.
+func (w *Watcher) untold(ctx context.Context, all []Telling) error {
+	ctx = context.WithoutCancel(ctx)
+	for _, t := range all {
+		if _, err := w.Store.Tell(ctx, t, t.Seen, 0, orElse(w.Lease, limits.WatchLease)); err != nil {
+			return fmt.Errorf("remember that finding %s was told: %w", t.ID, err)
+		}
+		if err := w.Store.Told(ctx, t, t.Seen); err != nil {
+			return fmt.Errorf("remember that finding %s was told: %w", t.ID, err)
+		}
+	}
+	return nil
+}
+
+// isQuiet says whether nothing was told of the finding a moment ago: a sweep
+// sees the same good image many times.
+func (w *Watcher) isQuiet(id string, now time.Time) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	at, known := w.quiet[id]
+	return known && now.Sub(at) < limits.WatchQuiet && !now.Before(at)
+}
+
+func (w *Watcher) hush(id string, now time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.quiet == nil || len(w.quiet) >= limits.WatchQuietIDs {
+		w.quiet = map[string]time.Time{}
+	}
+	w.quiet[id] = now
+}
+
+func (w *Watcher) loud(id string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.quiet, id)
+}
+
+// wants says whether the route's notifier is to hear of f.
+func (t *Route) wants(f *Finding) bool {
+	return (len(t.Rules) == 0 || pipeline.Named(t.Rules, f.Rule)) &&
+		(len(t.Outcomes) == 0 || slices.Contains(t.Outcomes, f.Outcome)) &&
+		(len(t.Kinds) == 0 || slices.Contains(t.Kinds, f.Kind)) &&
+		(len(t.Severity) == 0 || slices.Contains(t.Severity, f.Severity))
+}
+
+func orElse(d, other time.Duration) time.Duration {
+	if d > 0 {
+		return d
+	}
+	return other
 }

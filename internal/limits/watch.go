@@ -17,9 +17,15 @@ const (
 	WatchSeenEvery = 5 * time.Minute     // a store may leave it at this to write down that a finding was seen again
 	WatchTellings  = 1000                // states told of one finding
 
-	WatchReactionsPerMinute = 5  // by all functions with one store, unless asked otherwise
-	WatchReactionsPerHour   = 30 // likewise
-	WatchReasonBytes        = 1000
+	WatchMessageBytes = 2 << 10 // of a finding's message: the reason with all missing stages
+	WatchHintBytes    = 1 << 10
+	WatchLineBytes    = 4 << 10     // of a finding in one line
+	WatchQuiet        = time.Minute // that nothing was told of a group is remembered, where its images are admitted
+	WatchQuietIDs     = 10_000      // of so many
+
+	WatchReactionsPerMinute = 5    // by all functions with one store, unless asked otherwise
+	WatchReactionsPerHour   = 30   // likewise
+	WatchReasonBytes        = 1000 // of the reason a reaction gives: ECS keeps 1,024 bytes
 
 	WatchMemoryEntries = 100_000 // of each kind in a store in memory
 	WatchDigests       = 100_000 // distinct digests that an inventory tells apart
