@@ -15,6 +15,9 @@ import (
 func newAWSCmd(a *app) *cobra.Command {
 	cmd := &cobra.Command{Use: "aws", Short: "Help with AWS"}
 	cmd.AddCommand(newIAMPolicyCmd(a))
+	if !a.asNotation() {
+		cmd.AddCommand(newAWSTemplateCmd(a), newAWSStatusCmd(a))
+	}
 	return cmd
 }
 
