@@ -72,6 +72,15 @@ func (s *stackAsker) part(name, logical string) (stackPart, awsdeploy.Resource, 
 	return stackPart{Name: name, ID: r.Physical}, r, ok
 }
 
+// absent is the answer about a part that the stack does not have: it was
+// deployed without it, or it lost it.
+func (s *stackAsker) absent(p stackPart, parameter, off string) stackPart {
+	if value := s.stack.Parameters[parameter]; value == "no" || value == "" {
+		return p.off(off + " (" + parameter + ")")
+	}
+	return p.lost()
+}
+
 // lost is the answer about a part that every stack has, where this has none.
 func (p stackPart) lost() stackPart {
 	return p.bad("the stack has none", "deploy the stack again with the template that \"shuin aws template\" prints")
@@ -123,12 +132,12 @@ func (s *stackAsker) last(p stackPart, logical string) stackPart {
 	seen := s.seen[logical]
 	switch {
 	case s.seenErr != nil:
-		p.Says += "; CloudWatch could not be asked when it last saw something"
+		p.Says += "; CloudWatch could not be asked when the last event came"
 	case seen.At.IsZero():
-		p.Says += "; nothing seen in two weeks"
+		p.Says += "; no event in two weeks"
 	default:
 		p.LastEvent = &seen.At
-		p.Says += "; last seen in the hour from " + seen.At.Format("2006-01-02 15:04") + " UTC"
+		p.Says += "; last event in the hour from " + clock(seen.At)
 	}
 	return p
 }

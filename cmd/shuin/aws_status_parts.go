@@ -5,8 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-
-	"github.com/shuin/shuin/pipeline"
+	"time"
 )
 
 // Logical names of the template's resources.
@@ -18,18 +17,27 @@ const (
 // stackRule is a rule of the template.
 type stackRule struct {
 	name, logical string
+	parameter     string // that switches it off
 	off           string // what is not done without it
 	trail         bool   // it needs a trail of CloudTrail
 }
 
 func stackRules() []stackRule {
 	return []stackRule{
-		{"rule: tasks", "TaskRule", "tasks are not judged when they start (WatchTasks)", false},
-		{"rule: ECS calls", "CloudTrailRule", "task definitions and services are not judged when they change (WatchCloudTrail)", true},
-		{"rule: signer calls", "SignerRule", "who signs and who administers the signer is not watched (WatchSigner)", true},
-		{"rule: pushes", "EcrRule", "images are not judged when they are pushed (WatchEcr)", false},
-		{"rule: sweep", "SweepRule", "what no event reported is not found (SweepSchedule)", false},
+		{"rule: tasks", "TaskRule", "WatchTasks", "tasks are not judged when they start", false},
+		{"rule: ECS calls", "CloudTrailRule", "WatchCloudTrail", "task definitions and services are not judged when they change", true},
+		{"rule: signer calls", "SignerRule", "WatchSigner", "who signs and who administers the signer is not watched", true},
+		{"rule: pushes", "EcrRule", "WatchEcr", "images are not judged when they are pushed", false},
+		{"rule: sweep", "SweepRule", "SweepSchedule", "what no event reported is not found", false},
 	}
+}
+
+// clock is a time of AWS's, to the minute.
+func clock(t time.Time) string {
+	if t.IsZero() {
+		return "at no known time"
+	}
+	return t.UTC().Format("2006-01-02 15:04 UTC")
 }
 
 func (s *stackAsker) stackItself(context.Context) stackPart {
@@ -40,7 +48,7 @@ func (s *stackAsker) stackItself(context.Context) stackPart {
 	}
 	switch status := s.stack.Status; {
 	case status == "CREATE_COMPLETE", status == "UPDATE_COMPLETE", status == "IMPORT_COMPLETE":
-		return p.well(fmt.Sprintf("%s, %s", says, s.stack.Update.UTC().Format("2006-01-02 15:04 UTC")))
+		return p.well(says + ", " + clock(s.stack.Update))
 	case strings.HasSuffix(status, "_IN_PROGRESS"):
 		return p.bad(says, "wait until CloudFormation is done, and ask again")
 	case status == "UPDATE_ROLLBACK_COMPLETE":
@@ -65,57 +73,13 @@ func (s *stackAsker) function(ctx context.Context) stackPart {
 	case f.Update == "InProgress":
 		return p.bad("it is being updated", "ask again in a minute")
 	}
-	return s.last(p.well(fmt.Sprintf("active, %s, updated %s", f.Architecture, f.Modified.Format("2006-01-02 15:04 UTC"))), partFunction)
-}
-
-// mode says what the function does with what it finds.
-func (s *stackAsker) mode(context.Context) stackPart {
-	p := stackPart{Name: "mode"}
-	switch mode := s.stack.Parameters["Mode"]; mode {
-	case "enforce":
-		return p.well("enforce: hooks fail for what the policy denies")
-	case "warn":
-		return p.well("warn: all hooks succeed, and what would have failed is only reported")
-	default:
-		return p.bad(fmt.Sprintf("the stack's parameter Mode is %q", mode), "this is no stack of the template that \"shuin aws template\" prints")
-	}
-}
-
-func (s *stackAsker) policy(ctx context.Context) stackPart {
-	bucket, key, want := s.stack.Parameters["PolicyBucket"], s.stack.Parameters["PolicyKey"], s.stack.Parameters["PolicyDigest"]
-	p := stackPart{Name: "policy", ID: "s3://" + bucket + "/" + key}
-	if bucket == "" || key == "" {
-		return p.bad("the stack names none", "deploy the stack again with PolicyBucket and PolicyKey")
-	}
-	object, err := s.reader.Object(ctx, bucket, key)
-	if err != nil {
-		return p.failed(err)
-	}
-	p.Digest = object.Digest.String()
-	if _, err := pipeline.ParseEither(object.Data); err != nil {
-		return p.bad("it cannot be used: "+oneLine(err.Error()), "\"shuin policy lint\" shows every fault; upload it again")
-	}
-	switch want {
-	case "":
-		return p.well(p.Digest + ", not pinned: whoever can write the object changes the policy (PolicyDigest)")
-	case p.Digest:
-		return p.well(p.Digest + ", pinned")
-	}
-	return p.bad("the object is "+p.Digest+", and the stack pins "+want, "if the change is meant, deploy the stack with PolicyDigest="+p.Digest+"; else put the old policy back")
-}
-
-func (s *stackAsker) hookRole(context.Context) stackPart {
-	p, _, ok := s.part("hook role", "HookRole")
-	if !ok {
-		return p.off("no service can be gated (EcsHook)")
-	}
-	return p.well("paste the stack's output LifecycleHooks into a service: shown by \"aws cloudformation describe-stacks\"")
+	return s.last(p.well(fmt.Sprintf("active, %s, updated %s", f.Architecture, clock(f.Modified))), partFunction)
 }
 
 func (s *stackAsker) rule(ctx context.Context, rule stackRule) stackPart {
 	p, r, ok := s.part(rule.name, rule.logical)
 	if !ok {
-		return p.off(rule.off)
+		return s.absent(p, rule.parameter, rule.off)
 	}
 	name := r.Physical[strings.LastIndexAny(r.Physical, "|/")+1:]
 	found, err := s.reader.Rule(ctx, name)

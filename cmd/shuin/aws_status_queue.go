@@ -79,7 +79,7 @@ func (s *stackAsker) topic(ctx context.Context) stackPart {
 		arn, p.ID, ok = given, given, true
 	}
 	if !ok {
-		return p.off("findings and alarms go to no topic (CreateTopic)")
+		return s.absent(p, "CreateTopic", "findings and alarms go to no topic")
 	}
 	confirmed, pending, err := s.reader.Subscribers(ctx, arn)
 	switch {
@@ -96,7 +96,7 @@ func (s *stackAsker) topic(ctx context.Context) stackPart {
 func (s *stackAsker) alarm(logical string) stackPart {
 	p, r, ok := s.part("alarm: "+logical, logical)
 	if !ok {
-		return p.off("the stack was deployed without alarms (Alarms)")
+		return s.absent(p, "Alarms", "nobody is told when it stands still")
 	}
 	if s.alarmsErr != nil {
 		return p.failed(s.alarmsErr)

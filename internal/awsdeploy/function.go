@@ -16,7 +16,7 @@ type Function struct {
 	State, Reason string // Active, Pending, Inactive, Failed
 	Update        string // Successful, Failed, InProgress
 	UpdateReason  string
-	Modified      time.Time
+	Modified      time.Time // zero: not told
 	CodeSHA256    string // base64
 	Architecture  string
 	Environment   map[string]string // may hold what must not be shown
@@ -62,8 +62,10 @@ func (r *Reader) Function(ctx context.Context, name string) (Function, error) {
 		Update: out.Update, UpdateReason: awscall.Printable(out.UpdateReason, limits.AWSErrorRunes),
 		CodeSHA256: out.CodeSHA256, Environment: out.Environment.Variables,
 	}
-	if t, err := time.Parse(lambdaTime, out.Modified); err == nil {
-		f.Modified = t.UTC()
+	for _, layout := range []string{lambdaTime, time.RFC3339} {
+		if t, err := time.Parse(layout, out.Modified); err == nil {
+			f.Modified = t.UTC()
+		}
 	}
 	if len(out.Architectures) > 0 {
 		f.Architecture = out.Architectures[0]
