@@ -9,6 +9,8 @@ const (
 	WatchARNBytes  = 2048 // of a subject's ARN: AWS's own bound
 	WatchTextBytes = 1024 // of a group, a container's name, a principal
 
+	PolicyPrincipals = 100 // signerAdmins of a policy, and principals of one of its stages
+
 	WatchLease     = 16 * time.Minute    // one observation: a Lambda function may run for 15
 	WatchClaimLife = 15 * 24 * time.Hour // what was decided is remembered: a queue keeps an event for 14 days
 	WatchSettle    = 2 * time.Hour       // until a finding that is seen no more counts as resolved by another image
