@@ -146,6 +146,7 @@ type result struct {
 	verdict        *gate.Verdict
 	taskDefinition string
 	where          pipeline.Where
+	deployment     Deployment // of CodeDeploy
 	err            error
 }
 
@@ -195,23 +196,23 @@ func (h *Hook) images(ctx context.Context, e *HookEvent, place resource, revisio
 	if err != nil || !e.started() {
 		return images, err
 	}
-	return h.running(ctx, e, place, revision.TaskDefinition, images)
+	service := e.Service
+	if service == "" {
+		cluster, name, _ := cutPath(place.path)
+		service = place.sibling("service", cluster+"/"+name)
+	}
+	return withRunning(ctx, h.Reader, service, revision.TaskDefinition, images)
 }
 
 // started reports whether tasks of the new revision run at this stage.
 func (e *HookEvent) started() bool { return e.Stage != stageReconcile && e.Stage != stagePreScaleUp }
 
-// running looks up, in the tasks that started, the digests that nothing else
-// tells.
-func (h *Hook) running(ctx context.Context, e *HookEvent, place resource, definition string, images []gate.Image) ([]gate.Image, error) {
-	reader, ok := h.Reader.(TaskReader)
+// withRunning looks up, in the tasks that started, the digests that nothing
+// else tells, where the reader is a TaskReader.
+func withRunning(ctx context.Context, from any, service, definition string, images []gate.Image) ([]gate.Image, error) {
+	reader, ok := from.(TaskReader)
 	if !ok || !open(images) {
 		return images, nil
-	}
-	service := e.Service
-	if service == "" {
-		cluster, name, _ := cutPath(place.path)
-		service = place.sibling("service", cluster+"/"+name)
 	}
 	tasks, err := reader.RunningImages(ctx, service, definition)
 	if err != nil {
