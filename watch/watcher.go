@@ -77,7 +77,8 @@ func (w *Watcher) Observe(ctx context.Context, o Observation) (*Result, error) {
 		return nil, err
 	}
 	r := &Result{}
-	return r, w.alone(ctx, o.claim(), r, func() error { return w.decide(ctx, &o, r) })
+	w.alone(ctx, o.claim(), r, func(until time.Time) error { return w.decide(ctx, &o, r, until) })
+	return r, nil
 }
 
 // ObserveSigner judges what was done to the signer, once for each event, and
@@ -88,7 +89,8 @@ func (w *Watcher) ObserveSigner(ctx context.Context, e SignerEvent) (*Result, er
 		return nil, err
 	}
 	r := &Result{}
-	return r, w.alone(ctx, Claim{Key: claimKey(string(Signer), e.Account+"/"+e.ID, "event")}, r, func() error {
+	c := Claim{Key: claimKey(string(Signer), e.Account+"/"+e.ID, "event")}
+	w.alone(ctx, c, r, func(until time.Time) error {
 		p := w.Policy()
 		if p == nil {
 			return &shuin.Error{Code: shuin.CodeInternal, Message: "there is no policy to judge by"}
@@ -98,51 +100,55 @@ func (w *Watcher) ObserveSigner(ctx context.Context, e SignerEvent) (*Result, er
 			f.Time, f.Policy = now, p.Digest()
 			r.Findings = append(r.Findings, f)
 		}
-		return w.tellAll(ctx, r)
+		return w.tellAll(ctx, r, until)
 	})
+	return r, nil
 }
 
-// alone runs settle under the claim, and records that it is done where it did
-// not fail. Its own error is always nil: r says what became of it.
-func (w *Watcher) alone(ctx context.Context, c Claim, r *Result, settle func() error) error {
-	retry := func(doing string, err error) error {
+// alone runs settle under the claim, which lasts until the time given to it,
+// and records that it is done where it did not fail. r says what became of it.
+func (w *Watcher) alone(ctx context.Context, c Claim, r *Result, settle func(until time.Time) error) {
+	retry := func(doing string, err error) {
 		r.Disposition, r.Reason = Retry, err
 		if doing != "" {
 			r.Reason = fmt.Errorf("%s: %w", doing, err)
 		}
-		return nil
 	}
-	token, err := w.Store.Begin(ctx, c, w.Now(), orElse(w.Lease, limits.WatchLease))
+	now, lease := w.Now(), orElse(w.Lease, limits.WatchLease)
+	token, err := w.Store.Begin(ctx, c, now, lease)
 	switch {
 	case err != nil && dropped(err):
 		r.Disposition, r.Reason = Dropped, err
-		return nil
+		return
 	case errors.Is(err, ErrBusy):
-		return retry("", err)
+		retry("", err)
+		return
 	case err != nil:
-		return retry("claim the observation", err)
+		retry("claim the observation", err)
+		return
 	}
 	// What was begun is ended though the caller's time is over.
 	ending := context.WithoutCancel(ctx)
-	if err := settle(); err != nil {
+	if err := settle(now.Add(lease)); err != nil {
 		if lost := w.Store.Release(ending, c, token); lost != nil {
 			err = errors.Join(err, fmt.Errorf("release the claim: %w", lost))
 		}
-		return retry("", err)
+		retry("", err)
+		return
 	}
 	if err := w.Store.Done(ending, c, token, w.Now()); err != nil {
 		if !errors.Is(err, ErrLost) {
 			// Done or not: where it is, there is nothing to release.
 			_ = w.Store.Release(ending, c, token)
 		}
-		return retry("record that it is decided", err)
+		retry("record that it is decided", err)
+		return
 	}
 	r.Disposition = Decided
-	return nil
 }
 
 // decide asks the gate and does what follows from its answer.
-func (w *Watcher) decide(ctx context.Context, o *Observation, r *Result) error {
+func (w *Watcher) decide(ctx context.Context, o *Observation, r *Result, until time.Time) error {
 	work := o.workload()
 	r.Verdict = w.Gate.Decide(ctx, work)
 	if which, images := moved(r.Verdict); len(which) > 0 {
@@ -160,7 +166,7 @@ func (w *Watcher) decide(ctx context.Context, o *Observation, r *Result) error {
 	if undecided != nil && !o.Last {
 		faults = append(faults, fmt.Errorf("could not check: %w", undecided))
 	}
-	faults = append(faults, w.tellAll(ctx, r), w.resolve(ctx, o, r, now))
+	faults = append(faults, w.tellAll(ctx, r, until), w.resolve(ctx, o, r, now))
 	w.react(ctx, o, r)
 	if r.Reaction.Err != nil {
 		faults = append(faults, fmt.Errorf("%s: %w", r.Reaction.Reaction, r.Reaction.Err))
@@ -168,15 +174,16 @@ func (w *Watcher) decide(ctx context.Context, o *Observation, r *Result) error {
 	return errors.Join(faults...)
 }
 
-// tellAll tells the result's findings to whom they concern.
-func (w *Watcher) tellAll(ctx context.Context, r *Result) error {
+// tellAll tells the result's findings to whom they concern. Turns end with the
+// claim: who takes it over after a crash then has his turn to tell.
+func (w *Watcher) tellAll(ctx context.Context, r *Result, until time.Time) error {
 	var faults []error
 	for i := range r.Findings {
 		for k := range w.Routes {
 			if !w.Routes[k].wants(&r.Findings[i]) {
 				continue
 			}
-			if err := w.tell(ctx, r, &r.Findings[i], w.Routes[k].Notifier); err != nil {
+			if err := w.tell(ctx, r, &r.Findings[i], w.Routes[k].Notifier, until); err != nil {
 				faults = append(faults, err)
 			}
 		}
@@ -185,10 +192,11 @@ func (w *Watcher) tellAll(ctx context.Context, r *Result) error {
 }
 
 // tell tells one finding to one notifier if it is its turn.
-func (w *Watcher) tell(ctx context.Context, r *Result, f *Finding, to Notifier) error {
+func (w *Watcher) tell(ctx context.Context, r *Result, f *Finding, to Notifier, until time.Time) error {
 	t := Telling{ID: f.ID, State: f.State, To: to.Name(), Image: f.Digest}
 	w.loud(f.ID)
-	turn, err := w.Store.Tell(ctx, t, w.Now(), w.Remind, orElse(w.Lease, limits.WatchLease))
+	now := w.Now()
+	turn, err := w.Store.Tell(ctx, t, now, w.Remind, max(until.Sub(now), time.Second))
 	switch {
 	case err != nil:
 		return fmt.Errorf("ask whether finding %s was told to %s: %w", f.ID, t.To, err)
