@@ -7,11 +7,20 @@ FUZZTIME ?= 30s
 AGREETIME ?= 60s
 VERSION_FLAGS = -trimpath -ldflags "-s -w"
 
-.PHONY: demo test test-e2e bench build lint tools-test tools-e2e
+.PHONY: demo test test-e2e bench build build-lambda lint tools-test tools-e2e
 
 build:
 	CGO_ENABLED=0 $(GO) build $(VERSION_FLAGS) -o bin/shuin ./cmd/shuin
 	CGO_ENABLED=0 $(GO) build $(VERSION_FLAGS) -o bin/shuind ./cmd/shuind
+
+# The function for AWS Lambda (provided.al2023): the same bytes each time.
+build-lambda:
+	@mkdir -p bin
+	@set -e; for arch in arm64 amd64; do \
+		CGO_ENABLED=0 GOOS=linux GOARCH=$$arch $(GO) build -tags lambda.norpc $(VERSION_FLAGS) -o bin/bootstrap-$$arch ./cmd/shuin-lambda; \
+		$(GO) run ./test/lambda bin/bootstrap-$$arch bin/shuin-lambda-$$arch.zip; \
+		rm bin/bootstrap-$$arch; \
+	done
 
 demo: build
 	$(GO) run ./test/demo --shuin bin/shuin

@@ -1,0 +1,120 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"io"
+	"log/slog"
+	"strings"
+
+	"github.com/shuin/shuin"
+	"github.com/shuin/shuin/internal/awscall"
+	"github.com/shuin/shuin/internal/awsstate"
+	"github.com/shuin/shuin/internal/ecs"
+	"github.com/shuin/shuin/internal/limits"
+	"github.com/shuin/shuin/watch"
+)
+
+// roles are the roles by which other accounts are read: those of the sweep.
+func (s *settings) roles() map[string]ecs.Role {
+	out := map[string]ecs.Role{}
+	for _, t := range s.Sweep.Targets {
+		if t.Role != "" {
+			out[accountOf(t.Role)] = ecs.Role{ARN: t.Role, ExternalID: t.ExternalID}
+		}
+	}
+	return out
+}
+
+// newHook answers lifecycle hooks.
+func (f *function) newHook() *ecs.Hook {
+	retries := f.settings.Hook.Retries
+	if retries == 0 {
+		retries = -1 // never, in its words
+	}
+	return &ecs.Hook{
+		Gate: f, Reader: f.reader, Now: f.now, Warn: f.settings.warns(),
+		Retries: retries, Delay: f.settings.Hook.RetryAfter, Margin: f.settings.Hook.Margin / 4, Record: recordHook,
+	}
+}
+
+// recordHook writes down what a hook or a job was answered, and why. The
+// verdict has a line of its own.
+func recordHook(ctx context.Context, r *ecs.HookRecord) {
+	attrs := []any{"answer", r.Answer, "wanted", r.Wanted, "stage", oneLine(r.Stage), "cluster", oneLine(r.Where.Cluster), "attempt", r.Attempt}
+	for _, one := range [][2]string{
+		{"taskDefinition", r.TaskDefinition}, {"deployment", r.Deployment}, {"code", string(r.Code())}, {"reason", r.Reason()}, {"note", r.Note},
+	} {
+		if one[1] != "" {
+			attrs = append(attrs, one[0], oneLine(one[1]))
+		}
+	}
+	if r.Rollback {
+		attrs = append(attrs, "rollback", true)
+	}
+	if p, ok := errors.AsType[*ecs.Panic](r.Err); ok {
+		attrs = append(attrs, "stack", string(p.Stack[:min(len(p.Stack), limits.LambdaStackBytes)]))
+	}
+	level := slog.LevelInfo
+	if r.Wanted != string(ecs.HookSucceeded) {
+		level = slog.LevelWarn
+	}
+	loggerOf(ctx).Log(ctx, level, "a deployment is answered", attrs...)
+}
+
+// newWatcher follows what runs.
+func (f *function) newWatcher(caller *awscall.Caller, env func(string) string, stdout io.Writer) (*watch.Watcher, error) {
+	s := f.settings
+	var store watch.Store = &watch.MemoryStore{}
+	if s.State.DynamoDB != "" {
+		store = &awsstate.Table{Caller: caller, As: awscall.As{Region: s.State.Region}, Name: s.State.DynamoDB, Random: random}
+	}
+	routes, err := f.routes(caller, env, stdout)
+	if err != nil {
+		return nil, err
+	}
+	return &watch.Watcher{
+		Gate: f, Store: store, Routes: routes, Policy: f.policies.policy, Now: f.now, Remind: s.Remind,
+		Reactions: watch.Reactions{
+			DangerouslyStopTasks:                 s.React.DangerouslyStopTasks,
+			DangerouslyDeregisterTaskDefinitions: s.React.DangerouslyDeregisterTaskDefinitions,
+			Off:                                  s.reactionsOff, Warn: s.warns(), PerMinute: s.React.PerMinute, PerHour: s.React.PerHour,
+		},
+	}, nil
+}
+
+// random names claims.
+func random() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return hex.EncodeToString(b[:])
+}
+
+func (f *function) routes(caller *awscall.Caller, env func(string) string, stdout io.Writer) ([]watch.Route, error) {
+	return nil, nil
+}
+
+func (f *function) codeDeploy(ctx context.Context, e *ecs.CodeDeployEvent) error {
+	return &shuin.Error{Code: shuin.CodeInternal, Message: "not built yet"}
+}
+
+func (f *function) codePipeline(ctx context.Context, e *ecs.CodePipelineEvent) error {
+	return &shuin.Error{Code: shuin.CodeInternal, Message: "not built yet"}
+}
+
+func (f *function) sweep(ctx context.Context) ([]byte, error) {
+	return nil, &shuin.Error{Code: shuin.CodeInternal, Message: "not built yet"}
+}
+
+// release answers for what failed, in warn mode.
+func (f *function) release(ctx context.Context, payload []byte) error { return nil }
+
+// accountOf is the account in a role's ARN.
+func accountOf(role string) string {
+	if parts := strings.SplitN(role, ":", 6); len(parts) == 6 {
+		return parts[4]
+	}
+	return ""
+}
