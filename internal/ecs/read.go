@@ -142,16 +142,22 @@ func (c *Client) TaskDefinition(ctx context.Context, t TaskDefinitionName) ([]by
 // about to: its own, and those of every deployment and task set under way. At
 // least one, each once, the service's own first.
 func (c *Client) ServiceTaskDefinitions(ctx context.Context, s ServiceName) ([]TaskDefinitionName, error) {
-	cluster, service := s.asked()
-	q, err := c.ask(ctx, s.place, s.account, "DescribeServices", map[string]any{"cluster": cluster, "services": []string{service}})
-	if err != nil {
-		return nil, err
-	}
-	q.Doing, q.Action, q.Resource = "read service "+s.String(), ActionDescribeServices, s.arn(q.Region)
-	q.NotFound = "check cluster, service, account and region: there is no such service"
-	data, err := q.send(ctx)
+	data, q, err := c.describeService(ctx, s)
 	if err != nil {
 		return nil, err
 	}
 	return readServices(data, s, q)
+}
+
+// describeService is the answer of DescribeServices about one service.
+func (c *Client) describeService(ctx context.Context, s ServiceName) ([]byte, *asked, error) {
+	cluster, service := s.asked()
+	q, err := c.ask(ctx, s.place, s.account, "DescribeServices", map[string]any{"cluster": cluster, "services": []string{service}})
+	if err != nil {
+		return nil, nil, err
+	}
+	q.Doing, q.Action, q.Resource = "read service "+s.String(), ActionDescribeServices, s.arn(q.Region)
+	q.NotFound = "check cluster, service, account and region: there is no such service"
+	data, err := q.send(ctx)
+	return data, q, err
 }

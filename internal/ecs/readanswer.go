@@ -80,46 +80,68 @@ func checkService(serviceARN, clusterARN string, s ServiceName, q *asked) (accou
 	return account, nil
 }
 
-// readServices reads the answer of DescribeServices about one service.
-func readServices(data []byte, is ServiceName, q *asked) ([]TaskDefinitionName, error) {
-	type running struct {
-		TaskDefinition string `json:"taskDefinition"`
-	}
-	var got struct {
-		Services []struct {
-			running
-			ARN         string    `json:"serviceArn"`
-			Cluster     string    `json:"clusterArn"`
-			Status      string    `json:"status"`
-			Deployments []running `json:"deployments"`
-			TaskSets    []running `json:"taskSets"`
-		} `json:"services"`
-		Failures []struct {
-			Reason string `json:"reason"`
-			Detail string `json:"detail"`
-		} `json:"failures"`
-	}
-	// Other members are AWS's to add, and hold nothing that is used here.
-	if err := json.Unmarshal(data, &got); err != nil {
-		return nil, q.malformed("the answer is not what the API says")
+// running is what names a task definition that something runs.
+type running struct {
+	TaskDefinition string `json:"taskDefinition"`
+}
+
+// serviceAnswer is a service in an answer of DescribeServices.
+type serviceAnswer struct {
+	running
+	ARN         string    `json:"serviceArn"`
+	Cluster     string    `json:"clusterArn"`
+	Status      string    `json:"status"`
+	Deployments []running `json:"deployments"`
+	TaskSets    []running `json:"taskSets"`
+}
+
+// servicesAnswer is an answer of DescribeServices.
+type servicesAnswer struct {
+	Services []serviceAnswer `json:"services"`
+	Failures []failure       `json:"failures"`
+}
+
+// readService reads the answer of DescribeServices about one service.
+func readService(data []byte, is ServiceName, q *asked) (serviceAnswer, *asked, error) {
+	var got servicesAnswer
+	if err := q.read(data, &got); err != nil {
+		return serviceAnswer{}, nil, err
 	}
 	switch {
 	case len(got.Services) == 0 && len(got.Failures) > 0:
-		f := got.Failures[0]
-		reason := awscall.Printable(strings.TrimSpace(f.Reason+" "+f.Detail), limits.AWSErrorRunes)
-		return nil, &shuin.Error{Code: shuin.CodeNotFound, Message: q.Doing + ": Amazon ECS answers " + reason, Hint: q.NotFound}
+		return serviceAnswer{}, nil, q.failed(got.Failures[0])
 	case len(got.Services) != 1:
-		return nil, q.malformed("the answer holds %d services", len(got.Services))
+		return serviceAnswer{}, nil, q.malformed("the answer holds %d services", len(got.Services))
 	}
 	s := got.Services[0]
 	account, err := checkService(s.ARN, s.Cluster, is, q)
 	if err != nil {
-		return nil, err
+		return serviceAnswer{}, nil, err
 	}
 	if s.Status == "INACTIVE" {
-		return nil, &shuin.Error{Code: shuin.CodeNotFound, Message: q.Doing + ": the service was deleted", Hint: q.NotFound}
+		return serviceAnswer{}, nil, &shuin.Error{Code: shuin.CodeNotFound, Message: q.Doing + ": the service was deleted", Hint: q.NotFound}
 	}
-	q = q.in(account) // what a service runs is of its own account
+	return s, q.in(account), nil // what a service runs is of its own account
+}
+
+// readServices reads the task definitions of an answer of DescribeServices
+// about one service: at least one.
+func readServices(data []byte, is ServiceName, q *asked) ([]TaskDefinitionName, error) {
+	s, q, err := readService(data, is, q)
+	if err != nil {
+		return nil, err
+	}
+	all, err := q.underWay(s)
+	if err == nil && len(all) == 0 {
+		return nil, q.malformed("the service has no task definition")
+	}
+	return all, err
+}
+
+// underWay are the task definitions of a service: its own, then those of its
+// deployments and task sets, each once. None: its controller is not ECS, and
+// has made no task set.
+func (q *asked) underWay(s serviceAnswer) ([]TaskDefinitionName, error) {
 	var all []TaskDefinitionName
 	for _, r := range slices.Concat([]running{s.running}, s.Deployments, s.TaskSets) {
 		if r.TaskDefinition == "" {
@@ -136,11 +158,8 @@ func readServices(data []byte, is ServiceName, q *asked) ([]TaskDefinitionName, 
 			all = append(all, t)
 		}
 	}
-	switch {
-	case len(all) == 0:
-		return nil, q.malformed("the service has no task definition")
-	case len(all) > limits.ServiceTaskDefinitions:
-		return nil, &shuin.Error{Code: shuin.CodeLimit, Message: fmt.Sprintf("%s: it has %d task definitions under way, more than %d (limit ServiceTaskDefinitions)", q.Doing, len(all), limits.ServiceTaskDefinitions)}
+	if len(all) > limits.ServiceTaskDefinitions {
+		return nil, q.over(fmt.Sprintf("it has %d task definitions under way, more than %d", len(all), limits.ServiceTaskDefinitions), "ServiceTaskDefinitions")
 	}
 	return all, nil
 }
