@@ -35,8 +35,9 @@ type edge struct {
 	// broken is why there is nothing to handle events: then handle is nil.
 	broken error
 	handle func(ctx context.Context, payload []byte) ([]byte, error)
-	// release answers for what failed and is answered by a call, in warn mode.
-	release func(ctx context.Context, payload []byte) error
+	// release lets go on what waits for an answer by a call, in warn mode. known:
+	// the payload is of that kind.
+	release func(ctx context.Context, payload []byte) (known bool, err error)
 }
 
 // answer is what became of an invocation.
@@ -66,14 +67,21 @@ func (e *edge) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	if !e.warn {
 		return nil, a.err
 	}
-	switch {
-	case looksLikeHook(payload):
+	if looksLikeHook(payload) {
 		logger.Warn("the lifecycle hook is answered SUCCEEDED: the function is in warn mode, and could not answer otherwise")
 		return []byte(`{"hookStatus":"SUCCEEDED"}`), nil
-	case e.release != nil:
-		if err := e.guarded(ctx, func(ctx context.Context) error { return e.release(ctx, payload) }); err != nil {
-			logger.Error("what waits for an answer could not be let go on", "error", oneLine(err.Error()))
-		}
+	}
+	var known bool
+	err := e.guarded(ctx, func(ctx context.Context) (err error) {
+		known, err = e.release(ctx, payload)
+		return err
+	})
+	switch {
+	case err != nil:
+		logger.Error("what waits for an answer could not be let go on", "error", oneLine(err.Error()), "hint", shuin.HintOf(err))
+	case known:
+		logger.Warn("what waited for an answer was let go on: the function is in warn mode, and could not answer otherwise")
+		return nil, nil
 	}
 	return nil, a.err
 }
@@ -87,7 +95,7 @@ func (e *edge) inTime(ctx context.Context, payload []byte) answer {
 	late := (<-chan time.Time)(nil)
 	if deadline, ok := ctx.Deadline(); ok {
 		left := deadline.Sub(e.now())
-		margin := min(e.margin, left/4)
+		margin := min(e.margin, left/limits.LambdaMarginPart)
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithDeadline(ctx, deadline.Add(-margin))
 		defer cancel()
@@ -140,17 +148,23 @@ func looksLikeHook(payload []byte) (is bool) {
 	if e, err := ecs.Parse(payload); err == nil {
 		return e.Kind == ecs.KindHook
 	}
-	for _, other := range []string{`"Records"`, `"detail-type"`, `"CodePipeline.job"`} {
-		if bytes.Contains(payload, []byte(other)) {
-			return false
+	return ecs.ProbablyHook(payload)
+}
+
+// releaser lets a deployment of CodeDeploy or a job of CodePipeline go on.
+func releaser(c *ecs.Client) func(context.Context, []byte) (bool, error) {
+	return func(ctx context.Context, payload []byte) (bool, error) {
+		e, err := ecs.Parse(payload)
+		switch {
+		case err != nil:
+			return false, nil // whose it is cannot be read
+		case e.Kind == ecs.KindCodeDeploy:
+			return true, c.PutHookStatus(ctx, e.CodeDeploy, true)
+		case e.Kind == ecs.KindCodePipeline:
+			return true, c.PutJobSuccess(ctx, e.CodePipeline.Job, ecs.JobResult{Summary: "not judged: the function failed, and is in warn mode"})
 		}
+		return false, nil
 	}
-	for _, own := range []string{`"lifecycleStage"`, `"targetServiceRevisionArn"`, `"executionDetails"`, `"hookDetails"`} {
-		if bytes.Contains(payload, []byte(own)) {
-			return true
-		}
-	}
-	return false
 }
 
 // failedInit tells Lambda why the function cannot start ("Initialization

@@ -31,7 +31,7 @@ type function struct {
 	hook     *ecs.Hook
 	watcher  *watch.Watcher
 	ecs      *ecs.Client
-	reader   ecs.RevisionReader // ecs, as hooks and events read it
+	region   string // the function's own
 	sources  registrySources
 	metrics  *notify.Metrics
 	now      func() time.Time
@@ -40,11 +40,7 @@ type function struct {
 // newFunction wires the function. It dials nothing: what is needed is fetched
 // when it is. A policy in the package is read now, where that is for free.
 func newFunction(s *settings, env func(string) string, logger *slog.Logger, stdout io.Writer) (*function, error) {
-	version, _ := buildinfo.Version()
-	caller := &awscall.Caller{
-		UserAgent: "shuin-lambda/" + strings.TrimPrefix(version, "v"), Now: time.Now,
-		Warn: func(message string) { logger.Warn("AWS", "text", oneLine(message)) },
-	}
+	caller := newCaller(logger)
 	p, err := newPolicies(s, caller, env, logger)
 	if err != nil {
 		return nil, err
@@ -52,9 +48,9 @@ func newFunction(s *settings, env func(string) string, logger *slog.Logger, stdo
 	f := &function{
 		settings: s, policies: p, now: time.Now, sources: p.options.Sources.(registrySources),
 		ecs:     &ecs.Client{Caller: caller, Roles: s.roles()},
+		region:  env("AWS_REGION"),
 		metrics: &notify.Metrics{W: stdout, Function: env("AWS_LAMBDA_FUNCTION_NAME"), Mode: s.Mode, Now: time.Now},
 	}
-	f.reader = any(f.ecs).(ecs.RevisionReader)
 	f.hook = f.newHook()
 	if f.watcher, err = f.newWatcher(caller, env, stdout); err != nil {
 		return nil, err
@@ -63,6 +59,16 @@ func newFunction(s *settings, env func(string) string, logger *slog.Logger, stdo
 		_, _ = p.current(withLogger(context.Background(), logger)) // what is wrong is logged, and found again when it matters
 	}
 	return f, nil
+}
+
+// newCaller signs calls of AWS with the function's credentials. Making it reads
+// and dials nothing.
+func newCaller(logger *slog.Logger) *awscall.Caller {
+	version, _ := buildinfo.Version()
+	return &awscall.Caller{
+		UserAgent: "shuin-lambda/" + strings.TrimPrefix(version, "v"), Now: time.Now,
+		Warn: func(message string) { logger.Warn("AWS", "text", oneLine(message)) },
+	}
 }
 
 // Decide has the gate decide, and writes the decision down.
@@ -156,7 +162,7 @@ func (f *function) settle(ctx context.Context, e ecs.Event, last bool) (ack bool
 func (f *function) observation(ctx context.Context, s *ecs.Seen) (o watch.Observation, relevant bool, err error) {
 	switch {
 	case s.Read != nil:
-		got, err := f.reader.TaskDefinitionImages(ctx, *s.Read)
+		got, err := f.ecs.TaskDefinitionImages(ctx, *s.Read)
 		if err != nil {
 			return o, false, err
 		}

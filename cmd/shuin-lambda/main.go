@@ -15,6 +15,7 @@ import (
 
 	"github.com/shuin/shuin"
 	"github.com/shuin/shuin/internal/buildinfo"
+	"github.com/shuin/shuin/internal/ecs"
 )
 
 func main() { os.Exit(run(os.Args[1:], os.Getenv, os.Stdout, os.Stderr)) }
@@ -94,9 +95,9 @@ func serve(env func(string) string, stdout io.Writer) int {
 			return 1
 		}
 	}
-	e := &edge{log: logger, warn: s.warns(), margin: s.Hook.Margin, now: time.Now, broken: err}
+	e := &edge{log: logger, warn: s.warns(), margin: s.Hook.Margin, now: time.Now, broken: err, release: releaser(&ecs.Client{Caller: newCaller(logger)})}
 	if f != nil {
-		e.handle, e.release = f.handle, f.release
+		e.handle, e.release = f.handle, releaser(f.ecs)
 	}
 	lambda.Start(e)
 	return 1 // it does not return

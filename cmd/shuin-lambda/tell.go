@@ -1,9 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
+	"io"
 	"slices"
+	"strings"
 
+	"github.com/shuin/shuin/internal/awscall"
+	"github.com/shuin/shuin/internal/notify"
 	"github.com/shuin/shuin/pipeline"
 	"github.com/shuin/shuin/watch"
 )
@@ -51,4 +56,69 @@ func (t *tellConfig) route(to watch.Notifier) watch.Route {
 		r.Severity = append(r.Severity, watch.Severity(s))
 	}
 	return r
+}
+
+// teller makes the notifiers of a configuration.
+type teller struct {
+	settings *settings
+	caller   *awscall.Caller
+	secrets  *notify.Secrets
+	stdout   io.Writer
+}
+
+func newTeller(s *settings, caller *awscall.Caller, env func(string) string, stdout io.Writer) *teller {
+	return &teller{settings: s, caller: caller, stdout: stdout,
+		secrets: &notify.Secrets{Getenv: env, Cloud: &notify.Cloud{Caller: caller}}}
+}
+
+// routes are the places that findings are sent to. Nothing is dialled and no
+// secret read before there is something to tell.
+func (t *teller) routes() ([]watch.Route, error) {
+	var out []watch.Route
+	for i := range t.settings.Tell {
+		one := &t.settings.Tell[i]
+		to, err := t.notifier(one)
+		if err == nil {
+			err = notify.CheckName(to.Name())
+		}
+		if err != nil {
+			return nil, invalid("tell[%d] (%s): %w", i, one.kinds()[0], err)
+		}
+		out = append(out, one.route(to))
+	}
+	return out, nil
+}
+
+// notifier is one of them.
+func (t *teller) notifier(c *tellConfig) (watch.Notifier, error) {
+	label := cmp.Or(c.Name, c.kinds()[0])
+	as := awscall.As{Region: c.Region, Role: c.Role}
+	switch {
+	case c.SNS != "":
+		n := &notify.SNS{Caller: t.caller, As: as, Topic: c.SNS, Label: label}
+		n.As.Region = cmp.Or(as.Region, regionOf(c.SNS))
+		return n, n.Check()
+	case c.EventBus != "":
+		as.Region = cmp.Or(as.Region, regionOf(c.EventBus))
+		return &notify.EventBridge{Caller: t.caller, As: as, Bus: c.EventBus, Label: label}, nil
+	case c.Chat != (secretConfig{}):
+		notify.Isolate()
+		return &notify.Chat{Secrets: t.secrets, Address: t.secret(c.Chat), Label: label}, nil
+	case c.Server != (serverConfig{}):
+		n := &notify.Post{URL: c.Server.URL, Token: t.secret(c.Server.Token), Secrets: t.secrets, UserAgent: t.caller.UserAgent, Label: label}
+		return n, n.Check()
+	}
+	return &notify.Log{W: t.stdout, Label: label}, nil
+}
+
+func (t *teller) secret(c secretConfig) notify.Secret {
+	return notify.Secret{File: t.settings.path(c.File), Env: c.Env, Parameter: c.Parameter, SecretID: c.Secret}
+}
+
+// regionOf is the region in an ARN; empty for what is none.
+func regionOf(arn string) string {
+	if parts := strings.SplitN(arn, ":", 6); len(parts) == 6 && parts[0] == "arn" {
+		return parts[3]
+	}
+	return ""
 }

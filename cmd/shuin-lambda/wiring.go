@@ -35,7 +35,7 @@ func (f *function) newHook() *ecs.Hook {
 		retries = -1 // never, in its words
 	}
 	return &ecs.Hook{
-		Gate: f, Reader: f.reader, Now: f.now, Warn: f.settings.warns(),
+		Gate: f, Reader: f.ecs, Now: f.now, Warn: f.settings.warns(),
 		Retries: retries, Delay: f.settings.Hook.RetryAfter, Margin: f.settings.Hook.Margin / 4, Record: recordHook,
 	}
 }
@@ -71,12 +71,12 @@ func (f *function) newWatcher(caller *awscall.Caller, env func(string) string, s
 	if s.State.DynamoDB != "" {
 		store = &awsstate.Table{Caller: caller, As: awscall.As{Region: s.State.Region}, Name: s.State.DynamoDB, Random: random}
 	}
-	routes, err := f.routes(caller, env, stdout)
+	routes, err := newTeller(s, caller, env, stdout).routes()
 	if err != nil {
 		return nil, err
 	}
 	return &watch.Watcher{
-		Gate: f, Store: store, Routes: routes, Policy: f.policies.policy, Now: f.now, Remind: s.Remind,
+		Gate: f, Store: store, Routes: routes, Policy: f.policies.policy, Now: f.now, Remind: s.Remind, Reactor: f.ecs,
 		Reactions: watch.Reactions{
 			DangerouslyStopTasks:                 s.React.DangerouslyStopTasks,
 			DangerouslyDeregisterTaskDefinitions: s.React.DangerouslyDeregisterTaskDefinitions,
@@ -92,24 +92,27 @@ func random() string {
 	return hex.EncodeToString(b[:])
 }
 
-func (f *function) routes(caller *awscall.Caller, env func(string) string, stdout io.Writer) ([]watch.Route, error) {
-	return nil, nil
-}
-
+// codeDeploy answers a lifecycle hook of CodeDeploy, by a call.
 func (f *function) codeDeploy(ctx context.Context, e *ecs.CodeDeployEvent) error {
-	return &shuin.Error{Code: shuin.CodeInternal, Message: "not built yet"}
+	h := &ecs.DeploymentHook{
+		Gate: f, Reader: f.ecs, To: f.ecs, Warn: f.settings.warns(),
+		Margin: f.settings.Hook.Margin, Record: recordHook,
+	}
+	return h.Answer(ctx, e)
 }
 
+// codePipeline answers a job of a Lambda action, by a call.
 func (f *function) codePipeline(ctx context.Context, e *ecs.CodePipelineEvent) error {
-	return &shuin.Error{Code: shuin.CodeInternal, Message: "not built yet"}
+	h := &ecs.Job{
+		Gate: f, Reader: f.ecs, To: f.ecs, Now: f.now, Region: f.region, Warn: f.settings.warns(),
+		Retries: f.hook.Retries, Margin: f.settings.Hook.Margin, Record: recordHook,
+	}
+	return h.Answer(ctx, e)
 }
 
 func (f *function) sweep(ctx context.Context) ([]byte, error) {
 	return nil, &shuin.Error{Code: shuin.CodeInternal, Message: "not built yet"}
 }
-
-// release answers for what failed, in warn mode.
-func (f *function) release(ctx context.Context, payload []byte) error { return nil }
 
 // accountOf is the account in a role's ARN.
 func accountOf(role string) string {

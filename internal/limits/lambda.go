@@ -10,6 +10,7 @@ const (
 
 	LambdaMargin     = 2 * time.Second // of an invocation's time, kept for its answer
 	LambdaMarginMost = time.Minute
+	LambdaMarginPart = 4                // of an invocation's time is the most that is kept
 	LambdaLate       = 4                // a part of the margin: what has not answered by then is answered for
 	LambdaBatch      = 8                // messages of a queue looked at together
 	LambdaRefresh    = time.Minute      // between two looks at a policy in S3, unless asked otherwise
