@@ -60,7 +60,9 @@ func (e *envelope) push(ev *Event) error {
 	ev.Kind = KindSeen
 	ev.Seen = &Seen{Push: p, Observation: watch.Observation{
 		Subject: watch.Subject{
-			Kind: watch.Image, ARN: "arn:" + partition + ":ecr:" + ev.Region + ":" + ev.Account + ":repository/" + d.Repository,
+			// With the digest: two pushes to one repository are two subjects, and
+			// neither is older than the other.
+			Kind: watch.Image, ARN: "arn:" + partition + ":ecr:" + ev.Region + ":" + ev.Account + ":repository/" + d.Repository + "@" + d.Digest,
 			Account: ev.Account, Region: ev.Region, Group: "repository:" + d.Repository,
 		},
 		Phase: watch.Pushed, Version: ev.Time.UnixMilli(), At: ev.Time, Images: []gate.Image{{Written: ref.String()}}, Event: ev.ID,
