@@ -255,6 +255,12 @@ func parseChat(address value) (string, *url.URL, error) {
 		return "", nil, fail("the chat's address is of no service that is known here")
 	}
 	if !isCustom {
+		if scheme == "pagerduty" && u.Port() == "" { // which else asks for port 0
+			if u.Host == "" {
+				u.Host = "events.pagerduty.com"
+			}
+			u.Host += ":443"
+		}
 		return scheme, u, nil
 	}
 	c, ok := k.make().(types.CustomURLService)

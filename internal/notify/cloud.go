@@ -25,8 +25,10 @@ type Cloud struct {
 	kept map[Secret]kept
 }
 
+// kept is a value behind a function: fmt would print a member, whatever its
+// type says.
 type kept struct {
-	value value
+	value func() string
 	until time.Time
 }
 
@@ -36,7 +38,7 @@ func (c *Cloud) read(ctx context.Context, s Secret) (string, error) {
 	k, ok := c.kept[s]
 	c.mu.Unlock()
 	if ok && now.Before(k.until) {
-		return string(k.value), nil
+		return k.value(), nil
 	}
 	got, err := c.ask(ctx, s)
 	if err != nil {
@@ -47,7 +49,7 @@ func (c *Cloud) read(ctx context.Context, s Secret) (string, error) {
 	if c.kept == nil {
 		c.kept = map[Secret]kept{}
 	}
-	c.kept[s] = kept{value(got), now.Add(limits.NotifySecretLife)}
+	c.kept[s] = kept{func() string { return got }, now.Add(limits.NotifySecretLife)}
 	return got, nil
 }
 
