@@ -68,14 +68,6 @@ func unread(err error) error {
 	return &verdictError{err: err, undecided: shuin.CodeOf(err).Undecided()}
 }
 
-// purposes are the values of --for.
-func (a *app) purposes() string {
-	if a.asNotation() {
-		return `"sign" or "verify"`
-	}
-	return `"sign", "verify", "check" or "report"`
-}
-
 // ecsStatement allows what `check --task-definition` and `--service` read.
 // Services could be named; task definitions know no resources in IAM.
 func ecsStatement() iamStatement {
