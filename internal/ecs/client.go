@@ -22,6 +22,10 @@ type Client struct {
 	// Roles are the roles by which other accounts are reached, by account. What
 	// is in an account that is not among them is asked for as As says.
 	Roles map[string]Role
+	// Tries of a call that is throttled or not answered; 0: limits.AWSTries.
+	Tries int
+
+	asking func(operation string) // is told of each call
 }
 
 // Role is a role that is assumed.
@@ -82,6 +86,10 @@ func (c *Client) ask(ctx context.Context, p place, account, operation string, in
 
 // send makes the call.
 func (q *asked) send(ctx context.Context) ([]byte, error) {
+	if q.client.asking != nil {
+		q.client.asking(q.Operation())
+	}
+	q.Tries = q.client.Tries
 	answer, err := q.client.Caller.Ask(ctx, q.as, q.Call)
 	return answer.Body, err
 }
