@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"strings"
 
-	"github.com/shuin/shuin"
 	"github.com/shuin/shuin/internal/awscall"
 	"github.com/shuin/shuin/internal/awsstate"
 	"github.com/shuin/shuin/internal/ecs"
@@ -108,10 +107,6 @@ func (f *function) codePipeline(ctx context.Context, e *ecs.CodePipelineEvent) e
 		Retries: f.hook.Retries, Margin: f.settings.Hook.Margin, Record: recordHook,
 	}
 	return h.Answer(ctx, e)
-}
-
-func (f *function) sweep(ctx context.Context) ([]byte, error) {
-	return nil, &shuin.Error{Code: shuin.CodeInternal, Message: "not built yet"}
 }
 
 // accountOf is the account in a role's ARN.

@@ -1,0 +1,136 @@
+package main
+
+import (
+	"context"
+	"sync"
+
+	"github.com/go-json-experiment/json"
+
+	"github.com/shuin/shuin"
+	"github.com/shuin/shuin/internal/awscall"
+	"github.com/shuin/shuin/internal/ecs"
+	"github.com/shuin/shuin/internal/limits"
+	"github.com/shuin/shuin/internal/notify"
+	"github.com/shuin/shuin/pipeline"
+	"github.com/shuin/shuin/watch"
+)
+
+// targets are what a sweep looks at.
+func (s *settings) targets() []ecs.Target {
+	if len(s.Sweep.Targets) == 0 {
+		return []ecs.Target{{TaskDefinitions: true}}
+	}
+	var out []ecs.Target
+	for _, t := range s.Sweep.Targets {
+		out = append(out, ecs.Target{
+			As:       awscall.As{Region: t.Region, Role: t.Role, ExternalID: t.ExternalID},
+			Clusters: t.Clusters, TaskDefinitions: t.TaskDefinitions,
+		})
+	}
+	return out
+}
+
+// sweeping is one sweep under way.
+type sweeping struct {
+	*function
+	inventory watch.Inventory
+
+	mu    sync.Mutex
+	again []watch.Observation // what could not be settled the first time
+}
+
+// sweep has all looked at that runs, whether or not an event told of it. What
+// cannot be checked is tried once more at the end, and told as that then. What
+// could not be looked at is told in the log, and fails the invocation only
+// where nothing could be.
+func (f *function) sweep(ctx context.Context) ([]byte, error) {
+	s := &sweeping{function: f}
+	report, err := (&ecs.Sweep{Caller: f.ecs.Caller, Targets: f.settings.targets(), Now: f.now}).Run(ctx, s.found)
+	if err == nil {
+		err = s.rest(ctx)
+	}
+	l := loggerOf(ctx)
+	if report != nil {
+		for _, failure := range report.Failures {
+			tallyOf(ctx).add(notify.Counts{Errors: 1})
+			l.Error("a part of the sweep failed", "error", oneLine(failure.Error()), "code", string(shuin.CodeOf(failure)), "hint", shuin.HintOf(failure))
+		}
+		l.Info("a sweep", "clusters", report.Clusters, "services", report.Services, "tasks", report.Tasks, "taskDefinitions", report.TaskDefinitions,
+			"calls", report.Calls, "failures", len(report.Failures), "inventory", &s.inventory)
+		if err == nil && report.Clusters+report.Services+report.Tasks+report.TaskDefinitions == 0 {
+			err = report.Err()
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(&s.inventory)
+}
+
+// found has what a sweep found judged. Tasks that are like it share its
+// judgement; where something is done to such, each is looked at for itself.
+func (s *sweeping) found(ctx context.Context, f ecs.Found) error {
+	r, err := s.observe(ctx, f.Observation)
+	if err != nil || r == nil {
+		return err
+	}
+	alone := s.reacts() && r.Verdict != nil && r.Verdict.Outcome == pipeline.Deny
+	for _, other := range f.Others {
+		o := f.Observation
+		o.Subject = other
+		switch {
+		case !alone && r.Ack():
+			s.inventory.Add(o, r)
+		case alone:
+			if _, err := s.observe(ctx, o); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// reacts says whether anything is ever done to a task.
+func (s *sweeping) reacts() bool {
+	return s.settings.React.DangerouslyStopTasks && !s.settings.warns() && !s.settings.reactionsOff
+}
+
+// observe settles one observation. Only the end of the sweep's time is an
+// error: one that can never be judged is told in the log.
+func (s *sweeping) observe(ctx context.Context, o watch.Observation) (*watch.Result, error) {
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	inner := withLogger(ctx, loggerOf(ctx).With("subject", oneLine(o.Subject.ARN)))
+	r, err := s.watcher.Observe(inner, o)
+	if err != nil {
+		tallyOf(ctx).add(notify.Counts{Errors: 1})
+		loggerOf(inner).Error("it cannot be judged", "error", oneLine(err.Error()), "code", string(shuin.CodeOf(err)))
+		return nil, nil
+	}
+	if !r.Ack() && !o.Last {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if len(s.again) < limits.LambdaSweepAgain {
+			s.again = append(s.again, o)
+		}
+		return r, nil
+	}
+	s.inventory.Add(o, r)
+	tallyOf(ctx).settled(r)
+	if r.Disposition != watch.Decided || len(r.Findings) > 0 {
+		logResult(inner, r)
+	}
+	return r, nil
+}
+
+// rest tries once more what could not be settled, for the last time.
+func (s *sweeping) rest(ctx context.Context) error {
+	for _, o := range s.again {
+		o.Last = true
+		if _, err := s.observe(ctx, o); err != nil {
+			return err
+		}
+	}
+	return nil
+}
