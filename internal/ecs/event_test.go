@@ -1,0 +1,415 @@
+package ecs
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/shuin/shuin"
+	"github.com/shuin/shuin/gate"
+	"github.com/shuin/shuin/internal/limits"
+	"github.com/shuin/shuin/watch"
+)
+
+// sample is an event of the golden files.
+func sample(t testing.TB, name string) string {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join("testdata", "events", name+".json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}
+
+// changed is a sample with one text replaced, which has to be there.
+func changed(t *testing.T, name, from, to string) string {
+	t.Helper()
+	s := sample(t, name)
+	if !strings.Contains(s, from) {
+		t.Fatalf("%s holds no %q", name, from)
+	}
+	return strings.Replace(s, from, to, 1)
+}
+
+func TestWhatCannotBeReadSaysWhatAndWhere(t *testing.T) {
+	for _, c := range []struct {
+		name, sample, from, to string
+		want                   string
+	}{
+		{"nothing", "", "", "", "it is not JSON"},
+		{"no object", "", "", "[]", "it is of another type"},
+		{"null", "", "", "null", "null: a JSON object is wanted"},
+		{"an empty object", "", "", "{}", "none of the known shapes"},
+		{"something else", "", "", `{"body":"x","headers":{}}`, "none of the known shapes"},
+		{"two shapes at once", "", "", `{"detail-type":"x","Records":[]}`, "it looks like"},
+		{"text behind the event", "sweep", "}", "} {}", "it is not JSON"},
+		{"not UTF-8", "", "", "{\"shuin\":\"\xff\"}", "it is not JSON"},
+		{"a name twice at the top", "task-running", `"version": "0"`, `"version": "0", "version": "0"`, "version: it is there twice"},
+		{"a name twice deep down", "task-running", `"type": "eni"`, `"type": "eni", "type": "eni"`, "detail.attachments[0].type: it is there twice"},
+
+		{"an unknown version of the envelope", "task-running", `"version": "0"`, `"version": "1"`, `version: "1": the only version`},
+		{"no version of the envelope", "task-running", `"version": "0",`, ``, `version: "": the only version`},
+		{"no id", "task-running", `"id": "0a1b`, `"ID": "0a1b`, "id: missing"},
+		{"a detail-type in another case", "task-running", `"detail-type"`, `"Detail-Type"`, "none of the known shapes"},
+		{"no source", "task-running", `"source": "aws.ecs"`, `"source": null`, "source: missing"},
+		{"another source", "task-running", `"source": "aws.ecs"`, `"source": "shop"`, `"ECS Task State Change" from "shop": nothing here`},
+		{"an unknown kind of event", "task-running", `ECS Task State Change`, `ECS Whatever`, `"ECS Whatever" from "aws.ecs": nothing here`},
+		{"no time", "task-running", `"time"`, `"when"`, `time: "" is no time`},
+		{"a time that is none", "task-running", `2026-11-20T08:15:30Z"`, `yesterday"`, `time: "yesterday" is no time`},
+		{"an account that is none", "task-running", `"account": "210987654321"`, `"account": "me"`, `account: "me" is no account`},
+		{"a region that is none", "task-running", `"region": "eu-west-1"`, `"region": ""`, `region: "" is no region`},
+		{"detail is a text", "scheduler", `"Scheduled Event"`, `"AWS API Call via CloudTrail"`, "detail: missing, or no object"},
+
+		{"a task without its ARN", "task-running", `"taskArn": "arn:aws:ecs:eu-west-1:210987654321:task/prod-a/eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee",
+  "taskDefinitionArn"`, `"taskDefinitionArn"`, "detail.taskArn: missing"},
+		{"a task without its cluster", "task-running", `"clusterArn"`, `"cluster"`, "detail.clusterArn: missing"},
+		{"a task without its task definition", "task-running", `"taskDefinitionArn"`, `"taskDefinition"`, "detail.taskDefinitionArn: missing"},
+		{"a task without its state", "task-running", `"lastStatus": "RUNNING",
+  "overrides"`, `"overrides"`, "detail.lastStatus: missing"},
+		{"a state in another case", "task-running", `"lastStatus": "RUNNING",
+  "overrides"`, `"lastStatus": "running", "overrides"`, `detail.lastStatus: "running" is no state`},
+		{"a state nobody knows", "task-running", `"desiredStatus": "RUNNING"`, `"desiredStatus": "MAYBE"`, `detail.desiredStatus: "MAYBE" is neither`},
+		{"a task without its version", "task-running", `"version": 3`, `"edition": 3`, "detail.version: missing"},
+		{"a version that is a text", "task-running", `"version": 3`, `"version": "3"`, "detail.version: it is of another type than AWS documents (a string)"},
+		{"a version that is no whole number", "task-running", `"version": 3`, `"version": 3.5`, "detail.version"},
+		{"an ARN of something else", "task-running", `"clusterArn": "arn:aws:ecs:eu-west-1:210987654321:cluster/prod-a"`, `"clusterArn": "prod-a"`, `detail.clusterArn: "prod-a" is no ARN of a cluster`},
+		{"a task of another account than the event", "task-running", `"account": "210987654321"`, `"account": "345678901234"`, "detail.taskArn: it is of account 210987654321"},
+		{"a cluster in another region than the task", "task-running", `"clusterArn": "arn:aws:ecs:eu-west-1`, `"clusterArn": "arn:aws:ecs:us-west-2`, "detail.clusterArn: it is of account"},
+		{"a digest that is none", "task-running", `"imageDigest": "sha256:1a1a`, `"imageDigest": "sha256:1a`, "detail.containers[0].imageDigest:"},
+		{"an image that is a number", "task-running", `"image": "nginx:1.29"`, `"image": 7`, "detail.containers[1].image: it is of another type than AWS documents (a number)"},
+		{"containers that are an object", "task-running", `"containers": [`, `"containers": {}, "others": [`, "detail.containers: it is of another type"},
+
+		{"a call without the version of its record", "register", `"eventVersion": "1.11"`, `"eventVersion": ""`, "detail.eventVersion: missing"},
+		{"a record of an unknown version", "register", `"eventVersion": "1.11"`, `"eventVersion": "2.0"`, `detail.eventVersion: "2.0": only 1.x`},
+		{"a call without its name", "register", `"eventName"`, `"name"`, "detail.eventName: missing"},
+		{"a call of another service", "register", `"ecs.amazonaws.com"`, `"ec2.amazonaws.com"`, `detail.eventSource: "ec2.amazonaws.com": only calls of`},
+		{"a registration without a family", "register-omitted", `"family": "shop"`, `"families": "shop"`, "detail.requestParameters.family: missing"},
+		{"a registration in another account", "register", `"taskDefinitionArn": "arn:aws:ecs:eu-west-1:210987654321`, `"taskDefinitionArn": "arn:aws:ecs:eu-west-1:345678901234`, "responseElements.taskDefinition.taskDefinitionArn: it is of account"},
+		{"a run of nothing", "run-task-default-cluster", `"taskDefinition": "batch:3"`, `"other": 1`, "detail.requestParameters.taskDefinition: missing"},
+		{"a cluster that is none", "start-task", `"cluster": "arn:aws:ecs:eu-west-1:210987654321:cluster/prod-a"`, `"cluster": "a/b"`, `"a/b" is no cluster`},
+		{"a service without a name", "create-service", `"serviceArn": "arn:aws:ecs:eu-west-1:210987654321:service/prod-a/shop"`, `"x": 1`, ""},
+		{"an answer that is a list", "register", `"responseElements": {`, `"responseElements": [], "x": {`, "detail.responseElements: it is of another type"},
+		{"a signature with nothing", "signer-sign-payload", `"profileName": "build"`, `"name": "build"`, ""},
+		{"a revocation of nothing", "signer-revoke-signature", `"jobId"`, `"job"`, "detail.requestParameters.jobId: missing"},
+
+		{"a push without a digest", "ecr-push", `"image-digest"`, `"digest"`, `detail.image-digest: "" is no digest`},
+		{"a push to no repository", "ecr-push", `"shop/web"`, `"Shop/../web"`, `detail.repository-name: "Shop/../web" is no repository`},
+		{"a push with a tag that is none", "ecr-push", `"1.4"`, `"a b"`, `detail.image-tag: "a b" is no tag`},
+		{"a push in no account", "ecr-push", `"account": "210987654321",`, ``, "account: missing"},
+
+		{"an empty batch", "", "", `{"Records":[]}`, "Records: an empty batch"},
+		{"a batch that is null", "", "", `{"Records":null}`, "Records: an empty batch"},
+		{"a message of something else", "", "", `{"Records":[{"eventSource":"aws:s3"}]}`, `Records[0].eventSource: "aws:s3": only`},
+		{"a message without an ID", "sqs", `"messageId": "00000000-0000-4000-8000-000000000002"`, `"id": "x"`, "Records[1].messageId: missing"},
+		{"queues and topics mixed", "", "", `{"Records":[{"eventSource":"aws:sqs","messageId":"1","body":""},{"EventSource":"aws:sns","Sns":{"MessageId":"1"}}]}`, "Records[1]: messages of queues and topics"},
+
+		{"a hook without its revision", "hook-pre-scale-up", `"targetServiceRevisionArn"`, `"revision"`, "executionDetails.targetServiceRevisionArn: missing"},
+		{"a hook with an empty executionDetails", "", "", `{"executionDetails":{}}`, "executionDetails.targetServiceRevisionArn: missing"},
+		{"a hook in both shapes", "hook-pre-scale-up", `"executionDetails"`, `"serviceArn":"x","executionDetails"`, "serviceArn: beside executionDetails"},
+		{"a revision that is none", "hook-pre-scale-up", `:service-revision/`, `:service/`, "executionDetails.targetServiceRevisionArn:"},
+		{"a revision of no service", "hook-pre-scale-up", `service-revision/prod-a/shop/`, `service-revision/shop/`, "does not name cluster, service and revision"},
+		{"a revision of another service", "hook-pre-scale-up", `service-revision/prod-a/shop/`, `service-revision/prod-a/other/`, "executionDetails.serviceArn: the service is prod-a/shop, and the revision is one of prod-a/other"},
+		{"a deployment of another service", "hook-pre-scale-up", `service-deployment/prod-a/shop/`, `service-deployment/prod-b/shop/`, "resourceArn: the deployment is of prod-b/shop"},
+		{"more traffic than there is", "hook-rollback", `: 100`, `: 101`, "productionTrafficWeights: arn:"},
+		{"weights that are texts", "hook-rollback", `: 100`, `: "100"`, "executionDetails.productionTrafficWeights"},
+		{"half a hook of CodeDeploy", "codedeploy", `"DeploymentId"`, `"Deployment"`, "DeploymentId: missing"},
+		{"a job without an ID", "codepipeline", `"id"`, `"ID"`, "CodePipeline.job.id: missing"},
+		{"a job that is null", "", "", `{"CodePipeline.job":null}`, "CodePipeline.job.id: missing"},
+		{"a question that is none", "", "", `{"shuin":"x"}`, `shuin: "x": it is`},
+		{"a question with a member that is not ours", "", "", `{"shuin":"sweep","x":1}`, "x: there is no such member"},
+		{"a question about nothing", "", "", `{"shuin":"decide","images":[]}`, "images: missing or empty"},
+		{"a question about an empty image", "", "", `{"shuin":"decide","images":[{"image":""}]}`, "images[0].image: missing or empty"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			payload := c.to
+			if c.sample != "" {
+				payload = changed(t, c.sample, c.from, c.to)
+			}
+			ev, err := Parse([]byte(payload))
+			if c.want == "" { // what is missing is told elsewhere in the event
+				if err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			if err == nil || !strings.Contains(err.Error(), c.want) || !strings.HasPrefix(err.Error(), "read the event: ") {
+				t.Fatalf("%v, not %q (%s)", err, c.want, ev.Kind)
+			}
+			if code := shuin.CodeOf(err); code != shuin.CodeMalformed {
+				t.Errorf("code %s", code)
+			}
+		})
+	}
+}
+
+func TestWhatIsTooMuchSaysWhichLimit(t *testing.T) {
+	long := strings.Repeat("x", limits.EventStringBytes+1)
+	for _, c := range []struct{ name, payload, want string }{
+		{"the payload", `{"shuin":"` + strings.Repeat("x", limits.EventBytes) + `"}`, "EventBytes"},
+		{"nesting", `{"shuin":` + strings.Repeat("[", limits.EventDepth+1), "EventDepth"},
+		{"nesting of a message", `{"shuin":` + strings.Repeat(`{"a":`, limits.EventDepth+1), "EventDepth"},
+		{"messages", `{"Records":[{}` + strings.Repeat(",{}", limits.EventRecords) + `]}`, "EventRecords"},
+		{"images of a question", `{"shuin":"decide","images":[{"image":"a"}` + strings.Repeat(`,{"image":"a"}`, limits.EventContainers) + `]}`, "EventContainers"},
+		{"containers of a task", taskOf(t, 1001), "EventContainers"},
+		{"containers of a registration", registrationOf(t, 1001), "EventContainers"},
+		{"an ARN", changed(t, "task-running", "ecs-svc/1234567890123456789", long), "EventStringBytes"},
+		{"a container's name", changed(t, "task-running", `"name": "proxy"`, `"name": "`+long+`"`), "EventStringBytes"},
+		{"an image", changed(t, "task-running", "nginx:1.29", long), "EventStringBytes"},
+		{"an identity", changed(t, "register", "arn:aws:iam::210987654321:role/ci/deploy", long), "EventStringBytes"},
+		{"what a service hands its hooks", changed(t, "hook-pre-scale-up", `"shop"`+"\n }", `"`+strings.Repeat("x", limits.HookDetailsBytes)+`"`+"\n }"), "HookDetailsBytes"},
+		{"a job's parameters", `{"CodePipeline.job":{"id":"1","accountId":"210987654321","data":{"actionConfiguration":{"configuration":{"UserParameters":"` + strings.Repeat("x", limits.JobParameters+1) + `"}}}}}`, "JobParameters"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := Parse([]byte(c.payload))
+			if shuin.CodeOf(err) != shuin.CodeLimit || !strings.Contains(err.Error(), "(limit "+c.want+")") {
+				t.Errorf("%v", err)
+			}
+		})
+	}
+}
+
+// taskOf is a running task with n containers, registrationOf a task definition.
+func taskOf(t *testing.T, n int) string {
+	return changed(t, "task-running", `"containers": [`, `"containers": [`+containersOf(n-3, `"imageDigest":"`+string(digestA)+`",`))
+}
+
+func registrationOf(t *testing.T, n int) string {
+	return changed(t, "register-response-without-containers", `"responseElements": {
+   "taskDefinition": {`, `"responseElements": {
+   "taskDefinition": {"containerDefinitions": [`+strings.TrimSuffix(containersOf(n, ""), ",")+`],`)
+}
+
+func containersOf(n int, more string) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, `{%s"name":"c%d","image":"quay.io/shop/c%d:1"},`, more, i, i)
+	}
+	return b.String()
+}
+
+func TestAThousandContainersAreAllThere(t *testing.T) {
+	for name, payload := range map[string]string{"task": taskOf(t, 1000), "registration": registrationOf(t, 1000)} {
+		ev, err := Parse([]byte(payload))
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		images := ev.Seen.Observation.Images
+		if len(images) != 1000 || images[500].Written != "quay.io/shop/c500:1" || images[500].Name != "c500" || ev.Seen.Read != nil {
+			t.Errorf("%s: %d images, read %v", name, len(images), ev.Seen.Read)
+		}
+	}
+}
+
+func TestNothingIsJudgedWhereNothingBeginsToRun(t *testing.T) {
+	for _, c := range []struct{ name, sample, from, to, want string }{
+		{"a task on its way out", "task-stopping", "", "", "on its way out"},
+		{"a task that runs and is to stop", "task-running", `"desiredStatus": "RUNNING"`, `"desiredStatus": "STOPPED"`, "on its way out"},
+		{"a task that was deleted", "task-running", "\"RUNNING\",\n  \"overrides\"", "\"DELETED\",\n  \"overrides\"", "on its way out (lastStatus DELETED"},
+		{"a call that was refused", "register-denied", "", "", "the call failed (errorCode AccessDenied)"},
+		{"a call that was not answered", "register-null-response", "", "", "the call failed (responseElements is null)"},
+		{"a call without an answer", "register-null-response", `"responseElements": null,`, ``, "the call failed (responseElements is null)"},
+		{"a run that started nothing", "run-task-failures", "", "", "no task was started (1 failures)"},
+		{"a service that is scaled", "update-service-scale", "", "", "changes no task definition"},
+		{"a service whose task sets come later", "create-service", `"taskDefinition": "shop"`, `"deploymentController":{"type":"EXTERNAL"}`, ""},
+		{"another call of ECS", "stop-task", "", "", "StopTask brings nothing else to run"},
+		{"a reading call of the signer", "signer-get-profile", "", "", "neither signs nor changes"},
+		{"a deleted image", "ecr-delete", "", "", "nothing was pushed (action-type DELETE)"},
+		{"a push that failed", "ecr-failure", "", "", "it did not succeed"},
+		{"a signature", "ecr-push-signature", "", "", "a signature was pushed"},
+		{"how a service fares", "service-action", "", "", "it says how a service fares"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			payload := sample(t, c.sample)
+			if c.from != "" {
+				payload = changed(t, c.sample, c.from, c.to)
+			}
+			ev, err := Parse([]byte(payload))
+			switch {
+			case err != nil:
+				t.Fatal(err)
+			case c.want == "":
+				if ev.Kind != KindSeen { // the answer names one all the same
+					t.Error(ev.Kind, ev.Reason)
+				}
+			case ev.Kind != KindIrrelevant || !strings.Contains(ev.Reason, c.want) || ev.Seen != nil || ev.Signer != nil:
+				t.Errorf("%s %q", ev.Kind, ev.Reason)
+			}
+		})
+	}
+}
+
+func TestAServiceThatIsDeployedAnewIsJudgedWithoutANewTaskDefinition(t *testing.T) {
+	ev, err := Parse([]byte(changed(t, "update-service-scale", `"desiredCount": 5`, `"forceNewDeployment": true`)))
+	if err != nil || ev.Kind != KindSeen || ev.Seen.Read == nil || !strings.HasSuffix(ev.Seen.Read.Name, "shop:9") {
+		t.Errorf("%+v, %v", ev, err)
+	}
+}
+
+func TestWhoDidItIsTheRoleThatWasAssumed(t *testing.T) {
+	for name, c := range map[string]struct{ identity, principal string }{
+		"a role":                  {`{"type":"AssumedRole","arn":"arn:aws:sts::210987654321:assumed-role/deploy/ci","sessionContext":{"sessionIssuer":{"arn":"arn:aws:iam::210987654321:role/ci/deploy"}}}`, "arn:aws:iam::210987654321:role/ci/deploy"},
+		"a role that is not told": {`{"type":"AssumedRole","arn":"arn:aws:sts::210987654321:assumed-role/deploy/ci"}`, "arn:aws:sts::210987654321:assumed-role/deploy/ci"},
+		"a user":                  {`{"type":"IAMUser","arn":"arn:aws:iam::210987654321:user/admin"}`, "arn:aws:iam::210987654321:user/admin"},
+		"a federated user":        {`{"type":"FederatedUser","arn":"arn:aws:sts::210987654321:federated-user/x","sessionContext":{"sessionIssuer":{"arn":"arn:aws:iam::210987654321:user/admin"}}}`, "arn:aws:sts::210987654321:federated-user/x"},
+		"the account's root":      {`{"type":"Root","arn":"arn:aws:iam::210987654321:root"}`, "arn:aws:iam::210987654321:root"},
+		"a service for a role":    {`{"type":"AssumedRole","arn":"arn:aws:sts::210987654321:assumed-role/cfn/x","invokedBy":"cloudformation.amazonaws.com","sessionContext":{"sessionIssuer":{"arn":"arn:aws:iam::210987654321:role/cfn"}}}`, "arn:aws:iam::210987654321:role/cfn"},
+		"a service for itself":    {`{"type":"AWSService","invokedBy":"ecs.amazonaws.com"}`, ""},
+		"nobody":                  {`{}`, ""},
+		"a context that is null":  {`{"type":"AssumedRole","arn":"a","sessionContext":null}`, "a"},
+	} {
+		var u userIdentity
+		if err := decode("userIdentity", []byte(c.identity), &u); err != nil || u.principal() != c.principal {
+			t.Errorf("%s: %q, %v", name, u.principal(), err)
+		}
+	}
+	ev, err := Parse([]byte(sample(t, "run-task-default-cluster")))
+	if err != nil || ev.Seen.Observation.By != "scheduler.amazonaws.com" || ev.Seen.Observation.Where.Cluster != "default" {
+		t.Errorf("%+v, %v", ev.Seen, err)
+	}
+}
+
+func TestImagesAreWrittenOutAsDockerDoes(t *testing.T) {
+	d := "@" + string(digestA)
+	for from, to := range map[string]string{
+		"nginx":                               "docker.io/library/nginx:latest",
+		"nginx:1.29":                          "docker.io/library/nginx:1.29",
+		"shop/web":                            "docker.io/shop/web:latest",
+		"docker.io/nginx":                     "docker.io/library/nginx:latest",
+		"index.docker.io/nginx":               "docker.io/library/nginx:latest",
+		"localhost/web":                       "localhost/web:latest",
+		"localhost:5000/web:1":                "localhost:5000/web:1",
+		"quay.io/a/b:1":                       "quay.io/a/b:1",
+		"Quay.IO/a/b:1":                       "quay.io/a/b:1",
+		"public.ecr.aws/a/b" + d:              "public.ecr.aws/a/b" + d,
+		"public.ecr.aws:443/a/b:1" + d:        "public.ecr.aws/a/b:1" + d,
+		webImage:                              webImage,
+		"a b":                                 "a b",
+		"${IMAGE}":                            "${IMAGE}",
+		"Nginx":                               "Nginx",
+		"nginx@sha256:short":                  "nginx@sha256:short",
+		strings.Repeat("0123456789abcdef", 4): strings.Repeat("0123456789abcdef", 4),
+	} {
+		if got := Image("app", from, "").Written; got != to {
+			t.Errorf("%s is written out as %s, not %s", from, got, to)
+		}
+	}
+}
+
+func TestATaskDefinitionThatIsReadFillsInWhatTheEventLeavesOut(t *testing.T) {
+	got := RevisionImages{TaskDefinition: definitionARN, Images: []ContainerImage{{Container: "app", Image: webImage}, {Container: "proxy", Image: "nginx:1.29"}, {Container: "init", Image: "busybox"}}}
+	ev, err := Parse([]byte(sample(t, "task-without-images")))
+	if err != nil || ev.Seen.Read == nil || ev.Seen.Read.Name != definitionARN {
+		t.Fatalf("%+v, %v", ev.Seen, err)
+	}
+	o, err := ev.Seen.WithTaskDefinition(got)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []gate.Image{
+		{Name: "app", Written: webImage, Running: digestA}, {Name: "proxy", Written: "docker.io/library/nginx:1.29"},
+		{Name: "init", Written: "docker.io/library/busybox:latest"}, {Name: "log", Running: digestB}, // who added that is not told: the gate refuses it
+	}
+	if diff := cmp.Diff(want, o.Images); diff != "" || o.Version != 3 || o.Subject.Kind != watch.Task {
+		t.Errorf("%+v: %s", o.Subject, diff)
+	}
+
+	if ev, err = Parse([]byte(sample(t, "register-omitted"))); err != nil {
+		t.Fatal(err)
+	}
+	if o, err = ev.Seen.WithTaskDefinition(got); err != nil || o.Subject.ARN != definitionARN || o.Version != 7 || len(o.Images) != 3 {
+		t.Errorf("%+v, %v", o, err)
+	}
+	if _, err = ev.Seen.WithTaskDefinition(RevisionImages{TaskDefinition: definitionARN}); err == nil {
+		t.Error("a task definition without containers is taken for one")
+	}
+	if ev, err = Parse([]byte(sample(t, "update-service"))); err != nil {
+		t.Fatal(err)
+	}
+	if o, err = ev.Seen.WithTaskDefinition(got); err != nil || o.Subject.ARN != serviceARN || o.Phase != watch.Deployed || o.Subject.Cluster != "prod-a" {
+		t.Errorf("%+v, %v", o, err)
+	}
+}
+
+func TestOneBadMessageLeavesTheOthersAlone(t *testing.T) {
+	ev, err := Parse([]byte(sample(t, "sqs")))
+	if err != nil || len(ev.Records) != 4 {
+		t.Fatalf("%+v, %v", ev, err)
+	}
+	for i, r := range ev.Records {
+		if (r.Err != nil) != (i == 1) {
+			t.Errorf("message %d: %v", i, r.Err)
+		}
+	}
+	bad := func(r *Record) bool { return r.Err != nil }
+	if diff := cmp.Diff([]string{ev.Records[1].ID}, Unsettled(ev.Records, bad)); diff != "" {
+		t.Error(diff)
+	}
+	for i := range ev.Records {
+		ev.Records[i].Source += ".fifo"
+	}
+	if got := Unsettled(ev.Records, bad); len(got) != 3 || got[0] != ev.Records[1].ID || got[2] != ev.Records[3].ID {
+		t.Errorf("of a FIFO queue %q come again", got)
+	}
+	if got := Unsettled(ev.Records, func(*Record) bool { return false }); got == nil || len(got) != 0 {
+		t.Errorf("%#v: null would fail the whole batch", got)
+	}
+}
+
+func TestOnlyEventsComeInMessages(t *testing.T) {
+	quoted := func(s string) string {
+		data, err := json.Marshal(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(data)
+	}
+	message := func(inner string) string { return `{"Type":"Notification","Message":` + quoted(inner) + `}` }
+	run := sample(t, "task-running")
+	for _, c := range []struct{ name, body, want string }{
+		{"an event", run, ""},
+		{"an event in a notification", message(run), ""},
+		{"a notification in a notification", message(message(run)), "body.Message: a notification of Amazon SNS inside of another"},
+		{"a confirmation", `{"Type":"SubscriptionConfirmation","Message":"x"}`, `body.Type: "SubscriptionConfirmation": only Notification`},
+		{"a hook", sample(t, "hook-pre-scale-up"), "neither an event"},
+		{"a job", sample(t, "codepipeline"), "neither an event"},
+		{"a batch", sample(t, "sqs"), "neither an event"},
+		{"a question", sample(t, "decide"), "neither an event"},
+		{"a fault deep down", message(strings.Replace(run, `"version": 3`, `"version": []`, 1)), "body.Message.detail.version: it is of another type"},
+		{"a name twice deep down", message(strings.Replace(run, `"type": "eni"`, `"type":"eni","type":"eni"`, 1)), "twice"},
+		{"too deep", message(`{"detail-type":` + strings.Repeat("[", limits.EventDepth+1)), "EventDepth"},
+		{"nothing", "", "not JSON"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			ev, err := ParseMessage([]byte(c.body))
+			if c.want == "" {
+				if err != nil || ev.Kind != KindSeen {
+					t.Errorf("%s, %v", ev.Kind, err)
+				}
+				return
+			}
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%v, not %q", err, c.want)
+			}
+		})
+	}
+}
+
+func TestAHookThatCannotBeReadIsKnownForOne(t *testing.T) {
+	for payload, want := range map[string]bool{
+		sample(t, "hook-pre-scale-up"): true,
+		`{"executionDetails":{`:        true,
+		`{"lifecycleStage":7}`:         true,
+		sample(t, "task-running"):      false,
+		sample(t, "codedeploy"):        false,
+		`{}`:                           false,
+	} {
+		if ProbablyHook([]byte(payload)) != want {
+			t.Errorf("%.60s", payload)
+		}
+	}
+}
