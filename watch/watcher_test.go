@@ -513,3 +513,24 @@ func TestAClaimIsGivenBackThoughTheCallersTimeIsOver(t *testing.T) {
 type decider func(context.Context, gate.Workload) *gate.Verdict
 
 func (d decider) Decide(ctx context.Context, w gate.Workload) *gate.Verdict { return d(ctx, w) }
+
+func TestWhoDiesWhileHeTellsLeavesItToTheNext(t *testing.T) {
+	s := newScene(t)
+	s.gate.say(app, bad)
+	s.Gate = decider(func(ctx context.Context, w gate.Workload) *gate.Verdict { s.after(time.Minute); return s.gate.Decide(ctx, w) })
+	s.Lease = 10 * time.Minute
+	s.Routes = []watch.Route{{Notifier: dying{s.pager}}}
+	func() {
+		defer func() { _ = recover() }()
+		_, _ = s.Observe(context.Background(), task("a", 1, app))
+	}()
+	s.Gate, s.Routes = s.gate, []watch.Route{{Notifier: s.pager}}
+	s.observe(task("a", 1, app), watch.Retry)
+	s.after(9 * time.Minute)
+	s.observe(task("a", 1, app), watch.Decided)
+	s.told("high app deny unsigned")
+}
+
+type dying struct{ *pager }
+
+func (dying) Notify(context.Context, watch.Finding) error { panic("out of memory") }
