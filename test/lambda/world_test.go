@@ -227,6 +227,7 @@ type fakeECS struct {
 	mu         sync.Mutex
 	containers []container
 	asked      []string
+	told       []string                                           // to CodeDeploy: deployment and status
 	fails      func(operation string, w http.ResponseWriter) bool // nil: nothing fails
 }
 
@@ -246,7 +247,7 @@ func (f *fakeECS) requests() []string {
 }
 
 func (f *fakeECS) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	_, operation, _ := strings.Cut(r.Header.Get("X-Amz-Target"), "AmazonEC2ContainerServiceV20141113.")
+	service, operation, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.asked = append(f.asked, operation)
@@ -255,8 +256,13 @@ func (f *fakeECS) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	var in struct {
-		Revisions      []string `json:"serviceRevisionArns,omitempty"`
-		TaskDefinition string   `json:"taskDefinition,omitempty"`
+		Revisions      []string `json:"serviceRevisionArns"`
+		TaskDefinition string   `json:"taskDefinition"`
+		MaxResults     int      `json:"maxResults"` // of the listings
+		Status         string   `json:"status"`
+		// Of CodeDeploy.
+		Deployment string `json:"deploymentId"`
+		Execution  string `json:"lifecycleEventHookExecutionId"`
 	}
 	d := json.NewDecoder(r.Body)
 	d.DisallowUnknownFields()
@@ -277,7 +283,7 @@ func (f *fakeECS) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		answerECS(w, http.StatusOK, map[string]any{"failures": []any{}, "serviceRevisions": []any{map[string]any{
 			"serviceRevisionArn": revisionARN, "serviceArn": serviceARN, "clusterArn": clusterARN, "taskDefinition": familyARN, "containerImages": images,
 		}}})
-	case operation == "DescribeTaskDefinition" && in.TaskDefinition == familyARN:
+	case operation == "DescribeTaskDefinition" && strings.HasPrefix(familyARN, in.TaskDefinition):
 		var definitions []any
 		for _, c := range f.containers {
 			definitions = append(definitions, map[string]any{"name": c.Name, "image": c.Image, "essential": true})
@@ -285,6 +291,13 @@ func (f *fakeECS) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		answerECS(w, http.StatusOK, map[string]any{"taskDefinition": map[string]any{
 			"taskDefinitionArn": familyARN, "family": "shop", "revision": 7, "status": "ACTIVE", "containerDefinitions": definitions,
 		}})
+	case operation == "ListClusters":
+		answerECS(w, http.StatusOK, map[string]any{"clusterArns": []string{}})
+	case operation == "ListTaskDefinitionFamilies":
+		answerECS(w, http.StatusOK, map[string]any{"families": []string{"shop"}})
+	case service == "CodeDeploy_20141006" && operation == "PutLifecycleEventHookExecutionStatus":
+		f.told = append(f.told, in.Deployment+" "+in.Status)
+		answerECS(w, http.StatusOK, map[string]any{"lifecycleEventHookExecutionId": in.Execution})
 	default:
 		answerECS(w, http.StatusBadRequest, map[string]any{"__type": "ClientException", "message": "the fake knows nothing of " + operation})
 	}
