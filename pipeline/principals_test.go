@@ -1,6 +1,7 @@
 package pipeline_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -162,4 +163,29 @@ func TestLintOfManyPrincipalsEnds(t *testing.T) {
 		t.Error("nothing is doubtful about it")
 	}
 	t.Log(time.Since(begin))
+}
+
+func FuzzPrincipal(f *testing.F) {
+	for _, s := range []string{iam + "role/ci/*", iam + "root", sts + "assumed-role/a/b*", sts + "federated-user/x", iam + "user/a", "*", ""} {
+		f.Add(s, iam+"role/ci/build")
+	}
+	f.Fuzz(func(t *testing.T, pattern, arn string) {
+		quoted, err := json.Marshal(pattern)
+		if err != nil {
+			return
+		}
+		p, err := pipeline.Parse([]byte(head + stagesAB + someRule + "signerAdmins: [" + string(quoted) + "]\n"))
+		if err != nil {
+			return
+		}
+		one := p.SignerAdmins()[0]
+		stars := strings.Contains(one.String(), "*")
+		if one.String() != pattern || !stars && !one.Matches(pattern) || !stars && one.Matches(arn) != (arn == pattern) {
+			t.Errorf("%q as %q, of %q: %t", pattern, one, arn, one.Matches(arn))
+		}
+		if one.Matches(arn) && strings.Count(arn, "/") != strings.Count(pattern, "/") {
+			t.Errorf("the star of %q reaches over a segment of %q", pattern, arn)
+		}
+		p.Lint(june)
+	})
 }

@@ -91,7 +91,10 @@ func (m *MemoryStore) Done(ctx context.Context, c Claim, token string, now time.
 }
 
 // Release is Store's.
-func (m *MemoryStore) Release(_ context.Context, c Claim, token string) error {
+func (m *MemoryStore) Release(ctx context.Context, c Claim, token string) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	have := m.claims[c.Key]
@@ -152,7 +155,10 @@ func (m *MemoryStore) Told(ctx context.Context, t Telling, now time.Time) error 
 }
 
 // Untell is Store's.
-func (m *MemoryStore) Untell(_ context.Context, t Telling) error {
+func (m *MemoryStore) Untell(ctx context.Context, t Telling) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	have := m.tellings[keyOf(t)]
