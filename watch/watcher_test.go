@@ -517,7 +517,10 @@ func (d decider) Decide(ctx context.Context, w gate.Workload) *gate.Verdict { re
 func TestWhoDiesWhileHeTellsLeavesItToTheNext(t *testing.T) {
 	s := newScene(t)
 	s.gate.say(app, bad)
-	s.Gate = decider(func(ctx context.Context, w gate.Workload) *gate.Verdict { s.after(time.Minute); return s.gate.Decide(ctx, w) })
+	s.Gate = decider(func(ctx context.Context, w gate.Workload) *gate.Verdict {
+		s.after(time.Minute)
+		return s.gate.Decide(ctx, w)
+	})
 	s.Lease = 10 * time.Minute
 	s.Routes = []watch.Route{{Notifier: dying{s.pager}}}
 	func() {
