@@ -207,9 +207,17 @@ func (w *sweeping) fail(ctx context.Context, t *sweptTarget, cluster string, err
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if len(w.report.Failures) < limits.SweepFailures {
-		w.report.Failures = append(w.report.Failures, &SweepError{t.As.Region, t.As.Role, cluster, err})
+	told := slices.ContainsFunc(w.report.Failures, func(f error) bool {
+		e, ok := errors.AsType[*SweepError](f)
+		return ok && e.Err == err && e.Cluster == cluster // one task definition, or all, for many services
+	})
+	switch n := len(w.report.Failures); {
+	case told || n > limits.SweepFailures:
+		return nil
+	case n == limits.SweepFailures:
+		err = &shuin.Error{Code: shuin.CodeLimit, Message: "it and others failed: more failures than are told (limit SweepFailures)"}
 	}
+	w.report.Failures = append(w.report.Failures, &SweepError{t.As.Region, t.As.Role, cluster, err})
 	return nil
 }
 
@@ -263,10 +271,11 @@ func (w *sweeping) clusters(ctx context.Context, t *sweptTarget) ([]ClusterName,
 func (w *sweeping) cluster(ctx context.Context, c sweptCluster) error {
 	for _, sweep := range []func(context.Context, sweptCluster) error{w.tasks, w.services} {
 		err := sweep(ctx, c)
-		if c.target.listed && shuin.CodeOf(err) == shuin.CodeNotFound {
+		gone := shuin.CodeOf(err) == shuin.CodeNotFound
+		if gone && c.target.listed {
 			return nil // deleted since it was listed
 		}
-		if err := w.fail(ctx, c.target, c.name.Name, err); err != nil {
+		if err := w.fail(ctx, c.target, c.name.Name, err); err != nil || gone {
 			return err
 		}
 	}

@@ -1,6 +1,7 @@
 package ecs
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -25,8 +26,10 @@ type service struct {
 	seen   []*http.Request
 	bodies []string
 	answer func(out http.ResponseWriter, r *http.Request)
-	warned []string
-	caller *awscall.Caller
+	// answerBody is answer with the request's body; it goes before.
+	answerBody func(out http.ResponseWriter, r *http.Request, body string)
+	warned     []string
+	caller     *awscall.Caller
 }
 
 type roundTripper func(*http.Request) (*http.Response, error)
@@ -58,6 +61,10 @@ func newService(t *testing.T, hosts ...string) *service {
 		s.seen, s.bodies = append(s.seen, r), append(s.bodies, string(body))
 		s.mu.Unlock()
 		out.Header().Set("x-amzn-RequestId", "request-1")
+		if s.answerBody != nil {
+			s.answerBody(out, r, string(body))
+			return
+		}
 		s.answer(out, r)
 	}))
 	t.Cleanup(srv.Close)
@@ -123,3 +130,6 @@ func noSecret(t *testing.T, err error) {
 		t.Errorf("the error shows a secret: %v", err)
 	}
 }
+
+// noWait lets calls be tried again at once.
+func noWait(ctx context.Context, _ time.Duration) error { return ctx.Err() }
