@@ -42,7 +42,7 @@ func with(env func(string) string, more ...string) func(string) string {
 	}
 }
 
-const somePolicy = "apiVersion: shuin.dev/v1\nkind: PipelinePolicy\ndefault: deny\n"
+const somePolicy = "apiVersion: shuin.dev/v1\nkind: PipelinePolicy\nrules: [{name: none, match: {images: [\"none.example/**\"]}, allow: {digests: [\"sha256:abababababababababababababababababababababababababababababababab\"]}}]\ndefault: deny\n"
 
 func TestEveryFaultOfAConfigurationIsToldWithItsLine(t *testing.T) {
 	for _, c := range []struct {

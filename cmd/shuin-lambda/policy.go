@@ -151,7 +151,7 @@ func (p *policies) decide(ctx context.Context, w gate.Workload) *gate.Verdict {
 	}
 	now := p.options.Now()
 	v := &gate.Verdict{Outcome: pipeline.Undecided, Engine: p.options.Engine, Time: now, StaleUntil: now}
-	why := &shuin.Error{Code: shuin.CodeUnavailable, Message: "there is no policy to decide by", Err: err, Hint: shuin.HintOf(err)}
+	why := &shuin.Error{Code: shuin.CodeNotBegun, Message: "there is no policy to decide by", Err: err, Hint: shuin.HintOf(err)}
 	for _, im := range w.Images {
 		v.Images = append(v.Images, gate.ImageVerdict{Image: im, Outcome: pipeline.Undecided, Err: why, StaleUntil: now})
 	}

@@ -190,10 +190,13 @@ func (w *world) push(repository, label string, tags ...string) image {
 }
 
 // seal signs an image for the stage build.
-func (w *world) seal(im image, by *shuintest.Chain) {
+func (w *world) seal(im image, by *shuintest.Chain) { w.sealFor("build", im, by) }
+
+// sealFor signs an image for a stage.
+func (w *world) sealFor(stage string, im image, by *shuintest.Chain) {
 	w.tb.Helper()
 	env, err := shuintest.NewEnvelope(shuintest.EnvelopeOptions{
-		Chain: by, Payload: shuintest.Payload(im.MediaType, im.Digest.String(), im.Size, map[string]string{shuin.MetadataStage: "build"}),
+		Chain: by, Payload: shuintest.Payload(im.MediaType, im.Digest.String(), im.Size, map[string]string{shuin.MetadataStage: stage}),
 	})
 	if err != nil {
 		w.tb.Fatal(err)
