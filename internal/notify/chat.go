@@ -267,7 +267,11 @@ func parseChat(address value) (string, *url.URL, error) {
 	if !ok || custom != "https" && custom != "http" {
 		return scheme, nil, fail("a chat of " + scheme + " takes no address of that kind")
 	}
-	if u, err = c.GetConfigURLFromCustom(u); err != nil {
+	err = guarded(func() (err error) {
+		u, err = c.GetConfigURLFromCustom(u)
+		return err
+	})
+	if err != nil {
 		return scheme, nil, fail("the webhook's address is not one of " + scheme)
 	}
 	return scheme, u, nil

@@ -356,3 +356,38 @@ func TestAPagersAlertEndsWithTheFinding(t *testing.T) {
 		}
 	}
 }
+
+func FuzzParseChat(f *testing.F) {
+	for _, chat := range chats {
+		f.Add(chat.address)
+	}
+	f.Fuzz(func(t *testing.T, address string) {
+		const secret = "sEcReTfUzZ"
+		text, err := tidy(address + secret)
+		if err != nil {
+			return
+		}
+		scheme, u, err := parseChat(value(text))
+		if err == nil {
+			_, err = open(context.Background(), scheme, u)
+		}
+		if err != nil {
+			quiet(t, []string{secret}, err)
+		}
+	})
+}
+
+func FuzzEscape(f *testing.F) {
+	f.Add("<!channel> @here image@sha256:00 [x](y) `z`")
+	f.Fuzz(func(t *testing.T, s string) {
+		got := escape(s)
+		if strings.ContainsAny(got, "<>`*[]") {
+			t.Errorf("%q", got)
+		}
+		for i := range got {
+			if got[i] == '@' && !strings.HasPrefix(got[i:], "@sha") {
+				t.Errorf("%q", got)
+			}
+		}
+	})
+}
