@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -316,37 +317,59 @@ func TestHookDetailsAreNotTrusted(t *testing.T) {
 }
 
 func TestAnAnswerComesBeforeTheEndWhateverIsSlow(t *testing.T) {
-	stuck := make(chan struct{})
-	t.Cleanup(func() { close(stuck) })
 	for _, c := range []struct {
 		name string
-		gate func(context.Context, gate.Workload) *gate.Verdict
+		gate func(stuck chan struct{}) func(context.Context, gate.Workload) *gate.Verdict
 		warn bool
 		want HookStatus
-		code shuin.Code
+		took time.Duration
 	}{
-		{"a gate that says how far it came", func(ctx context.Context, w gate.Workload) *gate.Verdict {
-			<-ctx.Done()
-			return verdict(pipeline.Undecided, false, shuin.CodeDeadline)(ctx, w)
-		}, false, HookInProgress, shuin.CodeDeadline},
-		{"a gate that never comes back", func(context.Context, gate.Workload) *gate.Verdict { <-stuck; return nil }, false, HookInProgress, shuin.CodeDeadline},
-		{"a gate that never comes back, in warn mode", func(context.Context, gate.Workload) *gate.Verdict { <-stuck; return nil }, true, HookSucceeded, shuin.CodeDeadline},
+		{"a gate that says how far it came", func(chan struct{}) func(context.Context, gate.Workload) *gate.Verdict {
+			return func(ctx context.Context, w gate.Workload) *gate.Verdict {
+				<-ctx.Done()
+				return verdict(pipeline.Undecided, false, shuin.CodeDeadline)(ctx, w)
+			}
+		}, false, HookInProgress, 57 * time.Second},
+		{"a gate that never comes back", never, false, HookInProgress, 58500 * time.Millisecond},
+		{"a gate that never comes back, in warn mode", never, true, HookSucceeded, 58500 * time.Millisecond},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(t.Context(), 400*time.Millisecond)
-			defer cancel()
-			var got *HookRecord
-			h := &Hook{Gate: &decider{answer: c.gate}, Reader: someReader(), Now: func() time.Time { return hookNow }, Warn: c.warn,
-				Record: func(_ context.Context, r *HookRecord) { got = r }}
-			answer := h.Answer(ctx, hookAt("PRE_SCALE_UP"))
-			if ctx.Err() != nil {
-				t.Error("the answer came too late")
-			}
-			if answer.Status != c.want || got.Code() != c.code {
-				t.Errorf("%+v, %s", answer, got.Reason())
-			}
+			synctest.Test(t, func(t *testing.T) {
+				stuck := make(chan struct{})
+				defer close(stuck)
+				begun := time.Now()
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				defer cancel()
+				var got *HookRecord
+				h := &Hook{Gate: &decider{answer: c.gate(stuck)}, Reader: someReader(), Now: func() time.Time { return hookNow }, Warn: c.warn, Margin: 3 * time.Second,
+					Record: func(_ context.Context, r *HookRecord) { got = r }}
+				answer := h.Answer(ctx, hookAt("PRE_SCALE_UP"))
+				if took := time.Since(begun); took != c.took {
+					t.Errorf("the answer took %v of a minute", took)
+				}
+				if answer.Status != c.want || got.Code() != shuin.CodeDeadline || got.Wanted != string(HookInProgress) {
+					t.Errorf("%+v, %s", answer, got.Reason())
+				}
+			})
 		})
 	}
+}
+
+// never does not answer, deadline or not.
+func never(stuck chan struct{}) func(context.Context, gate.Workload) *gate.Verdict {
+	return func(context.Context, gate.Workload) *gate.Verdict { <-stuck; return nil }
+}
+
+func TestAShortTimeLeavesATenthForTheAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begun := time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		defer cancel()
+		within(ctx, 0, func(ctx context.Context) result { <-ctx.Done(); return result{} })
+		if took := time.Since(begun); took != 2700*time.Millisecond {
+			t.Errorf("the work had %v", took)
+		}
+	})
 }
 
 func TestARecordThatPanicsDoesNotReachTheAnswer(t *testing.T) {
