@@ -19,6 +19,7 @@ type envelope struct {
 	Account    string         `json:"account"`
 	Time       string         `json:"time"`
 	Region     string         `json:"region"`
+	Resources  []string       `json:"resources"`
 	Detail     jsontext.Value `json:"detail"`
 
 	at string // where the envelope lies in the payload

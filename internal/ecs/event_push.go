@@ -26,9 +26,10 @@ func (e *envelope) push(ev *Event) error {
 		return err
 	}
 	at := e.field("detail")
-	if err := check(text{join(at, "result"), d.Result}, text{join(at, "action-type"), d.Action}, text{join(at, "repository-name"), d.Repository}, text{e.field("account"), e.Account}); err != nil {
+	if err := check(text{join(at, "result"), d.Result}, text{join(at, "action-type"), d.Action}, text{join(at, "repository-name"), d.Repository}); err != nil {
 		return err
 	}
+	e.owner(ev, d.Repository)
 	ev.What += " " + awscall.Printable(d.Action, 60)
 	switch {
 	case d.Result != "SUCCESS":
@@ -43,6 +44,8 @@ func (e *envelope) push(ev *Event) error {
 		return malformed(join(at, "repository-name"), "%q is no repository", awscall.Printable(d.Repository, 300))
 	case d.Tag != "" && !shuin.ValidTag(d.Tag):
 		return malformed(join(at, "image-tag"), "%q is no tag", awscall.Printable(d.Tag, 300))
+	case ev.Account == "":
+		return malformed(e.field("account"), "missing or empty")
 	}
 	if err := bounded(text{join(at, "manifest-media-type"), d.ManifestType}, text{join(at, "artifact-media-type"), d.ArtifactType}); err != nil {
 		return err
@@ -68,4 +71,14 @@ func (e *envelope) push(ev *Event) error {
 		Phase: watch.Pushed, Version: ev.Time.UnixMilli(), At: ev.Time, Images: []gate.Image{{Written: ref.String()}}, Event: ev.ID,
 	}}
 	return nil
+}
+
+// owner takes the account from the repository's ARN where the envelope has
+// none.
+func (e *envelope) owner(ev *Event, repository string) {
+	for _, arn := range e.Resources {
+		if r, err := arnOf("", arn, "ecr", "repository"); err == nil && ev.Account == "" && r.path == repository && r.region == ev.Region {
+			ev.Account = r.account
+		}
+	}
 }

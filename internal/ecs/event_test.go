@@ -413,3 +413,51 @@ func TestAHookThatCannotBeReadIsKnownForOne(t *testing.T) {
 		}
 	}
 }
+
+func TestAPushWithoutAnAccountIsOfTheRepositorysThatItNames(t *testing.T) {
+	for to, want := range map[string]string{
+		`"arn:aws:ecr:eu-west-1:345678901234:repository/shop/web"`:   "345678901234.dkr.ecr.eu-west-1.amazonaws.com",
+		`"arn:aws:ecr:eu-west-1:345678901234:repository/shop/other"`: "",
+		`"arn:aws:ecr:us-west-2:345678901234:repository/shop/web"`:   "",
+	} {
+		payload := strings.Replace(changed(t, "ecr-push", `"resources": []`, `"resources": [`+to+`]`), `"account": "210987654321",`, ``, 1)
+		ev, err := Parse([]byte(payload))
+		if (err == nil) != (want != "") || err == nil && ev.Seen.Push.Registry != want {
+			t.Errorf("%s: %+v, %v", to, ev.Seen, err)
+		}
+	}
+	if ev, err := Parse([]byte(changed(t, "ecr-push", `"resources": []`, `"resources": ["arn:aws:ecr:eu-west-1:345678901234:repository/shop/web"]`))); err != nil || ev.Account != "210987654321" {
+		t.Errorf("%+v, %v", ev, err)
+	}
+}
+
+func TestATaskSetIsJudgedAsItsService(t *testing.T) {
+	answer := `"taskSet": {"serviceArn": "` + serviceARN + `", "clusterArn": "arn:aws:ecs:eu-west-1:210987654321:cluster/prod-a", "taskDefinition": "` + definitionARN + `"}, "service": {"x": {`
+	payload := strings.Replace(strings.Replace(changed(t, "create-service", `"CreateService"`, `"CreateTaskSet"`), `"service": {`, answer, 1), "\"deployments\": []\n   }", "\"deployments\": []\n   }}", 1)
+	ev, err := Parse([]byte(payload))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o := ev.Seen.Observation; o.Subject.ARN != serviceARN || o.Subject.TaskDefinition != definitionARN || ev.Seen.Read.Name != definitionARN || o.Where.Cluster != "prod-a" {
+		t.Errorf("%+v", ev.Seen)
+	}
+}
+
+func TestAServiceWhoseTaskSetsComeLaterIsNotJudgedYet(t *testing.T) {
+	payload := strings.Replace(changed(t, "create-service", `"taskDefinition": "shop",`, ``), `"taskDefinition": "arn:aws:ecs:eu-west-1:210987654321:task-definition/shop:8",`, ``, 1)
+	if ev, err := Parse([]byte(payload)); err != nil || ev.Kind != KindIrrelevant || !strings.Contains(ev.Reason, "CreateTaskSet") {
+		t.Errorf("%s %s, %v", ev.Kind, ev.Reason, err)
+	}
+}
+
+func TestRegistriesLieUnderTheDomainOfTheirPartition(t *testing.T) {
+	for region, want := range map[string]string{
+		"eu-west-1": "amazonaws.com", "us-gov-west-1": "amazonaws.com", "cn-north-1": "amazonaws.com.cn", "us-iso-east-1": "c2s.ic.gov",
+		"us-isob-east-1": "sc2s.sgov.gov", "eu-isoe-west-1": "cloud.adc-e.uk", "us-isof-south-1": "csp.hci.ic.gov", "eusc-de-east-1": "amazonaws.eu",
+	} {
+		ev, err := Parse([]byte(changed(t, "ecr-push", `"eu-west-1"`, `"`+region+`"`)))
+		if err != nil || ev.Seen.Push.Registry != "210987654321.dkr.ecr."+region+"."+want {
+			t.Errorf("%s: %+v, %v", region, ev.Seen, err)
+		}
+	}
+}
