@@ -172,6 +172,16 @@ func TestReactionsAreOffWhileTheItemIsThere(t *testing.T) {
 	if off, err := s.ReactionsOff(ctx); off || err != nil {
 		t.Error(off, err)
 	}
+	f.before = func(string, int) (int, string) {
+		return http.StatusOK, `{"Item":{"id":{"S":"reactions-off"},"off":{"BOOL":false},"why":{"L":[{"NULL":true}]},"who":{"SS":["a"]}}}`
+	}
+	if off, err := s.ReactionsOff(ctx); !off || err != nil {
+		t.Error("what the item holds beside its id makes a difference:", off, err)
+	}
+	f.before = func(string, int) (int, string) { return http.StatusOK, `{"Item":` }
+	if _, err := s.ReactionsOff(ctx); shuin.CodeOf(err) != shuin.CodeMalformed {
+		t.Error(err)
+	}
 	f.before = func(string, int) (int, string) { return http.StatusInternalServerError, "" }
 	if _, err := s.ReactionsOff(ctx); err == nil {
 		t.Error("a switch that cannot be seen is no switch that is off")

@@ -194,18 +194,18 @@ func Schemes() []string {
 // nothing else here does: no redirects, answers of limits.NotifyAnswer bytes,
 // limits.NotifyTime. It is for main: it changes the process.
 func Isolate() {
-	*http.DefaultClient = *chatClient(nil)
+	*http.DefaultClient = *chatClient(&bounded{})
 }
 
-// chatClient is a bounded client whose requests end with ctx, where there is one.
-func chatClient(ctx context.Context) *http.Client {
+// chatClient is a client that goes through b and follows no redirect.
+func chatClient(b *bounded) *http.Client {
 	return &http.Client{
-		Transport: &bounded{ctx: ctx}, Timeout: limits.NotifyTime,
+		Transport: b, Timeout: limits.NotifyTime,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }
 
-// bounded cuts answers off, and ends requests with ctx. It hands them to what
+// bounded cuts answers off, and ends requests with ctx where there is one. It hands them to what
 // http.DefaultTransport is then: with the proxy that the environment names.
 type bounded struct{ ctx context.Context }
 
@@ -289,7 +289,7 @@ func open(ctx context.Context, scheme string, u *url.URL) (types.Service, error)
 		}
 	}
 	if k.client != nil {
-		k.client(ctx, s, chatClient(ctx))
+		k.client(ctx, s, chatClient(&bounded{ctx: ctx}))
 	}
 	return s, nil
 }

@@ -58,6 +58,33 @@ func (m *Metrics) Write(c Counts, about map[string]string) error {
 	w := writer{e: e}
 	w.open('{')
 	w.name("_aws")
+	m.directive(&w, c)
+	w.text("function", dimension(m.Function))
+	w.text("mode", dimension(m.Mode))
+	c.each(func(name string, n int) {
+		w.name(name)
+		w.put(jsontext.Int(int64(n)))
+	})
+	if len(about) > 0 {
+		w.name("about")
+		w.open('{')
+		for _, k := range slices.Sorted(maps.Keys(about)) {
+			w.text(k, about[k])
+		}
+		w.close('}')
+	}
+	w.close('}')
+	if w.err != nil {
+		return w.err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	_, err := m.W.Write(b.Bytes()) // which ends with a line end
+	return err
+}
+
+// directive says which members are metrics, and under what.
+func (m *Metrics) directive(w *writer, c Counts) {
 	w.open('{')
 	w.name("Timestamp")
 	w.put(jsontext.Int(m.Now().UnixMilli()))
@@ -84,28 +111,6 @@ func (m *Metrics) Write(c Counts, about map[string]string) error {
 	w.close('}')
 	w.close(']')
 	w.close('}')
-	w.text("function", dimension(m.Function))
-	w.text("mode", dimension(m.Mode))
-	c.each(func(name string, n int) {
-		w.name(name)
-		w.put(jsontext.Int(int64(n)))
-	})
-	if len(about) > 0 {
-		w.name("about")
-		w.open('{')
-		for _, k := range slices.Sorted(maps.Keys(about)) {
-			w.text(k, about[k])
-		}
-		w.close('}')
-	}
-	w.close('}')
-	if w.err != nil {
-		return w.err
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	_, err := m.W.Write(b.Bytes()) // which ends with a line end
-	return err
 }
 
 // dimension is s as CloudWatch takes it: of ASCII, not empty, not beginning
