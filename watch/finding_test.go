@@ -194,6 +194,7 @@ func TestAnInventoryCountsWhatWasSeen(t *testing.T) {
 		t.Error(got)
 	}
 	var all sync.WaitGroup
+	var told *watch.Result // one of them is the first
 	for n := range 40 {
 		all.Go(func() {
 			o := task(fmt.Sprint("t", n/2), 1, "reg.example/good:1")
@@ -207,28 +208,35 @@ func TestAnInventoryCountsWhatWasSeen(t *testing.T) {
 				r, _ = s.Observe(t.Context(), o)
 			}
 			i.Add(o, r)
+			if len(r.Told) > 0 {
+				told = r
+			}
 		})
 	}
 	all.Wait()
 	o := definition(7, "reg.example/unknown:1")
 	i.Add(o, s.observe(o, watch.Retry))
+	like := task("like", 1, "reg.example/good:1")
+	for range 3 {
+		i.AddLike(like, told)
+	}
 	want := `{
  "mediaType": "application/vnd.shuin.inventory.v1+json",
- "subjects": 41,
+ "subjects": 44,
  "kinds": {
-  "task": 40,
+  "task": 43,
   "task-definition": 1
  },
- "settled": 20,
+ "settled": 23,
  "dropped": 20,
  "retried": 1,
- "images": 61,
+ "images": 70,
  "digests": 2,
- "admitted": 40,
- "excepted": 20,
- "denied": 20,
+ "admitted": 46,
+ "excepted": 23,
+ "denied": 23,
  "undecided": 1,
- "findings": 20,
+ "findings": 1,
  "told": 1,
  "reactions": 0
 }`

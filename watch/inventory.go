@@ -18,8 +18,9 @@ const MediaTypeInventory = "application/vnd.shuin.inventory.v1+json"
 type Inventory struct {
 	mu sync.Mutex
 	n  inventoryJSON
-	// digests seen, and what was answered about them.
-	digests map[digest.Digest]struct{}
+	// Distinct ones, at most limits.WatchDigests of each.
+	digests  map[digest.Digest]struct{}
+	findings map[string]struct{}
 }
 
 // inventoryJSON is its form as JSON. Subjects are of all kinds, and each is in
@@ -35,24 +36,30 @@ type inventoryJSON struct {
 	Retried   int                 `json:"retried"` // to be brought again
 	Images    int                 `json:"images"`
 	Digests   int                 `json:"digests"` // distinct ones
-	// MoreDigests: there were more than limits.WatchDigests, and further ones
-	// are not counted.
-	MoreDigests bool `json:"moreDigests,omitempty"`
-	Admitted    int  `json:"admitted"`
-	Excepted    int  `json:"excepted"`
-	Denied      int  `json:"denied"`
-	Undecided   int  `json:"undecided"`
-	Findings    int  `json:"findings"`
-	Told        int  `json:"told"`
-	Reactions   int  `json:"reactions"` // done
+	// More: there were more than limits.WatchDigests distinct digests or
+	// findings, and further ones are not counted.
+	More      bool `json:"more,omitempty"`
+	Admitted  int  `json:"admitted"`
+	Excepted  int  `json:"excepted"`
+	Denied    int  `json:"denied"`
+	Undecided int  `json:"undecided"`
+	Findings  int  `json:"findings"` // distinct ones, told now or before
+	Told      int  `json:"told"`
+	Reactions int  `json:"reactions"` // done
 }
 
 // Add counts one observation and what became of it.
-func (i *Inventory) Add(o Observation, r *Result) {
+func (i *Inventory) Add(o Observation, r *Result) { i.add(o, r, true) }
+
+// AddLike counts a subject that was not looked at itself, since it is like the
+// one that r is of: what was told and done was so of that one.
+func (i *Inventory) AddLike(o Observation, r *Result) { i.add(o, r, false) }
+
+func (i *Inventory) add(o Observation, r *Result, itself bool) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if i.n.Kinds == nil {
-		i.n.Kinds, i.digests = map[SubjectKind]int{}, map[digest.Digest]struct{}{}
+		i.n.Kinds, i.digests, i.findings = map[SubjectKind]int{}, map[digest.Digest]struct{}{}, map[string]struct{}{}
 	}
 	i.n.Subjects++
 	i.n.Kinds[o.Subject.Kind]++
@@ -64,13 +71,15 @@ func (i *Inventory) Add(o Observation, r *Result) {
 	default:
 		i.n.Retried++
 	}
-	i.n.Findings += len(r.Findings)
+	for k := range r.Findings {
+		keep(i, i.findings, r.Findings[k].ID)
+	}
 	for _, d := range r.Told {
-		if d.Err == nil {
+		if d.Err == nil && itself {
 			i.n.Told++
 		}
 	}
-	if r.Reaction.Done {
+	if r.Reaction.Done && itself {
 		i.n.Reactions++
 	}
 	if r.Verdict == nil {
@@ -90,19 +99,22 @@ func (i *Inventory) Add(o Observation, r *Result) {
 		default:
 			i.n.Undecided++
 		}
-		i.digest(iv.Digest())
+		if d := iv.Digest(); d != "" {
+			keep(i, i.digests, d)
+		}
 	}
 }
 
-func (i *Inventory) digest(d digest.Digest) {
-	if _, known := i.digests[d]; known || d == "" {
+// keep notes one of distinct ones.
+func keep[K comparable](i *Inventory, set map[K]struct{}, k K) {
+	if _, known := set[k]; known {
 		return
 	}
-	if len(i.digests) >= limits.WatchDigests {
-		i.n.MoreDigests = true
+	if len(set) >= limits.WatchDigests {
+		i.n.More = true
 		return
 	}
-	i.digests[d] = struct{}{}
+	set[k] = struct{}{}
 }
 
 // MarshalJSON writes the versioned form, media type [MediaTypeInventory].
@@ -111,6 +123,7 @@ func (i *Inventory) MarshalJSON() ([]byte, error) {
 	defer i.mu.Unlock()
 	out := i.n
 	out.MediaType, out.Digests = MediaTypeInventory, len(i.digests)
+	out.Findings = len(i.findings)
 	if out.Kinds == nil {
 		out.Kinds = map[SubjectKind]int{}
 	}

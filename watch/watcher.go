@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -49,8 +50,9 @@ type Watcher struct {
 	// Remind: a finding that is still so is told again after this; 0: never.
 	Remind time.Duration
 	// Settle: what was told of a group is taken for resolved by another image
-	// of it that is admitted only when it was not seen for so long. Longer than
-	// the interval of sweeps; 0: limits.WatchSettle.
+	// of it that is admitted only when it was not seen for so long (or by
+	// EndSweep). Longer than the interval of sweeps, or it is told and resolved
+	// in turns; 0: limits.WatchSettle.
 	Settle time.Duration
 	// Lease is how long one observation may take, telling included; 0:
 	// limits.WatchLease. Longer than the function's own time limit.
@@ -60,6 +62,7 @@ type Watcher struct {
 
 	mu    sync.Mutex
 	quiet map[string]time.Time // findings of which nothing was told at that time
+	open  map[string]Finding   // what would be over, as a sweep shows, if nothing else of its group is seen
 }
 
 // Observe has o decided, once for each version of its subject, and what is
@@ -236,29 +239,73 @@ func (w *Watcher) resolve(ctx context.Context, o *Observation, r *Result, now ti
 			continue
 		}
 		seen[f.ID] = true
-		if err := w.resolveOne(ctx, r, &f, now); err != nil {
+		left, err := w.resolveOne(ctx, &r.Told, &f, func(t Telling) bool {
+			return t.Image == "" || t.Image == f.Digest || t.Image == f.Running || now.Sub(t.Seen) >= orElse(w.Settle, limits.WatchSettle)
+		})
+		if err != nil {
 			faults = append(faults, err)
+		}
+		if left && o.Phase == Swept {
+			w.keep(f)
 		}
 	}
 	return errors.Join(faults...)
 }
 
-// resolveOne forgets what f shows to be over, and tells f to those who were
-// told. What was told of another image of the group is over when that was not
-// seen for long: while a deployment goes on, both run.
-func (w *Watcher) resolveOne(ctx context.Context, r *Result, f *Finding, now time.Time) error {
+// EndSweep ends a sweep that began at began and saw all that there is: what was
+// told of a group of which the sweep saw an admitted image, and was not seen
+// since, is over. Call it once a sweep's observations are settled, and not
+// where a part of the sweep failed. It returns whom it told; the error says who
+// could not be told or asked: the next sweep will find it again.
+func (w *Watcher) EndSweep(ctx context.Context, began time.Time) ([]Delivery, error) {
+	w.mu.Lock()
+	open := w.open
+	w.open = nil
+	w.mu.Unlock()
+	var told []Delivery
+	var faults []error
+	for _, id := range slices.Sorted(maps.Keys(open)) {
+		f := open[id]
+		if f.At.Before(began) {
+			continue // of a sweep that was not ended
+		}
+		_, err := w.resolveOne(ctx, &told, &f, func(t Telling) bool { return t.Seen.Before(began.Add(-limits.WatchSeenEvery)) })
+		if err != nil {
+			faults = append(faults, err)
+		}
+	}
+	return told, errors.Join(faults...)
+}
+
+// keep remembers f for EndSweep.
+func (w *Watcher) keep(f Finding) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.open == nil {
+		w.open = map[string]Finding{}
+	}
+	if len(w.open) < limits.WatchQuietIDs {
+		w.open[f.ID] = f
+	}
+}
+
+// resolveOne forgets what was told under f's ID and is over, and tells f to
+// those who were told. What was told of another image of the group is not over
+// at once: while a deployment goes on, both run. left says whether anything is.
+func (w *Watcher) resolveOne(ctx context.Context, out *[]Delivery, f *Finding, isOver func(Telling) bool) (left bool, err error) {
 	told, err := w.Store.Tellings(ctx, f.ID)
 	if err != nil {
-		return fmt.Errorf("ask what was told of finding %s: %w", f.ID, err)
+		return false, fmt.Errorf("ask what was told of finding %s: %w", f.ID, err)
 	}
 	if len(told) == 0 {
-		w.hush(f.ID, now)
-		return nil
+		w.hush(f.ID, f.Time)
+		return false, nil
 	}
 	over := map[string][]Telling{}
 	var faults []error
 	for _, t := range told {
-		if t.Image != "" && t.Image != f.Digest && t.Image != f.Running && now.Sub(t.Seen) < orElse(w.Settle, limits.WatchSettle) {
+		if !isOver(t) {
+			left = true
 			continue
 		}
 		was, err := w.Store.Forget(ctx, t)
@@ -277,12 +324,12 @@ func (w *Watcher) resolveOne(ctx context.Context, r *Result, f *Finding, now tim
 		}
 		delete(over, to.Name())
 		d := Delivery{Finding: *f, To: to.Name(), Err: to.Notify(ctx, *f)}
-		r.Told = append(r.Told, d)
+		*out = append(*out, d)
 		if d.Err != nil {
 			faults = append(faults, fmt.Errorf("tell %s that finding %s is resolved: %w", d.To, f.ID, d.Err), w.untold(ctx, forgotten))
 		}
 	}
-	return errors.Join(faults...)
+	return left, errors.Join(faults...)
 }
 
 // untold has the store remember tellings whose end could not be told.

@@ -222,12 +222,66 @@ func TestADeploymentOfAnotherImageDoesNotFlap(t *testing.T) {
 		both()
 		s.told("")
 	}
-	for range 2 { // the old one is gone
-		s.after(time.Hour)
+	for range 2 { // the old one is gone, and no sweep is ended
+		s.after(limits.WatchSettle/2 - time.Minute)
 		sweep++
 		o := task("new", sweep, app)
 		o.Phase = watch.Swept
 		s.observe(o, watch.Decided)
+		s.told("")
+	}
+	s.after(2 * time.Minute)
+	s.observe(task("new", 1, app), watch.Decided)
+	s.told("resolved app")
+}
+
+func TestTheEndOfASweepResolvesWhatItDidNotSee(t *testing.T) {
+	s := newScene(t)
+	const old = "reg.example/shop:0"
+	s.gate.say(old, bad)
+	s.gate.say(app, good)
+	sweep := func(end bool, want string, images ...string) {
+		t.Helper()
+		s.after(6 * time.Hour)
+		began := s.Now()
+		for _, image := range images {
+			s.after(time.Second)
+			o := task(image[len(image)-1:], began.UnixMilli(), image)
+			o.Phase, o.At = watch.Swept, began
+			s.observe(o, watch.Decided)
+		}
+		if end {
+			told, err := s.EndSweep(context.Background(), began)
+			if err != nil || (len(told) > 0) != (want == "resolved app") {
+				t.Fatal(told, err)
+			}
+		}
+		s.told(want)
+	}
+	s.Remind = 0
+	sweep(true, "high app deny unsigned", app, old)
+	sweep(true, "", app, old)
+	sweep(true, "", old, app)
+	sweep(false, "", app) // it failed somewhere: who knows what it did not see
+	sweep(true, "", old)
+	sweep(true, "resolved app", app)
+	sweep(true, "", app)
+	sweep(true, "high app deny unsigned", app, old)
+	s.pager.fail = true
+	sweep2 := func() error {
+		s.after(6 * time.Hour)
+		o := task("1", s.Now().UnixMilli(), app)
+		o.Phase, o.At = watch.Swept, s.Now()
+		s.observe(o, watch.Decided)
+		_, err := s.EndSweep(context.Background(), o.At)
+		return err
+	}
+	if sweep2() == nil {
+		t.Error("nobody was told, and nobody says so")
+	}
+	s.pager.fail = false
+	if err := sweep2(); err != nil {
+		t.Error(err)
 	}
 	s.told("resolved app")
 }

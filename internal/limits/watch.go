@@ -13,7 +13,7 @@ const (
 
 	WatchLease     = 16 * time.Minute    // one observation: a Lambda function may run for 15
 	WatchClaimLife = 15 * 24 * time.Hour // what was decided is remembered: a queue keeps an event for 14 days
-	WatchSettle    = 2 * time.Hour       // until a finding that is seen no more counts as resolved by another image
+	WatchSettle    = 26 * time.Hour      // until a finding that is seen no more counts as resolved by another image: longer than a day between two sweeps
 	WatchRemind    = 24 * time.Hour      // until a finding that is still so is told again
 	WatchToldLife  = 90 * 24 * time.Hour // what was told is remembered after it was last seen
 	WatchSeenEvery = 5 * time.Minute     // a store may leave it at this to write down that a finding was seen again
