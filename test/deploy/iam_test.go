@@ -12,8 +12,8 @@ import (
 var known = map[string]string{
 	"codedeploy:PutLifecycleEventHookExecutionStatus": "knows no resources",
 	"codedeploy:GetDeployment":                        "",
-	"codedeploy:GetDeploymentTarget":                  "",
-	"codedeploy:ListDeploymentTargets":                "",
+	"codedeploy:GetDeploymentTarget":                  "knows no resources",
+	"codedeploy:ListDeploymentTargets":                "knows no resources",
 	"codepipeline:PutJobFailureResult":                "knows no resources",
 	"codepipeline:PutJobSuccessResult":                "knows no resources",
 	"dynamodb:GetItem":                                "",
