@@ -199,6 +199,18 @@ func TestABusGetsTheFindingAsDetail(t *testing.T) {
 	}
 }
 
+func TestABusIsANameOrAnARN(t *testing.T) {
+	for bus, good := range map[string]bool{
+		"": true, "default": true, "aws.partner/example.com/1": true, "arn:aws:events:eu-west-1:111122223333:event-bus/security": true,
+		"arn:aws-us-gov:events:us-gov-west-1:111122223333:event-bus/x": true, "a b": false, "arn:aws:sns:eu-west-1:111122223333:x": false, "arn:aws:events:eu-west-1:111122223333:rule/x": false,
+		"\x1b[31m": false, strings.Repeat("x", 257): false,
+	} {
+		if err := (&EventBridge{Bus: bus}).Check(); (err == nil) != good || err != nil && shuin.CodeOf(err) != shuin.CodeInvalidInput {
+			t.Errorf("%q: %v", bus, err)
+		}
+	}
+}
+
 func TestSecretsAreReadFromWhereTheyAreKept(t *testing.T) {
 	var asked int
 	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -3,6 +3,7 @@ package notify
 import (
 	"context"
 	"fmt"
+	"regexp"
 	"strings"
 
 	"github.com/go-json-experiment/json"
@@ -30,6 +31,20 @@ type EventBridge struct {
 // Name is watch.Notifier's.
 func (e *EventBridge) Name() string { return name(e.Label, "eventbridge", e.As.Region+" "+e.Bus) }
 
+// busPattern is EventBridge's own, of a name or an ARN.
+var busPattern = regexp.MustCompile(`^(arn:aws[\w-]*:events:[a-z]+-[a-z\d-]+:\d{12}:event-bus/)?[/.\-_A-Za-z0-9]{1,256}$`)
+
+// Check refuses a bus that is neither a name nor an ARN of one.
+func (e *EventBridge) Check() error {
+	if e.Bus != "" && !busPattern.MatchString(e.Bus) {
+		return &shuin.Error{
+			Code: shuin.CodeInvalidInput, Message: fmt.Sprintf("%q is no event bus", awscall.Printable(e.Bus, 200)),
+			Hint: "write its name, or arn:aws:events:REGION:ACCOUNT:event-bus/NAME; nothing for the account's default bus",
+		}
+	}
+	return CheckName(e.Name())
+}
+
 type putEvents struct {
 	Entries []putEvent `json:"Entries"`
 }
@@ -45,6 +60,9 @@ type putEvent struct {
 
 // Notify is watch.Notifier's.
 func (e *EventBridge) Notify(ctx context.Context, f watch.Finding) error {
+	if err := e.Check(); err != nil {
+		return err
+	}
 	detail, err := body(f)
 	if err != nil {
 		return err
