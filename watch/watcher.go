@@ -133,6 +133,10 @@ func (w *Watcher) alone(ctx context.Context, c Claim, r *Result, settle func(unt
 	// What was begun is ended though the caller's time is over.
 	ending := context.WithoutCancel(ctx)
 	if err := settle(now.Add(lease)); err != nil {
+		if errors.Is(err, errTurn) {
+			retry("", err)
+			return // claim and turn end together
+		}
 		if lost := w.Store.Release(ending, c, token); lost != nil {
 			err = errors.Join(err, fmt.Errorf("release the claim: %w", lost))
 		}
@@ -177,6 +181,10 @@ func (w *Watcher) decide(ctx context.Context, o *Observation, r *Result, until t
 	return errors.Join(faults...)
 }
 
+// errTurn: a turn to tell may be taken, and nobody told. Who came back at once
+// would be answered Silent, and take it for told.
+var errTurn = errors.New("it is tried again when the turn to tell is over")
+
 // tellAll tells the result's findings to whom they concern. Turns end with the
 // claim: who takes it over after a crash then has his turn to tell.
 func (w *Watcher) tellAll(ctx context.Context, r *Result, until time.Time) error {
@@ -202,7 +210,7 @@ func (w *Watcher) tell(ctx context.Context, r *Result, f *Finding, to Notifier, 
 	turn, err := w.Store.Tell(ctx, t, now, w.Remind, max(until.Sub(now), time.Second))
 	switch {
 	case err != nil:
-		return fmt.Errorf("ask whether finding %s was told to %s: %w", f.ID, t.To, err)
+		return fmt.Errorf("ask whether finding %s was told to %s: %w", f.ID, t.To, errors.Join(err, errTurn))
 	case turn != First && turn != Again:
 		return nil
 	}
@@ -214,7 +222,7 @@ func (w *Watcher) tell(ctx context.Context, r *Result, f *Finding, to Notifier, 
 	if d.Err != nil {
 		err := fmt.Errorf("tell finding %s to %s: %w", f.ID, t.To, d.Err)
 		if undone := w.Store.Untell(ending, t); undone != nil {
-			err = errors.Join(err, fmt.Errorf("take back that it was told: %w", undone))
+			err = errors.Join(err, fmt.Errorf("take back that it was told: %w", undone), errTurn)
 		}
 		return err
 	}

@@ -493,6 +493,13 @@ func (f *flaky) Told(ctx context.Context, t watch.Telling, now time.Time) error 
 	return f.Store.Told(ctx, t, now)
 }
 
+func (f *flaky) Untell(ctx context.Context, t watch.Telling) error {
+	if f.fails(func() { _ = f.Store.Untell(ctx, t) }) {
+		return errStore
+	}
+	return f.Store.Untell(ctx, t)
+}
+
 func (f *flaky) Tellings(ctx context.Context, id string) ([]watch.Telling, error) {
 	if f.fails(func() {}) {
 		return nil, errStore
@@ -511,9 +518,11 @@ func (f *flaky) Forget(ctx context.Context, t watch.Telling) (bool, error) {
 // turn, with and without effect, and brings the observation again until it is
 // settled.
 func TestWhereverTheStoreFailsNothingIsLost(t *testing.T) {
-	for _, did := range []bool{false, true} {
+	for _, c := range []struct{ did, deaf bool }{{false, false}, {true, false}, {false, true}, {true, true}} {
+		did := c.did
 		for at := 1; ; at++ {
 			s := newScene(t)
+			s.pager.fail = c.deaf // the first time
 			f := &flaky{Store: s.store, at: at, did: did}
 			s.Store = f
 			s.gate.say(app, bad)
@@ -521,7 +530,7 @@ func TestWhereverTheStoreFailsNothingIsLost(t *testing.T) {
 			o := task("a", 1, app)
 			o.Images = append(o.Images, gate.Image{Name: "good", Written: "reg.example/good:1"})
 			settled := 0
-			for range 10 {
+			for range 40 {
 				r, err := s.Observe(context.Background(), o)
 				if err != nil {
 					t.Fatal(err)
@@ -533,12 +542,13 @@ func TestWhereverTheStoreFailsNothingIsLost(t *testing.T) {
 					}
 					break
 				}
-				s.after(limits.WatchLease)
+				s.pager.fail = false
+				s.after(time.Minute)
 			}
 			told := s.pager.take()
 			twice := told == "high app deny unsigned\nhigh app deny unsigned" // sent, and not recorded
 			if settled != 1 || told != "high app deny unsigned" && !(twice && !did) {
-				t.Errorf("call %d of the store fails (done: %t): settled %d times, told %q", at, did, settled, told)
+				t.Errorf("call %d of the store fails (%+v): settled %d times, told %q", at, c, settled, told)
 			}
 			if f.calls < at {
 				if at < 6 {
