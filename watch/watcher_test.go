@@ -267,6 +267,19 @@ func TestTheEndOfASweepResolvesWhatItDidNotSee(t *testing.T) {
 	sweep(true, "resolved app", app)
 	sweep(true, "", app)
 	sweep(true, "high app deny unsigned", app, old)
+	sweep(false, "", app)
+	sweep(true, "") // saw nothing of the group
+	sweep(true, "resolved app", app)
+
+	// A store may be minutes late in saying when it was seen.
+	s.after(6*time.Hour - limits.WatchSeenEvery + time.Second)
+	s.observe(task("e", 1, old), watch.Decided)
+	s.told("high app deny unsigned")
+	s.after(limits.WatchSeenEvery - time.Second - 6*time.Hour)
+	sweep(true, "", app)
+	sweep(true, "resolved app", app)
+
+	sweep(true, "high app deny unsigned", app, old)
 	s.pager.fail = true
 	sweep2 := func() error {
 		s.after(6 * time.Hour)
