@@ -431,6 +431,16 @@ func TestAPushWithoutAnAccountIsOfTheRepositorysThatItNames(t *testing.T) {
 	}
 }
 
+func TestACallOfTheSignerThatFailedIsAnAttemptWhateverItNames(t *testing.T) {
+	s := sample(t, "signer-add-permission-denied")
+	at := strings.Index(s, `"requestParameters": {`)
+	payload := s[:at] + `"requestParameters": null, "x": {` + s[at+len(`"requestParameters": {`):]
+	ev, err := Parse([]byte(payload))
+	if err != nil || ev.Kind != KindSigner || ev.Signer.ErrorCode != "AccessDenied" || ev.Signer.Action != "AddProfilePermission" || ev.Signer.Profile != "" {
+		t.Errorf("%+v, %v", ev, err)
+	}
+}
+
 func TestATaskSetIsJudgedAsItsService(t *testing.T) {
 	answer := `"taskSet": {"serviceArn": "` + serviceARN + `", "clusterArn": "arn:aws:ecs:eu-west-1:210987654321:cluster/prod-a", "taskDefinition": "` + definitionARN + `"}, "service": {"x": {`
 	payload := strings.Replace(strings.Replace(changed(t, "create-service", `"CreateService"`, `"CreateTaskSet"`), `"service": {`, answer, 1), "\"deployments\": []\n   }", "\"deployments\": []\n   }}", 1)

@@ -236,11 +236,13 @@ func withRunning(ctx context.Context, from any, service, definition string, imag
 		found := digests[image.Name]
 		if image.Running != "" || len(found) == 0 {
 			out = append(out, image)
-			continue
 		}
-		for _, d := range found { // one task may run another digest than the next
-			image.Running = d
-			out = append(out, image)
+		for _, d := range found { // one task may run another digest than the next, or than is on record
+			if d != image.Running {
+				running := image
+				running.Running = d
+				out = append(out, running)
+			}
 		}
 	}
 	return out, nil

@@ -191,6 +191,8 @@ func TestEveryContainerIsJudgedWhateverECSHasOnRecord(t *testing.T) {
 			[]gate.Image{with(web, digestA), with(web, digestB), nginx}, 3},
 		{"what ECS has on record is not asked of tasks", "POST_SCALE_UP", []ContainerImage{{"app", webImage, digestA}, {"proxy", "nginx:1.29", digestB}},
 			[]ContainerImage{{"app", webImage, digestB}}, []gate.Image{with(web, digestA), with(nginx, digestB)}, 2},
+		{"what runs beside what ECS has on record is judged too", "POST_SCALE_UP", []ContainerImage{{"app", webImage, digestA}},
+			[]ContainerImage{{"app", webImage, digestB}, {"app", webImage, digestA}, {"proxy", "nginx:1.29", ""}}, []gate.Image{with(web, digestA), with(web, digestB), nginx}, 3},
 		{"a stage that nobody knows is judged like those after the start", "SOME_NEW_STAGE", nil, []ContainerImage{{"app", webImage, digestA}}, []gate.Image{with(web, digestA), nginx}, 3},
 	} {
 		t.Run(c.name, func(t *testing.T) {
