@@ -8,10 +8,15 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -77,6 +82,26 @@ func randomToken() string {
 	return hex.EncodeToString(b[:])
 }
 
+// oneAtATime stands before moto: it looks at a condition and writes in two
+// steps, and several requests at once come in between, where DynamoDB does both
+// at once.
+func oneAtATime(t *testing.T, moto string) string {
+	t.Helper()
+	to, err := url.Parse(moto)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := httputil.NewSingleHostReverseProxy(to)
+	var mu sync.Mutex
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		proxy.ServeHTTP(w, r)
+	}))
+	t.Cleanup(s.Close)
+	return s.URL
+}
+
 // makeTable makes the table as docs/design/notify.md says.
 func makeTable(t *testing.T, w *ecsWorld, name string) {
 	t.Helper()
@@ -88,6 +113,7 @@ func makeTable(t *testing.T, w *ecsWorld, name string) {
 func TestATableOfDynamoDBIsAStore(t *testing.T) {
 	w, caller := newMoto(t)
 	makeTable(t, w, "shuin")
+	t.Setenv("AWS_ENDPOINT_URL_DYNAMODB", oneAtATime(t, w.endpoint))
 	table := &awsstate.Table{Caller: caller, Name: "shuin", Random: randomToken}
 	storetest.Run(t, func(*testing.T) watch.Store { return table })
 	t.Run("reactions are off while somebody says so", func(t *testing.T) {
