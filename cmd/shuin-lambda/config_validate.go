@@ -22,7 +22,7 @@ func (s *settings) validate(d *decoder) {
 	s.validatePolicy(d)
 	s.validatePackage(d)
 	s.validateHook(d)
-	if s.State.DynamoDB != "" && !tableName.MatchString(s.State.DynamoDB) {
+	if s.State.DynamoDB != "" && !tableName.matches(s.State.DynamoDB) {
 		d.at("state.dynamodb", "%q is no table's name", s.State.DynamoDB)
 	}
 	if s.State.Region != "" && s.State.DynamoDB == "" {
@@ -37,14 +37,23 @@ func (s *settings) validate(d *decoder) {
 	s.validateSweep(d)
 }
 
-var (
-	tableName  = regexp.MustCompile(`^(arn:[a-z0-9-]+:dynamodb:[a-z0-9-]+:[0-9]{12}:table/)?[A-Za-z0-9_.-]{3,255}$`)
-	regionName = regexp.MustCompile(`^[a-z]{2,4}(-[a-z]+)+-[0-9]{1,2}$`)
-	tellName   = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,48}$`)
-	busName    = regexp.MustCompile(`^(arn:[a-z0-9-]+:events:[a-z0-9-]+:[0-9]{12}:event-bus/)?[/.A-Za-z0-9_-]{1,256}$`)
-	roleARN    = regexp.MustCompile(`^arn:[a-z0-9-]+:iam::[0-9]{12}:role/[\w+=,.@/-]{1,512}$`)
-	topicARN   = regexp.MustCompile(`^arn:[a-z0-9-]+:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,256}(\.fifo)?$`)
-	envName    = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+// pattern is a regular expression that is compiled when it is used: most
+// configurations use few of them, and the start of every process would pay for
+// all.
+type pattern string
+
+func (p pattern) matches(s string) bool {
+	return len(s) <= limits.EventStringBytes && regexp.MustCompile(string(p)).MatchString(s)
+}
+
+const (
+	tableName  pattern = `^(arn:[a-z0-9-]+:dynamodb:[a-z0-9-]+:[0-9]{12}:table/)?[A-Za-z0-9_.-]+$`
+	regionName pattern = `^[a-z]{2,4}(-[a-z]+)+-[0-9]{1,2}$`
+	tellName   pattern = `^[A-Za-z0-9_.-]+$`
+	busName    pattern = `^(arn:[a-z0-9-]+:events:[a-z0-9-]+:[0-9]{12}:event-bus/)?[/.A-Za-z0-9_-]+$`
+	roleARN    pattern = `^arn:[a-z0-9-]+:iam::[0-9]{12}:role/[\w+=,.@/-]+$`
+	topicARN   pattern = `^arn:[a-z0-9-]+:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]+(\.fifo)?$`
+	envName    pattern = `^[A-Za-z_][A-Za-z0-9_]*$`
 )
 
 func between(d *decoder, path string, value, least, most int) {
@@ -54,7 +63,7 @@ func between(d *decoder, path string, value, least, most int) {
 }
 
 func region(d *decoder, path, name string) {
-	if name != "" && !regionName.MatchString(name) {
+	if name != "" && !regionName.matches(name) {
 		d.at(path, "%q is no region of AWS", name)
 	}
 }
@@ -150,7 +159,7 @@ func (s *settings) validateSweep(d *decoder) {
 	for i := range s.Sweep.Targets {
 		t := &s.Sweep.Targets[i]
 		at := fmt.Sprintf("sweep.targets[%d]", i)
-		if t.Role != "" && !roleARN.MatchString(t.Role) {
+		if t.Role != "" && !roleARN.matches(t.Role) {
 			d.at(at+".role", "%q is no role's ARN", t.Role)
 		}
 		if t.ExternalID != "" && t.Role == "" {
@@ -208,13 +217,13 @@ func (t *tellConfig) validate(d *decoder, at string) string {
 		return ""
 	}
 	switch {
-	case t.SNS != "" && !topicARN.MatchString(t.SNS):
+	case t.SNS != "" && !topicARN.matches(t.SNS):
 		d.at(at+".sns", "%q is no topic's ARN", t.SNS)
-	case t.EventBus != "" && !busName.MatchString(t.EventBus):
+	case t.EventBus != "" && !busName.matches(t.EventBus):
 		d.at(at+".eventBus", "%q is no event bus", t.EventBus)
 	}
 	t.validateSecrets(d, at)
-	if t.Role != "" && !roleARN.MatchString(t.Role) {
+	if t.Role != "" && !roleARN.matches(t.Role) {
 		d.at(at+".role", "%q is no role's ARN", t.Role)
 	}
 	if (t.Role != "" || t.Region != "") && t.SNS == "" && t.EventBus == "" {
@@ -226,7 +235,7 @@ func (t *tellConfig) validate(d *decoder, at string) string {
 	if name == "" {
 		name = kinds[0]
 	}
-	if !tellName.MatchString(name) {
+	if len(name) > 48 || !tellName.matches(name) {
 		d.at(at+".name", "1 to 48 letters, digits, \"-\", \"_\" and \".\" are wanted, not %q", t.Name)
 	}
 	return name
@@ -255,7 +264,7 @@ func (c *secretConfig) validate(d *decoder, at string) {
 	switch {
 	case set != 1:
 		d.at(at, "exactly one of file, env, parameter and secret is wanted: where the value is kept, never the value itself")
-	case c.Env != "" && !envName.MatchString(c.Env):
+	case c.Env != "" && !envName.matches(c.Env):
 		d.at(at+".env", "the name of an environment variable is wanted")
 	case c.File != "" && filepath.Clean(c.File) == ".":
 		d.at(at+".file", "a file is wanted")

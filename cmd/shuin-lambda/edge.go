@@ -16,6 +16,7 @@ import (
 	"github.com/shuin/shuin"
 	"github.com/shuin/shuin/internal/ecs"
 	"github.com/shuin/shuin/internal/limits"
+	"github.com/shuin/shuin/internal/notify"
 )
 
 // envRuntime is set by Lambda: where the Runtime API is.
@@ -32,6 +33,8 @@ type edge struct {
 	warn   bool
 	margin time.Duration // of an invocation's time, kept for the answer
 	now    func() time.Time
+	// metrics are told what handle cannot tell.
+	metrics *notify.Metrics
 	// broken is why there is nothing to handle events: then handle is nil.
 	broken error
 	handle func(ctx context.Context, payload []byte) ([]byte, error)
@@ -64,6 +67,11 @@ func (e *edge) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 		return a.body, nil
 	}
 	logger.Error("the invocation failed", "error", oneLine(a.err.Error()), "code", string(shuin.CodeOf(a.err)), "hint", shuin.HintOf(a.err), "warn", e.warn)
+	if e.handle == nil || errors.Is(a.err, errLate) { // nobody else counted it
+		if err := e.metrics.Write(notify.Counts{Errors: 1}, nil); err != nil {
+			logger.Error("metrics could not be written", "error", err)
+		}
+	}
 	if !e.warn {
 		return nil, a.err
 	}

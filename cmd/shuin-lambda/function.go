@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -49,7 +50,7 @@ func newFunction(s *settings, env func(string) string, logger *slog.Logger, stdo
 		settings: s, policies: p, now: time.Now, sources: p.options.Sources.(registrySources),
 		ecs:     &ecs.Client{Caller: caller, Roles: s.roles()},
 		region:  env("AWS_REGION"),
-		metrics: &notify.Metrics{W: stdout, Function: env("AWS_LAMBDA_FUNCTION_NAME"), Mode: s.Mode, Now: time.Now},
+		metrics: newMetrics(s, env, stdout),
 	}
 	f.hook = f.newHook()
 	if f.watcher, err = f.newWatcher(caller, env, stdout); err != nil {
@@ -59,6 +60,10 @@ func newFunction(s *settings, env func(string) string, logger *slog.Logger, stdo
 		_, _ = p.current(withLogger(context.Background(), logger)) // what is wrong is logged, and found again when it matters
 	}
 	return f, nil
+}
+
+func newMetrics(s *settings, env func(string) string, stdout io.Writer) *notify.Metrics {
+	return &notify.Metrics{W: stdout, Function: env("AWS_LAMBDA_FUNCTION_NAME"), Mode: s.Mode, Now: time.Now}
 }
 
 // newCaller signs calls of AWS with the function's credentials. Making it reads
@@ -214,22 +219,24 @@ func (f *function) unread(ctx context.Context, e ecs.Event, err error, last bool
 // one by one.
 func (f *function) batch(ctx context.Context, records []ecs.Record) ([]byte, error) {
 	acked := make([]bool, len(records))
-	inFlight := limits.LambdaBatch
-	for i := range records {
-		if records[i].FIFO() {
-			inFlight = 1 // their order counts
+	if slices.ContainsFunc(records, func(r ecs.Record) bool { return r.FIFO() }) {
+		for i := range records { // their order counts, and what follows a failure comes again
+			if acked[i] = f.record(ctx, &records[i]); !acked[i] {
+				break
+			}
 		}
+	} else {
+		places := make(chan struct{}, limits.LambdaBatch)
+		var wg sync.WaitGroup
+		for i := range records {
+			places <- struct{}{}
+			wg.Go(func() {
+				defer func() { <-places }()
+				acked[i] = f.record(ctx, &records[i])
+			})
+		}
+		wg.Wait()
 	}
-	places := make(chan struct{}, inFlight)
-	var wg sync.WaitGroup
-	for i := range records {
-		places <- struct{}{}
-		wg.Go(func() {
-			defer func() { <-places }()
-			acked[i] = f.record(ctx, &records[i])
-		})
-	}
-	wg.Wait()
 	index := make(map[*ecs.Record]int, len(records))
 	topic := false
 	for i := range records {

@@ -9,6 +9,8 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"runtime/debug"
+	"strconv"
 	"time"
 
 	"github.com/aws/aws-lambda-go/lambda"
@@ -83,6 +85,7 @@ func checkConfig(path string, env func(string) string, stdout, stderr io.Writer)
 // the same, for hooks have to be answered whatever happens.
 func serve(env func(string) string, stdout io.Writer) int {
 	logger := newLogger(stdout)
+	boundMemory(env)
 	s, err := loadSettings(env)
 	var f *function
 	if err == nil {
@@ -95,10 +98,22 @@ func serve(env func(string) string, stdout io.Writer) int {
 			return 1
 		}
 	}
-	e := &edge{log: logger, warn: s.warns(), margin: s.Hook.Margin, now: time.Now, broken: err, release: releaser(&ecs.Client{Caller: newCaller(logger)})}
-	if f != nil {
-		e.handle, e.release = f.handle, releaser(f.ecs)
+	e := &edge{log: logger, warn: s.warns(), margin: s.Hook.Margin, now: time.Now, broken: err, metrics: newMetrics(s, env, stdout)}
+	if f == nil {
+		e.release = releaser(&ecs.Client{Caller: newCaller(logger)})
+	} else {
+		e.handle, e.release, e.metrics = f.handle, releaser(f.ecs), f.metrics
 	}
 	lambda.Start(e)
 	return 1 // it does not return
+}
+
+// boundMemory has the garbage collector keep the process below the function's
+// memory, unless GOMEMLIMIT says otherwise: a process that is killed answers
+// nothing, in warn mode neither.
+func boundMemory(env func(string) string) {
+	mb, err := strconv.Atoi(env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE"))
+	if err == nil && mb > 0 && env("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(int64(mb) << 20 / 4 * 3)
+	}
 }
