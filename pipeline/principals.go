@@ -287,7 +287,7 @@ func (l *linting) redundant(path string, list []Principal, left *budget) {
 			l.warn(one.line, path, "%s is everybody of its account", one.text)
 		}
 		for k, other := range list {
-			if i != k && left.take(len(one.text)) && other.covers(one) && !(one.covers(other) && k > i) {
+			if i != k && left.take(len(one.text)) && other.covers(one) {
 				l.warn(one.line, path, "%s is named by %s already, in line %d", one.text, other.text, other.line)
 				break
 			}

@@ -53,7 +53,7 @@ func TestAPrincipalIsWhoItsARNSays(t *testing.T) {
 		{"a session", sts + "assumed-role/ci/Git*", sts + "assumed-role/ci/GitHub", true},
 		{"a session is not its role", iam + "role/ci", sts + "assumed-role/ci/GitHub", false},
 		{"root", iam + "root", iam + "root", true},
-		{"a star that somebody calls with", iam + "role/ci-*", iam + "role/*", false},
+		{"a star that somebody calls with", iam + "role/ci-*", iam + "role/ci-*", false},
 		{"a pattern that somebody calls with", iam + "role/ci", iam + "role/c*", false},
 		{"nobody", iam + "role/ci", "", false},
 		{"no ARN", iam + "role/ci", "ci", false},
