@@ -142,6 +142,7 @@ func TestWhyAServiceDoesNotAnswerIsTold(t *testing.T) {
 		{"JSON", describe, 400, "", `{"__type":"com.amazonaws.ecs#AccessDeniedException","message":"who?"}`, shuin.CodeForbidden,
 			"read it: Amazon ECS answers DescribeTasks with AccessDeniedException: who? (HTTP 400, request id id-1)", "allow ecs:DescribeTasks on the task to these credentials", 1},
 		{"JSON with the code in a header", getFunction, 404, "ResourceNotFoundException:http://x", `{"Message":"no function"}`, shuin.CodeNotFound, "ResourceNotFoundException: no function", "", 1},
+		{"JSON with its words twice", describe, 400, "", `{"__type":"ClusterNotFoundException","message":"none","Message":"none"}`, shuin.CodeInvalidInput, "ClusterNotFoundException: none (HTTP", "", 1},
 		{"JSON of a condition", putItem, 400, "", `{"__type":"com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException","message":"The conditional request failed","Item":{"id":{"S":"x"}}}`, shuin.CodeInvalidInput, "ConditionalCheckFailedException", "", 1},
 		{"DynamoDB's throttling", putItem, 400, "", `{"__type":"x#ProvisionedThroughputExceededException","message":"slow"}`, shuin.CodeThrottled, "slow", "try again later", limits.AWSTries},
 		{"XML of a query", publish, 403, "", `<ErrorResponse xmlns="http://sns.amazonaws.com/doc/2010-03-31/"><Error><Type>Sender</Type><Code>AuthorizationError</Code><Message>not &lt;you&gt;</Message></Error><RequestId>r-2</RequestId></ErrorResponse>`,

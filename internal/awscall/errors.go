@@ -144,7 +144,10 @@ func jsonError(header http.Header, data []byte) (code, message string) {
 	if _, after, ok := strings.Cut(code, "#"); ok {
 		code = after
 	}
-	return code, body.Message + body.Upper
+	if body.Message == "" {
+		return code, body.Upper
+	}
+	return code, body.Message
 }
 
 // xmlError reads the first code, words and request id of an error that is XML:

@@ -158,9 +158,6 @@ func readPage(data []byte, l listing, q *asked) (names []string, next string, er
 	if list, ok := members[l.member]; !ok || json.Unmarshal(list, &found) != nil || found == nil {
 		return nil, "", q.malformed("the answer has no list %s", l.member)
 	}
-	if len(found) > limits.ECSPage {
-		return nil, "", q.malformed("a page has %d entries, more than the %d asked for", len(found), limits.ECSPage)
-	}
 	for _, name := range found {
 		if name == nil {
 			return nil, "", q.malformed("an entry of %s is null", l.member)

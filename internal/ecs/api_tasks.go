@@ -116,11 +116,16 @@ func readTasks(data []byte, cluster ClusterName, arns []string, q *asked) (tasks
 // its services, page by page. What ends meanwhile is left out.
 func (c *Client) eachTask(ctx context.Context, cluster ClusterName, service string, page func([]Task) error) error {
 	return c.ListTasks(ctx, cluster, service, func(arns []string) error {
-		tasks, _, err := c.Tasks(ctx, cluster, arns)
-		if err != nil {
-			return err
+		for batch := range slices.Chunk(arns, limits.ECSTasksBatch) { // a page may be larger than was asked for
+			tasks, _, err := c.Tasks(ctx, cluster, batch)
+			if err != nil {
+				return err
+			}
+			if err := page(tasks); err != nil {
+				return err
+			}
 		}
-		return page(tasks)
+		return nil
 	})
 }
 

@@ -233,7 +233,7 @@ func TestListingsHaveTheirListAndEnd(t *testing.T) {
 		{"null for the next page", 200, `{"taskArns":[],"nextToken":null}`, "", "", ""},
 		{"a number for the next page", 200, `{"taskArns":[],"nextToken":1}`, shuin.CodeMalformed, "nextToken", ""},
 		{"in a circle", 200, `{"taskArns":[],"nextToken":"again"}`, shuin.CodeMalformed, "circle", ""},
-		{"more than a page", 200, `{"taskArns":["` + strings.Repeat(apiTask+`","`, 100) + apiTask + `"]}`, shuin.CodeMalformed, "more than the 100", ""},
+		{"more than was asked for", 200, `{"taskArns":["` + strings.Repeat(apiTask+`","`, 100) + apiTask + `"]}`, "", "", ""},
 		{"no such cluster", 400, `{"__type":"ClusterNotFoundException","message":"Cluster not found."}`, shuin.CodeNotFound, "list tasks of cluster prod", "no such cluster"},
 		{"denied", 400, `{"__type":"AccessDeniedException","message":"no"}`, shuin.CodeForbidden, "", "allow ecs:ListTasks on * to"},
 	}, list)
@@ -501,8 +501,8 @@ func FuzzAnswers(f *testing.F) {
 			t.Errorf("%+v", got)
 		}
 		names, _, err := readPage(data, listing{member: "taskArns", check: func(q *asked, arn string) error { return q.under(arn, "task", cluster) }}, q)
-		if err == nil && len(names) > limits.ECSPage {
-			t.Errorf("%d names", len(names))
+		if err != nil && names != nil {
+			t.Errorf("%d names beside an error", len(names))
 		}
 		for _, arn := range names {
 			if _, err := parseTask(arn, "prod"); err != nil {

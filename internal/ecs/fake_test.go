@@ -23,6 +23,8 @@ type fakeECS struct {
 	defs     map[string][]string      // by family:revision: images
 	families []string                 // with an active revision; the newest is the last in defs
 
+	unpaged bool // all is on one page, however many were asked for
+
 	mu     sync.Mutex
 	calls  map[string]int
 	before func(operation string, in map[string]any) (status int, body string) // 0: goes on
@@ -149,6 +151,9 @@ func (f *fakeECS) page(in map[string]any, member string, all []string) any {
 		from, _ = strconv.Atoi(token)
 	}
 	to := min(len(all), from+int(in["maxResults"].(float64)))
+	if f.unpaged {
+		to = len(all)
+	}
 	out := map[string]any{member: append([]string{}, all[from:to]...)}
 	if to < len(all) {
 		out["nextToken"] = strconv.Itoa(to)

@@ -197,6 +197,16 @@ func TestWhatCannotBeSweptIsToldWithItsPlaceAndEndsNothingElse(t *testing.T) {
 	}
 }
 
+func TestAPageMayBeLargerThanWasAskedFor(t *testing.T) {
+	f, c := newFake(t)
+	f.unpaged = true
+	f.big(1, 250, 250)
+	all, report := sweep(t, c, Target{})
+	if report.Err() != nil || len(all) != 500 || f.calls["ListTasks"] != 1 || f.calls["DescribeTasks"] != 3 || f.calls["DescribeServices"] != 25 {
+		t.Errorf("%d found: %v, calls %v", len(all), report.Err(), f.calls)
+	}
+}
+
 func TestClustersAreChosenByPattern(t *testing.T) {
 	for _, tc := range []struct {
 		name     string
