@@ -38,7 +38,6 @@ var irrelevantTypes = map[string]string{
 	"aws.ecs ECS Service Action":                                     "it says how a service fares; its tasks tell what they run themselves",
 	"aws.ecs ECS Deployment State Change":                            "it says how a deployment fares; its tasks tell what they run themselves",
 	"aws.ecs ECS Container Instance State Change":                    "it is about an instance",
-	"aws.ecs ECS Daemon State Change":                                "it says how a daemon fares; its tasks tell what they run themselves",
 	"aws.ecr ECR Image Scan":                                         "a scan changes no image",
 	"aws.ecr ECR Pull Through Cache Action":                          "what is pulled is judged where it runs",
 	"aws.ecr ECR Replication Action":                                 "a copy has the digest, and the signatures, of what was pushed",

@@ -46,8 +46,12 @@ func Parse(payload []byte) (Event, error) {
 func ParseMessage(body []byte) (Event, error) { return parseMessage("body", body, true) }
 
 // ProbablyHook reports whether a payload that Parse refuses looks like a
-// lifecycle hook of ECS: somebody waits for its answer all the same.
+// lifecycle hook of ECS: somebody waits for its answer all the same. Events of
+// EventBridge may quote one.
 func ProbablyHook(payload []byte) bool {
+	if bytes.Contains(payload, []byte(`"detail-type"`)) {
+		return false
+	}
 	return slices.ContainsFunc([]string{`"executionDetails"`, `"targetServiceRevisionArn"`, `"lifecycleStage"`}, func(name string) bool {
 		return bytes.Contains(payload, []byte(name))
 	})

@@ -406,7 +406,8 @@ func TestAHookThatCannotBeReadIsKnownForOne(t *testing.T) {
 		`{"lifecycleStage":7}`:         true,
 		sample(t, "task-running"):      false,
 		sample(t, "codedeploy"):        false,
-		`{}`:                           false,
+		`{"detail-type":1,"detail":{"lifecycleStage":"PRE_SCALE_UP"}}`: false,
+		`{}`: false,
 	} {
 		if ProbablyHook([]byte(payload)) != want {
 			t.Errorf("%.60s", payload)
