@@ -94,6 +94,19 @@ func (c *Caller) Region(ctx context.Context, as As) (string, error) {
 	return cfg.Region, nil
 }
 
+// Check makes sure that there are a region and credentials, without a call to
+// the service: what a role needs of STS is asked.
+func (c *Caller) Check(ctx context.Context, as As) error {
+	if _, err := c.Region(ctx, as); err != nil {
+		return err
+	}
+	cfg, err := c.Config(ctx, as)
+	if err != nil {
+		return err
+	}
+	return c.Credentials(ctx, cfg)
+}
+
 // Whose says in words whose credentials as are, for errors.
 func (c *Caller) Whose(ctx context.Context, as As) string {
 	switch {
@@ -229,7 +242,7 @@ func (c *Caller) Credentials(ctx context.Context, cfg aws.Config) error {
 func noCredentials(err error) error {
 	var already *shuin.Error
 	if errors.As(err, &already) {
-		return err // of a role
+		return already // of a role
 	}
 	if err == nil {
 		err = errors.New("none are configured")

@@ -63,6 +63,9 @@ func (c *Client) ask(ctx context.Context, p place, account, operation string, in
 	if r, ok := c.Roles[account]; ok {
 		q.as.Role, q.as.ExternalID = r.ARN, r.ExternalID
 	}
+	if q.account == "" {
+		q.account = accountOf(q.as.Role)
+	}
 	region, err := c.Caller.Region(ctx, q.as)
 	if err != nil {
 		return nil, err
@@ -82,6 +85,15 @@ func (c *Client) ask(ctx context.Context, p place, account, operation string, in
 		},
 	}
 	return q, nil
+}
+
+// accountOf is the account of a role: it acts in no other. Empty: there is no
+// role, or its ARN is none.
+func accountOf(role string) string {
+	if part := strings.SplitN(role, ":", 6); len(part) == 6 && awsprofile.ValidAccount(part[4]) {
+		return part[4]
+	}
+	return ""
 }
 
 // send makes the call.

@@ -27,6 +27,7 @@ type fakeECS struct {
 
 	mu     sync.Mutex
 	calls  map[string]int
+	other  func(out http.ResponseWriter, body string)                          // answers for services beside ECS
 	before func(operation string, in map[string]any) (status int, body string) // 0: goes on
 }
 
@@ -66,6 +67,10 @@ func refuse(out http.ResponseWriter, code, message string) {
 }
 
 func (f *fakeECS) serve(out http.ResponseWriter, body, target string) {
+	if target == "" && f.other != nil {
+		f.other(out, body)
+		return
+	}
 	operation, ok := strings.CutPrefix(target, "AmazonEC2ContainerServiceV20141113.")
 	known, is := members[operation]
 	if !ok || !is {

@@ -251,6 +251,9 @@ func (w *sweeping) clusters(ctx context.Context, t *sweptTarget) ([]ClusterName,
 			names = append(names, ClusterName{Name: p})
 		}
 	}
+	if err := w.Caller.Check(ctx, t.As); err != nil {
+		return nil, err // once for the target, and not for each of its clusters
+	}
 	if len(t.Clusters) > 0 && !t.listed {
 		return names, nil
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -194,6 +195,41 @@ func TestWhatCannotBeSweptIsToldWithItsPlaceAndEndsNothingElse(t *testing.T) {
 	}
 	if f.calls["ListClusters"] != 1 {
 		t.Errorf("clusters were listed %d times: names need no listing", f.calls["ListClusters"])
+	}
+}
+
+func TestAnAccountThatCannotBeReachedIsToldOnceAndEndsNothingElse(t *testing.T) {
+	f, c := newFake(t)
+	f.big(2, 2, 2)
+	sts := 0
+	f.other = func(out http.ResponseWriter, body string) {
+		sts++
+		out.WriteHeader(http.StatusForbidden)
+		fmt.Fprint(out, `<ErrorResponse><Error><Code>AccessDenied</Code><Message>not you</Message></Error></ErrorResponse>`)
+	}
+	const role = "arn:aws:iam::999988887777:role/watch"
+	all, report := sweep(t, c, Target{As: awscall.As{Role: role}, Clusters: []string{"a", "b", "c"}}, Target{})
+	if len(all) != 4 || len(report.Failures) != 1 || sts != 1 {
+		t.Fatalf("%d found, %d calls of STS: %v", len(all), sts, report.Err())
+	}
+	err := report.Err()
+	if text := err.Error(); shuin.CodeOf(err) != shuin.CodeForbidden || !strings.HasPrefix(text, "sweep the environment's region as "+role+": assume the role "+role) || !strings.Contains(text, "not you") {
+		t.Errorf("%v", err)
+	}
+	if hint := shuin.HintOf(report.Failures[0]); !strings.Contains(hint, "allow sts:AssumeRole on "+role) {
+		t.Errorf("hint %q", hint)
+	}
+}
+
+func TestWhatARoleIsToldOfAnotherAccountIsNotTaken(t *testing.T) {
+	f, c := newFake(t)
+	f.big(1, 1, 1)
+	f.other = func(out http.ResponseWriter, body string) {
+		fmt.Fprint(out, `<AssumeRoleResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><AssumeRoleResult><Credentials><AccessKeyId>AKIDOTHER</AccessKeyId><SecretAccessKey>secret-that-x</SecretAccessKey><SessionToken>t</SessionToken><Expiration>2100-01-01T00:00:00Z</Expiration></Credentials></AssumeRoleResult></AssumeRoleResponse>`)
+	}
+	all, report := sweep(t, c, Target{As: awscall.As{Role: "arn:aws:iam::999988887777:role/watch"}})
+	if len(all) != 0 || shuin.CodeOf(report.Err()) != shuin.CodeForbidden || !strings.Contains(report.Err().Error(), "account 999988887777 was asked for") {
+		t.Errorf("%d found, %v", len(all), report.Err())
 	}
 }
 
