@@ -169,7 +169,10 @@ func (s *Seen) WithTaskDefinition(got RevisionImages) (watch.Observation, error)
 }
 
 // merged are the containers of a task definition, each with what is known of
-// it beside, and what is known beside of containers that it does not hold.
+// it beside, and what is known beside of containers that it does not hold: ECS
+// itself adds those (agents of AWS's), nobody else can. One of them whose image
+// is not told is left out: there is nothing to be judged, and to refuse it
+// would refuse every task that has the agent.
 func merged(written []ContainerImage, known []gate.Image) ([]gate.Image, error) {
 	if len(written)+len(known) > 2*limits.EventContainers {
 		return nil, tooMuch("containers", len(written)+len(known), "containers", 2*limits.EventContainers, "EventContainers")
@@ -189,8 +192,8 @@ func merged(written []ContainerImage, known []gate.Image) ([]gate.Image, error) 
 		out = append(out, image)
 	}
 	for i, k := range known {
-		if !used[i] {
-			out = append(out, k) // added by ECS, or by a name that was used twice
+		if !used[i] && k.Written != "" {
+			out = append(out, k)
 		}
 	}
 	if len(out) == 0 {

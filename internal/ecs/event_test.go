@@ -312,7 +312,7 @@ func TestATaskDefinitionThatIsReadFillsInWhatTheEventLeavesOut(t *testing.T) {
 	}
 	want := []gate.Image{
 		{Name: "app", Written: webImage, Running: digestA}, {Name: "proxy", Written: "docker.io/library/nginx:1.29"},
-		{Name: "init", Written: "docker.io/library/busybox:latest"}, {Name: "log", Running: digestB}, // who added that is not told: the gate refuses it
+		{Name: "init", Written: "docker.io/library/busybox:latest"}, // not "log", which AWS added, and does not tell the image of
 	}
 	if diff := cmp.Diff(want, o.Images); diff != "" || o.Version != 3 || o.Subject.Kind != watch.Task {
 		t.Errorf("%+v: %s", o.Subject, diff)
