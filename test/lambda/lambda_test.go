@@ -47,7 +47,7 @@ func TestAHookIsAnsweredByWhatTheRevisionRuns(t *testing.T) {
 	good, bad, foreign := w.push("shop/web", "good"), w.push("shop/web", "unsigned"), w.push("shop/web", "of a stranger")
 	w.seal(good, ci())
 	w.seal(foreign, stranger())
-	f := newLambda(t, shipped, 10*time.Second, w.env())
+	f := newLambda(t, shipped, 20*time.Second, w.env())
 	for _, c := range []struct {
 		name       string
 		containers []container
@@ -76,7 +76,7 @@ func TestAHookThatCannotCheckAsksAgainAndThenSucceeds(t *testing.T) {
 	good := w.push("shop/web", "good")
 	w.seal(good, ci())
 	w.runs(container{Name: "web", Image: good.String()})
-	f := newLambda(t, shipped, 10*time.Second, w.env("SHUIN_CONFIG", w.config("hook: {retries: 3, retryAfter: 5s}")))
+	f := newLambda(t, shipped, 20*time.Second, w.env("SHUIN_CONFIG", w.config("hook: {retries: 3, retryAfter: 5s}")))
 	w.registry.FailNext(devregistry.Fault{Times: -1, Status: http.StatusServiceUnavailable, Header: http.Header{"Retry-After": {"3600"}}})
 	details := map[string]any{"team": "shop"}
 	for i := range 2 {
@@ -145,7 +145,7 @@ func TestWhatGoesWrongFailsTheHookButInWarnMode(t *testing.T) {
 				if c.spoil != nil {
 					c.spoil(w, env)
 				}
-				binary, timeout, payload := shipped, 10*time.Second, any(hookEvent("PRE_SCALE_UP", nil))
+				binary, timeout, payload := shipped, 20*time.Second, any(hookEvent("PRE_SCALE_UP", nil))
 				if c.binary != nil {
 					binary = *c.binary
 				}
@@ -180,7 +180,7 @@ func TestAFunctionThatFailedGoesOn(t *testing.T) {
 	good := w.push("shop/web", "good")
 	w.seal(good, ci())
 	w.runs(container{Name: "web", Image: good.String()})
-	f := newLambda(t, faulty, 2*time.Second, w.env("SHUIN_CONFIG", w.config("hook: {margin: 200ms}")))
+	f := newLambda(t, faulty, 20*time.Second, w.env())
 	succeeds := func(after string, starts int) {
 		t.Helper()
 		if a := f.hook(hookEvent("PRE_SCALE_UP", nil)); a.Status != "SUCCEEDED" || f.starts != starts {
@@ -193,9 +193,11 @@ func TestAFunctionThatFailedGoesOn(t *testing.T) {
 	}
 	succeeds("a panic", 1)
 	f.signal(syscall.SIGSTOP) // it hangs, and can say nothing
+	f.timeout = 300 * time.Millisecond
 	if r := f.invoke(hookEvent("PRE_SCALE_UP", nil)); r.Error != errTimedOut {
 		t.Errorf("a process that hangs: %s (%+v)", r.Body, r.Error)
 	}
+	f.timeout = 20 * time.Second
 	succeeds("a time-out, after which Lambda starts another process", 2)
 	f.signal(syscall.SIGKILL)
 	<-f.exited
@@ -208,7 +210,7 @@ func TestAFunctionThatFailedGoesOn(t *testing.T) {
 func TestTheShippedFunctionKnowsNoFaults(t *testing.T) {
 	w := newWorld(t)
 	w.runs(container{Name: "web", Image: w.push("shop/web", "unsigned").String()})
-	f := newLambda(t, shipped, 10*time.Second, w.env())
+	f := newLambda(t, shipped, 20*time.Second, w.env())
 	if a := f.hook(hookEvent("PRE_SCALE_UP", map[string]any{"say": "shuin-fault-panic"})); a.Status != "FAILED" {
 		t.Errorf("%+v", a)
 	}

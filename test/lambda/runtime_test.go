@@ -90,11 +90,16 @@ func (l *logs) Write(p []byte) (int, error) {
 // has says whether text is or will soon be in the log: what a process wrote
 // before its answer may come after it.
 func (l *logs) has(text string) bool {
-	limit := time.NewTimer(5 * time.Second)
+	return l.wait(func(all string) bool { return strings.Contains(all, text) })
+}
+
+// wait waits for the log to be as it should, and says whether it is.
+func (l *logs) wait(is func(all string) bool) bool {
+	limit := time.NewTimer(10 * time.Second)
 	defer limit.Stop()
 	for {
 		l.mu.Lock()
-		there := strings.Contains(l.buf.String(), text)
+		there := is(l.buf.String())
 		if l.more == nil {
 			l.more = make(chan struct{})
 		}
