@@ -17,7 +17,7 @@ type Function struct {
 	Update        string // Successful, Failed, InProgress
 	UpdateReason  string
 	Modified      time.Time // zero: not told
-	CodeSHA256    string // base64
+	CodeSHA256    string    // base64
 	Architecture  string
 	Environment   map[string]string // may hold what must not be shown
 }

@@ -38,7 +38,7 @@ const (
 	ActionDescribeTable            = "dynamodb:DescribeTable"
 	ActionDescribeAlarms           = "cloudwatch:DescribeAlarms"
 	ActionGetMetricData            = "cloudwatch:GetMetricData"
-	ActionGetTopicAttributes       = "sns:GetTopicAttributes"
+	ActionListSubscriptions        = "sns:ListSubscriptionsByTopic"
 	ActionDescribeTrails           = "cloudtrail:DescribeTrails"
 	ActionGetTrailStatus           = "cloudtrail:GetTrailStatus"
 	ActionGetObject                = "s3:GetObject"

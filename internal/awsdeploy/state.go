@@ -4,7 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/url"
-	"strconv"
+	"strings"
 
 	"github.com/opencontainers/go-digest"
 
@@ -29,31 +29,25 @@ func (r *Reader) TableStatus(ctx context.Context, name string) (string, error) {
 }
 
 // Subscribers says how many subscriptions of a topic are confirmed, and how
-// many are not. Source: Amazon SNS API Reference, "GetTopicAttributes".
+// many wait for that, of the first 100. Source: Amazon SNS API Reference,
+// "ListSubscriptionsByTopic".
 func (r *Reader) Subscribers(ctx context.Context, topic string) (confirmed, pending int, err error) {
 	q := awscall.Call{
-		Doing: "read topic " + topic, Title: "Amazon SNS", Service: "sns", ID: "SNS", Target: "GetTopicAttributes",
-		Action: ActionGetTopicAttributes, Resource: topic,
+		Doing: "list the subscriptions of topic " + topic, Title: "Amazon SNS", Service: "sns", ID: "SNS", Target: "ListSubscriptionsByTopic",
+		Action: ActionListSubscriptions, Resource: topic,
 		NotFound: "create the topic, or deploy the stack with another",
 	}
 	var out struct {
-		Entries []struct {
-			Key   string `xml:"key"`
-			Value string `xml:"value"`
-		} `xml:"GetTopicAttributesResult>Attributes>entry"`
+		Subscriptions []string `xml:"ListSubscriptionsByTopicResult>Subscriptions>member>SubscriptionArn"`
 	}
 	if err := r.xml(ctx, q, "2010-03-31", url.Values{"TopicArn": {topic}}, &out); err != nil {
 		return 0, 0, err
 	}
-	for _, e := range out.Entries {
-		switch e.Key {
-		case "SubscriptionsConfirmed":
-			confirmed, err = strconv.Atoi(e.Value)
-		case "SubscriptionsPending":
-			pending, err = strconv.Atoi(e.Value)
-		}
-		if err != nil {
-			return 0, 0, malformed(q, err)
+	for _, arn := range out.Subscriptions {
+		if strings.HasPrefix(arn, "arn:") { // else: PendingConfirmation, Deleted
+			confirmed++
+		} else if arn == "PendingConfirmation" {
+			pending++
 		}
 	}
 	return confirmed, pending, nil
