@@ -123,7 +123,7 @@ func TestWhatGoesWrongFailsTheHookButInWarnMode(t *testing.T) {
 	}{
 		{name: "an unsigned image", status: "FAILED"},
 		{name: "a panic", binary: &faulty, payload: func() any { return hookEvent("PRE_SCALE_UP", map[string]any{"say": "shuin-fault-panic"}) }, errorType: "errorString"},
-		{name: "work that does not end", binary: &faulty, timeout: time.Second,
+		{name: "work that does not end", binary: &faulty, timeout: 2 * time.Second,
 			payload: func() any { return hookEvent("PRE_SCALE_UP", map[string]any{"say": "shuin-fault-hang"}) }, errorType: "errorString"},
 		{name: "an event that breaks its own form", payload: func() any { return []byte(`{"lifecycleStage":"PRE_SCALE_UP","executionDetails":7}`) }, errorType: "wrapError"},
 		{name: "a policy that is none", spoil: func(w *world, _ map[string]string) { w.write("pipeline.yaml", "nonsense: true\n") }, status: "IN_PROGRESS"},
