@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/go-json-experiment/json"
 	"github.com/opencontainers/go-digest"
@@ -165,7 +166,8 @@ func (q *asked) taskDefinition(what, arn string) (TaskDefinitionName, error) {
 
 // TaskDefinitionImages reads every container of a task definition (API:
 // DescribeTaskDefinition), with the images as written: ECS resolves them later.
-// A family alone is its newest active revision.
+// A family alone is its newest active revision. What an ARN with its revision
+// names never changes, and is asked for once.
 func (c *Client) TaskDefinitionImages(ctx context.Context, ref TaskDefinitionRef) (RevisionImages, error) {
 	t, err := ParseTaskDefinition(ref.Name)
 	if err != nil {
@@ -180,11 +182,36 @@ func (c *Client) TaskDefinitionImages(ctx context.Context, ref TaskDefinitionRef
 	case ref.Account != "" && ref.Account != t.account, ref.Region != "" && ref.Region != t.region:
 		return RevisionImages{}, invalidf("%s is not of account %s and region %s", t.name, ref.Account, ref.Region)
 	}
+	key := ""
+	if strings.HasPrefix(t.name, "arn:") && t.revision != "" {
+		key = t.name
+	}
+	c.mu.Lock()
+	known, ok := c.definitions[key]
+	c.mu.Unlock()
+	if ok {
+		return known.clone(), nil
+	}
 	data, err := c.TaskDefinition(ctx, t)
 	if err != nil {
 		return RevisionImages{}, err
 	}
-	return readTaskDefinition(data, &asked{Call: awscall.Call{Doing: "read task definition " + t.name}})
+	got, err := readTaskDefinition(data, &asked{Call: awscall.Call{Doing: "read task definition " + t.name}})
+	if err != nil || key == "" {
+		return got, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.definitions == nil || len(c.definitions) >= limits.ECSDefinitions {
+		c.definitions = map[string]RevisionImages{}
+	}
+	c.definitions[key] = got
+	return got.clone(), nil
+}
+
+func (r RevisionImages) clone() RevisionImages {
+	r.Images = slices.Clone(r.Images)
+	return r
 }
 
 // readTaskDefinition reads the containers of an answer of

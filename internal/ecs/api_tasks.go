@@ -47,21 +47,24 @@ func (c *Client) Tasks(ctx context.Context, cluster ClusterName, arns []string) 
 	return readTasks(data, cluster, arns, q)
 }
 
+// taskAnswer is a task in an answer of DescribeTasks.
+type taskAnswer struct {
+	ARN            string            `json:"taskArn"`
+	Cluster        string            `json:"clusterArn"`
+	TaskDefinition string            `json:"taskDefinitionArn"`
+	Group          string            `json:"group"`
+	StartedBy      string            `json:"startedBy"`
+	LastStatus     string            `json:"lastStatus"`
+	DesiredStatus  string            `json:"desiredStatus"`
+	Containers     []containerAnswer `json:"containers"`
+}
+
 // readTasks reads the answer of DescribeTasks: each task that was asked for is
 // in it, or among the failures as missing; nothing else is.
 func readTasks(data []byte, cluster ClusterName, arns []string, q *asked) (tasks []Task, gone []string, err error) {
 	var got struct {
-		Tasks []struct {
-			ARN            string            `json:"taskArn"`
-			Cluster        string            `json:"clusterArn"`
-			TaskDefinition string            `json:"taskDefinitionArn"`
-			Group          string            `json:"group"`
-			StartedBy      string            `json:"startedBy"`
-			LastStatus     string            `json:"lastStatus"`
-			DesiredStatus  string            `json:"desiredStatus"`
-			Containers     []containerAnswer `json:"containers"`
-		} `json:"tasks"`
-		Failures []failure `json:"failures"`
+		Tasks    []taskAnswer `json:"tasks"`
+		Failures []failure    `json:"failures"`
 	}
 	if err := q.read(data, &got); err != nil {
 		return nil, nil, err
@@ -79,37 +82,46 @@ func readTasks(data []byte, cluster ClusterName, arns []string, q *asked) (tasks
 		}
 		delete(open, f.ARN)
 	}
-	for _, t := range got.Tasks {
+	for i := range got.Tasks {
+		t := &got.Tasks[i]
 		if !open[t.ARN] {
 			return nil, nil, q.malformed("the answer is about %s, which was not asked for", awscall.Printable(t.ARN, 300))
 		}
 		delete(open, t.ARN)
-		account, _, err := q.named("taskArn", t.ARN, "task")
+		one, err := q.task(t, cluster)
 		if err != nil {
 			return nil, nil, err
 		}
-		own := q.in(account) // all of it is in one
-		if _, name, err := own.named("clusterArn", t.Cluster, "cluster"); err != nil {
-			return nil, nil, err
-		} else if name != cluster.Name {
-			return nil, nil, q.malformed("the answer is about %s in cluster %s", t.ARN, name)
-		}
-		if _, err := own.taskDefinition("taskDefinitionArn", t.TaskDefinition); err != nil {
-			return nil, nil, err
-		}
-		if len(t.Group) > limits.EventStringBytes || len(t.StartedBy) > limits.EventStringBytes || len(t.LastStatus) > 100 || len(t.DesiredStatus) > 100 {
-			return nil, nil, q.over(fmt.Sprintf("a text of %s is longer than %d bytes", t.ARN, limits.EventStringBytes), "EventStringBytes")
-		}
-		images, err := q.images(t.ARN, t.Containers)
-		if err != nil {
-			return nil, nil, err
-		}
-		tasks = append(tasks, Task{t.ARN, t.Cluster, t.TaskDefinition, t.Group, t.StartedBy, t.LastStatus, t.DesiredStatus, images})
+		tasks = append(tasks, one)
 	}
 	if len(open) > 0 {
 		return nil, nil, q.malformed("the answer says nothing of %d of them, %s among them", len(open), slices.Min(slices.Collect(maps.Keys(open))))
 	}
 	return tasks, gone, nil
+}
+
+// task holds a task of an answer to its cluster, account and bounds.
+func (q *asked) task(t *taskAnswer, cluster ClusterName) (Task, error) {
+	account, _, err := q.named("taskArn", t.ARN, "task")
+	if err != nil {
+		return Task{}, err
+	}
+	own := q.in(account) // all of it is in one
+	_, name, err := own.named("clusterArn", t.Cluster, "cluster")
+	if err != nil {
+		return Task{}, err
+	}
+	if name != cluster.Name {
+		return Task{}, q.malformed("the answer is about %s in cluster %s", t.ARN, awscall.Printable(name, 300))
+	}
+	if _, err := own.taskDefinition("taskDefinitionArn", t.TaskDefinition); err != nil {
+		return Task{}, err
+	}
+	if max(len(t.Group), len(t.StartedBy), len(t.LastStatus), len(t.DesiredStatus)) > limits.EventStringBytes {
+		return Task{}, q.over(fmt.Sprintf("a text of %s is longer than %d bytes", t.ARN, limits.EventStringBytes), "EventStringBytes")
+	}
+	images, err := q.images(t.ARN, t.Containers)
+	return Task{t.ARN, t.Cluster, t.TaskDefinition, t.Group, t.StartedBy, t.LastStatus, t.DesiredStatus, images}, err
 }
 
 // eachTask describes the tasks of a cluster that are to run, or those of one of

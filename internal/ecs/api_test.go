@@ -128,6 +128,23 @@ func TestATaskDefinitionsImagesAreReadWhereverItIsNamed(t *testing.T) {
 			t.Errorf("%s: %v %s %v", tc.name, err, diff, s.bodies)
 		}
 	}
+	s, c := newClient(t)
+	s.says(200, "", answer)
+	for range 2 {
+		got, err := c.TaskDefinitionImages(t.Context(), TaskDefinitionRef{Name: taskARN})
+		if err != nil || got.Images[0].Image != "shop:v1" || len(s.seen) != 1 {
+			t.Errorf("%d requests: %+v %v", len(s.seen), got, err)
+		}
+		got.Images[0].Image = "changed"
+	}
+	for range 2 { // may be another revision each time
+		if _, err := c.TaskDefinitionImages(t.Context(), TaskDefinitionRef{Region: "us-west-2", Name: "shop"}); err != nil {
+			t.Error(err)
+		}
+	}
+	if len(s.seen) != 3 {
+		t.Errorf("%d requests", len(s.seen))
+	}
 	try(t, []fails{
 		{"another account's", 200, strings.ReplaceAll(answer, "111122223333", "999988887777"), shuin.CodeForbidden, "999988887777", ""},
 		{"no containers", 200, `{"taskDefinition":{"taskDefinitionArn":"` + taskARN + `","containerDefinitions":null}}`, shuin.CodeMalformed, "no containers", ""},
@@ -138,7 +155,6 @@ func TestATaskDefinitionsImagesAreReadWhereverItIsNamed(t *testing.T) {
 		_, err := c.TaskDefinitionImages(t.Context(), TaskDefinitionRef{Account: "111122223333", Region: "us-west-2", Name: "shop:7"})
 		return err
 	})
-	_, c := newClient(t)
 	for _, ref := range []TaskDefinitionRef{{Name: "a b"}, {Name: taskARN, Account: "999988887777"}, {Name: taskARN, Region: "eu-west-1"}} {
 		if _, err := c.TaskDefinitionImages(t.Context(), ref); shuin.CodeOf(err) != shuin.CodeInvalidInput {
 			t.Errorf("%+v: %v", ref, err)
@@ -170,14 +186,14 @@ func TestTheImagesThatAServiceRunsAreThoseOfItsRunningTasksOfThatTaskDefinition(
 	}
 }
 
-func taskAnswer(edit ...string) string {
+func tasksAnswer(edit ...string) string {
 	return strings.NewReplacer(edit...).Replace(`{"tasks":[{"taskArn":"` + apiTask + `","clusterArn":"` + apiCluster + `","taskDefinitionArn":"` + taskARN +
 		`","group":"service:shop","startedBy":"ecs-svc/1","lastStatus":"RUNNING","desiredStatus":"RUNNING","version":3,"createdAt":1.5e9,"containers":[{"name":"app","image":"shop:v1","imageDigest":"` + digestOf("x") + `"}]}],"failures":[{"arn":"` + apiOther + `","reason":"MISSING"}]}`)
 }
 
 func TestTasksAreReadAndThoseThatAreGoneNamed(t *testing.T) {
 	s, c := newClient(t)
-	s.says(200, "", taskAnswer())
+	s.says(200, "", tasksAnswer())
 	cluster, err := ParseCluster(apiCluster)
 	if err != nil {
 		t.Fatal(err)
@@ -197,16 +213,16 @@ func TestTasksAreReadAndThoseThatAreGoneNamed(t *testing.T) {
 		t.Error("no tasks were asked for, and something was asked")
 	}
 	try(t, []fails{
-		{"one is not in the answer", 200, taskAnswer(`{"arn":"`+apiOther+`","reason":"MISSING"}`, ""), shuin.CodeMalformed, "says nothing of 1 of them, " + apiOther, ""},
-		{"another is", 200, taskAnswer(apiTask, apiTask+"x"), shuin.CodeMalformed, "was not asked for", ""},
-		{"one is there twice", 200, taskAnswer(`"tasks":[`, `"tasks":[`+strings.TrimSuffix(strings.TrimPrefix(taskAnswer(), `{"tasks":[`), `],"failures":[{"arn":"`+apiOther+`","reason":"MISSING"}]}`)+","), shuin.CodeMalformed, "was not asked for", ""},
-		{"another failure", 200, taskAnswer("MISSING", "ACCESS_DENIED"), shuin.CodeUnavailable, "ACCESS_DENIED", ""},
-		{"another cluster", 200, taskAnswer(apiCluster, apiCluster+"x"), shuin.CodeMalformed, "in cluster prodx", ""},
-		{"no cluster", 200, taskAnswer(apiCluster, ""), shuin.CodeMalformed, "(clusterArn)", ""},
-		{"another account's task definition", 200, taskAnswer(taskARN, otherAccount+"task-definition/shop:7"), shuin.CodeForbidden, "999988887777", ""},
-		{"no digest", 200, taskAnswer(digestOf("x"), "x"), shuin.CodeMalformed, "imageDigest", ""},
+		{"one is not in the answer", 200, tasksAnswer(`{"arn":"`+apiOther+`","reason":"MISSING"}`, ""), shuin.CodeMalformed, "says nothing of 1 of them, " + apiOther, ""},
+		{"another is", 200, tasksAnswer(apiTask, apiTask+"x"), shuin.CodeMalformed, "was not asked for", ""},
+		{"one is there twice", 200, tasksAnswer(`"tasks":[`, `"tasks":[`+strings.TrimSuffix(strings.TrimPrefix(tasksAnswer(), `{"tasks":[`), `],"failures":[{"arn":"`+apiOther+`","reason":"MISSING"}]}`)+","), shuin.CodeMalformed, "was not asked for", ""},
+		{"another failure", 200, tasksAnswer("MISSING", "ACCESS_DENIED"), shuin.CodeUnavailable, "ACCESS_DENIED", ""},
+		{"another cluster", 200, tasksAnswer(apiCluster, apiCluster+"x"), shuin.CodeMalformed, "in cluster prodx", ""},
+		{"no cluster", 200, tasksAnswer(apiCluster, ""), shuin.CodeMalformed, "(clusterArn)", ""},
+		{"another account's task definition", 200, tasksAnswer(taskARN, otherAccount+"task-definition/shop:7"), shuin.CodeForbidden, "999988887777", ""},
+		{"no digest", 200, tasksAnswer(digestOf("x"), "x"), shuin.CodeMalformed, "imageDigest", ""},
 		{"denied", 400, `{"__type":"AccessDeniedException","message":"no"}`, shuin.CodeForbidden, "no", "allow ecs:DescribeTasks on arn:aws:ecs:us-west-2:111122223333:task/prod/* to"},
-		{"larger than answers are", 200, taskAnswer("shop:v1", strings.Repeat(" ", limits.AWSAnswer)), shuin.CodeLimit, "limit EventStringBytes", ""},
+		{"larger than answers are", 200, tasksAnswer("shop:v1", strings.Repeat(" ", limits.AWSAnswer)), shuin.CodeLimit, "limit EventStringBytes", ""},
 		{"larger than any", 200, strings.Repeat(" ", limits.AWSLargeAnswer+1), shuin.CodeLimit, "limit AWSLargeAnswer", ""},
 	}, func(t *testing.T, c *Client) error {
 		_, _, err := c.Tasks(t.Context(), cluster, []string{apiTask, apiOther})
@@ -461,7 +477,7 @@ func TestCodePipelineIsToldHowAJobEnded(t *testing.T) {
 
 func FuzzAnswers(f *testing.F) {
 	f.Add([]byte(revisionAnswer()))
-	f.Add([]byte(taskAnswer()))
+	f.Add([]byte(tasksAnswer()))
 	f.Add([]byte(`{"taskArns":["` + apiTask + `"],"nextToken":"x"}`))
 	f.Add([]byte(`{"taskDefinition":{"taskDefinitionArn":"` + taskARN + `","containerDefinitions":[{"name":"a","image":"b"}]}}`))
 	f.Add([]byte(`{"services":[{` + shopService + `"status":"ACTIVE","taskDefinition":"` + taskARN + `"}],"failures":[{"arn":"x","reason":"MISSING"}]}`))

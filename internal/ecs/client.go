@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 
 	"github.com/go-json-experiment/json"
 	"github.com/shuin/shuin"
@@ -26,6 +27,9 @@ type Client struct {
 	Tries int
 
 	asking func(operation string) // is told of each call
+
+	mu          sync.Mutex
+	definitions map[string]RevisionImages // by ARN: a revision never changes
 }
 
 // Role is a role that is assumed.

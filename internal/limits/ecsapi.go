@@ -7,6 +7,7 @@ const (
 	ECSListed        = 100_000 // ARNs of one listing
 	ECSTasksBatch    = 100     // tasks described by one call
 	ECSServicesBatch = 10      // services described by one call
+	ECSDefinitions   = 4096    // task definitions remembered by one process
 	ECSStopReason    = 1024    // characters of the reason a task was stopped
 	JobContinuation  = 2048    // of a CodePipeline job's token
 
