@@ -82,7 +82,7 @@ func (c *cloud) await() {
 // prepare puts zip and policy where the template looks for them.
 func (c *cloud) prepare() {
 	c.t.Helper()
-	out, err := os.Create(filepath.Join(c.dir, "lambda-arm64.zip"))
+	out, err := os.Create(filepath.Join(c.dir, "shuin-lambda-arm64.zip"))
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -107,7 +107,7 @@ rules:
     require: {all: [build]}
 `)
 	c.aws("s3", "mb", "s3://shuin-kit")
-	c.aws("s3", "cp", "lambda-arm64.zip", "s3://shuin-kit/shuin/9.9.9/lambda-arm64.zip")
+	c.aws("s3", "cp", "shuin-lambda-arm64.zip", "s3://shuin-kit/shuin/9.9.9/shuin-lambda-arm64.zip")
 	c.aws("s3", "cp", "pipeline.yaml", "s3://shuin-kit/shuin/pipeline.yaml")
 }
 
@@ -208,7 +208,7 @@ func (c *cloud) status(stack string, want int) map[string]part {
 }
 
 func kitParameters(more ...string) []string {
-	return append([]string{"CodeBucket=shuin-kit", "CodeKey=shuin/9.9.9/lambda-arm64.zip", "PolicyBucket=shuin-kit"}, more...)
+	return append([]string{"CodeBucket=shuin-kit", "CodeKey=shuin/9.9.9/shuin-lambda-arm64.zip", "PolicyBucket=shuin-kit", "Mode=warn"}, more...)
 }
 
 func TestTheKitIsDeployedAndItsStatusIsTold(t *testing.T) {
