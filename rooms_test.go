@@ -56,6 +56,7 @@ var rooms = map[string]room{
 	"pipeline": {kind: think, rooms: []string{"policy", "trust", "awsprofile", "internal/document"}},
 	"gate":     {kind: think, rooms: []string{"pipeline", "policy", "trust", "verify"}, outside: []string{"github.com/maypok86/otter"}},
 	"seal":     {kind: think},
+	"bundle":   {kind: think, rooms: []string{"pipeline", "policy", "trust", "verify", "envelope", "internal/document"}},
 	// What runs.
 	"watch":           {kind: think, rooms: []string{"gate", "pipeline", "awsprofile"}},
 	"watch/storetest": {kind: trial},
