@@ -203,15 +203,42 @@ func (f *function) noImage(ctx context.Context, p *ecs.Push) string {
 }
 
 // unread is an event whose task definition could not be read. What is
-// undecided is brought again; in the end it is left to the sweep, for what
-// cannot be read cannot be judged.
+// undecided is brought again, and told as that in the end.
 func (f *function) unread(ctx context.Context, e ecs.Event, err error, last bool) (bool, error) {
 	code := shuin.CodeOf(err)
 	loggerOf(ctx).Error("the images could not be read", "error", oneLine(err.Error()), "code", string(code), "hint", shuin.HintOf(err), "last", last)
-	if code.Undecided() && !last {
+	if !code.Undecided() {
+		return false, fmt.Errorf("the images of %s could not be read: %w", e.What, err)
+	}
+	if !last {
 		return false, nil
 	}
-	return false, fmt.Errorf("the images of %s could not be read: %w", e.What, err)
+	o := e.Seen.Observation
+	o.Last = true
+	o.Images = []gate.Image{{Written: e.Seen.Read.Name}} // what is known of them
+	w := &watch.Watcher{
+		Gate: cannotRead{f, err}, Store: f.watcher.Store, Routes: f.watcher.Routes, Policy: f.watcher.Policy, Now: f.now, Remind: f.watcher.Remind,
+	}
+	r, err := w.Observe(ctx, o)
+	if err != nil {
+		return false, err
+	}
+	tallyOf(ctx).settled(r)
+	logResult(ctx, r)
+	return r.Ack(), nil
+}
+
+// cannotRead decides that nothing can be decided.
+type cannotRead struct {
+	*function
+	why error
+}
+
+func (c cannotRead) Decide(ctx context.Context, w gate.Workload) *gate.Verdict {
+	v := undecided(w, c.policies.options.Engine, c.now(), c.why)
+	tallyOf(ctx).decided(v)
+	logDecision(ctx, w, v)
+	return v
 }
 
 // batch settles each message alone, a bounded number at a time. What is not

@@ -149,9 +149,14 @@ func (p *policies) decide(ctx context.Context, w gate.Workload) *gate.Verdict {
 	if err == nil {
 		return g.Decide(ctx, w)
 	}
-	now := p.options.Now()
-	v := &gate.Verdict{Outcome: pipeline.Undecided, Engine: p.options.Engine, Time: now, StaleUntil: now}
-	why := &shuin.Error{Code: shuin.CodeNotBegun, Message: "there is no policy to decide by", Err: err, Hint: shuin.HintOf(err)}
+	return undecided(w, p.options.Engine, p.options.Now(),
+		&shuin.Error{Code: shuin.CodeNotBegun, Message: "there is no policy to decide by", Err: err, Hint: shuin.HintOf(err)})
+}
+
+// undecided is the answer where nothing could be asked; why has a code that
+// means so.
+func undecided(w gate.Workload, engine string, now time.Time, why error) *gate.Verdict {
+	v := &gate.Verdict{Outcome: pipeline.Undecided, Engine: engine, Time: now, StaleUntil: now}
 	for _, im := range w.Images {
 		v.Images = append(v.Images, gate.ImageVerdict{Image: im, Outcome: pipeline.Undecided, Err: why, StaleUntil: now})
 	}

@@ -61,7 +61,11 @@ func (f *function) sweep(ctx context.Context) ([]byte, error) {
 			err = report.Err()
 		}
 	}
-	if err != nil {
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return nil, &shuin.Error{Code: shuin.CodeDeadline, Message: "the sweep did not end in the function's time", Err: err,
+			Hint: "give the function more time or memory, or have a function of its own sweep each account"}
+	case err != nil:
 		return nil, err
 	}
 	return json.Marshal(&s.inventory)

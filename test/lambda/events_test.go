@@ -166,13 +166,7 @@ func TestAnEventThatComesStraightIsAnErrorUntilItIsSettled(t *testing.T) {
 			"Message": mustJSON(body), "Timestamp": "2026-11-20T08:15:31.123Z",
 		}}}}
 	}
-	registered := bridged("aws.ecs", "AWS API Call via CloudTrail", map[string]any{
-		"eventVersion": "1.11", "userIdentity": map[string]any{"type": "AssumedRole", "arn": "arn:aws:sts::" + account + ":assumed-role/deploy/ci",
-			"sessionContext": map[string]any{"sessionIssuer": map[string]any{"type": "Role", "arn": "arn:aws:iam::" + account + ":role/deploy"}}},
-		"eventTime": "2026-11-20T08:15:29Z", "eventSource": "ecs.amazonaws.com", "eventName": "RegisterTaskDefinition", "awsRegion": region,
-		"requestParameters": map[string]any{"family": "shop", "omitted": true}, "responseElements": map[string]any{"omitted": true},
-		"eventID": "bbbbbbbb-0000-4000-8000-000000000003", "eventType": "AwsApiCall", "recipientAccountId": account, "eventCategory": "Management",
-	})
+	registered := registeredEvent()
 	for _, c := range []struct {
 		name    string
 		payload any
@@ -200,6 +194,32 @@ func TestAnEventThatComesStraightIsAnErrorUntilItIsSettled(t *testing.T) {
 	}
 	if !slices.Contains(w.ecs.requests(), "DescribeTaskDefinition") {
 		t.Errorf("ECS was asked %v", w.ecs.requests())
+	}
+}
+
+// registeredEvent is CloudTrail's of a task definition, too large to be told.
+func registeredEvent() map[string]any {
+	return bridged("aws.ecs", "AWS API Call via CloudTrail", map[string]any{
+		"eventVersion": "1.11", "userIdentity": map[string]any{"type": "AssumedRole", "arn": "arn:aws:sts::" + account + ":assumed-role/deploy/ci",
+			"sessionContext": map[string]any{"sessionIssuer": map[string]any{"type": "Role", "arn": "arn:aws:iam::" + account + ":role/deploy"}}},
+		"eventTime": "2026-11-20T08:15:29Z", "eventSource": "ecs.amazonaws.com", "eventName": "RegisterTaskDefinition", "awsRegion": region,
+		"requestParameters": map[string]any{"family": "shop", "omitted": true}, "responseElements": map[string]any{"omitted": true},
+		"eventID": "bbbbbbbb-0000-4000-8000-000000000003", "eventType": "AwsApiCall", "recipientAccountId": account, "eventCategory": "Management",
+	})
+}
+
+func TestATaskDefinitionThatCannotBeReadIsToldInTheEnd(t *testing.T) {
+	w := newWorld(t)
+	f := newLambda(t, shipped, 20*time.Second, w.env("SHUIN_CONFIG", w.config("tell: [{log: true}]", "events: {receives: 3}")))
+	w.ecs.fails = func(operation string, rw http.ResponseWriter) bool {
+		answerECS(rw, http.StatusBadRequest, map[string]any{"__type": "AccessDeniedException", "message": "not authorized to perform " + operation})
+		return true
+	}
+	if kept := f.kept(batchOf("shuin", message{id: "a", received: 2, body: registeredEvent()})); !slices.Equal(kept, []string{"a"}) || f.findings("undecided") != 0 {
+		t.Errorf("given back: %v, want the message", kept)
+	}
+	if kept := f.kept(batchOf("shuin", message{id: "a", received: 3, body: registeredEvent()})); len(kept) != 0 || f.findings("undecided") != 1 || f.findings("ecs:DescribeTaskDefinition") != 1 {
+		t.Errorf("given back: %v; %d findings; want none and one, which names the permission", kept, f.findings("undecided"))
 	}
 }
 
