@@ -141,7 +141,7 @@ func FuzzUserParameters(f *testing.F) {
 }
 
 func FuzzImage(f *testing.F) {
-	for _, s := range []string{"nginx", "a/b:1", "localhost:5000/x", "index.docker.io/x", webImage + "@" + string(digestA), "a//b", "A/b", "[::1]:5000/a"} {
+	for _, s := range []string{"nginx", "a/b:1", "localhost:5000/x", "index.docker.io/x", webImage + "@" + string(digestA), "a//b", "A/b", "[::1]:5000/a", strings.Repeat("u", 250)} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

@@ -39,7 +39,11 @@ func expand(image string) string {
 	if ref.Tag == "" && ref.Digest == "" {
 		ref.Tag = "latest"
 	}
-	return ref.Canonical().String()
+	full := ref.Canonical().String()
+	if _, err := shuin.ParseReference(full); err != nil {
+		return image // too long, written out
+	}
+	return full
 }
 
 // isImageID: 64 hexadecimal digits are the ID of a local image, and no name.
