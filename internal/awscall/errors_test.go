@@ -1,8 +1,12 @@
 package awscall
 
 import (
+	"errors"
+	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/shuin/shuin/internal/limits"
 )
 
 func TestWhatIsPassedOnDoesNotShowTheQueriesOfAddresses(t *testing.T) {
@@ -16,6 +20,20 @@ func TestWhatIsPassedOnDoesNotShowTheQueriesOfAddresses(t *testing.T) {
 			t.Errorf("%q: %q, want %q", in, got, want)
 		}
 	}
+}
+
+func FuzzRefusal(f *testing.F) {
+	f.Add(400, "", []byte(`{"__type":"a.b#AccessDeniedException","message":"no"}`), uint8(JSON11))
+	f.Add(404, "NotFound:http://x", []byte(`{"Message":"no"}`), uint8(REST))
+	f.Add(503, "", []byte(`<Error><Code>SlowDown</Code></Error>`), uint8(REST))
+	f.Fuzz(func(t *testing.T, status int, kind string, body []byte, protocol uint8) {
+		q := Call{Title: "AWS", Target: "A.B", Protocol: Protocol(protocol)}
+		err := q.refusal(&http.Response{StatusCode: status, Header: http.Header{"X-Amzn-Errortype": {kind}}}, body)
+		e, ok := errors.AsType[*ServiceError](err)
+		if !ok || e.Code == "" || e.Means() == "" || strings.ContainsAny(err.Error(), "\n\x1b") || len([]rune(err.Error())) > limits.AWSErrorRunes+500 {
+			t.Errorf("%v", err)
+		}
+	})
 }
 
 func FuzzXMLError(f *testing.F) {

@@ -127,6 +127,12 @@ type sweptCluster struct {
 	name   ClusterName
 }
 
+// sweptFamily is a family of task definitions of a target.
+type sweptFamily struct {
+	target *sweptTarget
+	name   string
+}
+
 // Run sweeps all targets. What cannot be looked at is told in the report and
 // ends nothing else. found is given what was found, by up to InFlight
 // goroutines; its error, and the end of ctx, end the sweep, and are returned
@@ -157,8 +163,23 @@ func (s *Sweep) Run(ctx context.Context, found func(context.Context, Found) erro
 	if err == nil {
 		err = each(ctx, w.inFlight(), clusters, w.cluster)
 	}
+	var families []sweptFamily
 	if err == nil {
-		err = each(ctx, w.inFlight(), targets, w.taskDefinitions)
+		err = each(ctx, w.inFlight(), targets, func(ctx context.Context, t *sweptTarget) error {
+			if err := w.taskDefinitions(ctx, t); err != nil {
+				return err
+			}
+			names, err := w.families(ctx, t)
+			mu.Lock()
+			defer mu.Unlock()
+			for _, name := range names {
+				families = append(families, sweptFamily{t, name})
+			}
+			return w.fail(ctx, t, "", err)
+		})
+	}
+	if err == nil {
+		err = each(ctx, w.inFlight(), families, w.family)
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -188,8 +188,7 @@ func (w *sweeping) service(ctx context.Context, c sweptCluster, s *describedServ
 }
 
 // taskDefinitions tells of a target's task definitions that run outside of
-// services, for each cluster that they run in, and of the newest of each family
-// where that is wanted.
+// services, for each cluster that they run in.
 func (w *sweeping) taskDefinitions(ctx context.Context, t *sweptTarget) error {
 	for _, name := range slices.Sorted(maps.Keys(t.standalone)) {
 		definition, err := t.definition(ctx, name)
@@ -206,31 +205,34 @@ func (w *sweeping) taskDefinitions(ctx context.Context, t *sweptTarget) error {
 			}
 		}
 	}
+	return nil
+}
+
+// families are those of a target whose newest revisions are wanted; what was
+// listed before a page failed is among them.
+func (w *sweeping) families(ctx context.Context, t *sweptTarget) (all []string, err error) {
 	if !t.TaskDefinitions {
-		return nil
+		return nil, nil
 	}
-	return w.fail(ctx, t, "", t.client.ListFamilies(ctx, func(families []string) error {
-		for _, family := range families {
-			if err := w.family(ctx, t, family); err != nil {
-				return err
-			}
-		}
+	err = t.client.ListFamilies(ctx, func(page []string) error {
+		all = append(all, page...)
 		return nil
-	}))
+	})
+	return all, err
 }
 
 // family tells of the newest revision of a family, unless it was told already.
-func (w *sweeping) family(ctx context.Context, t *sweptTarget, name string) error {
-	newest, err := t.definition(ctx, name)
+func (w *sweeping) family(ctx context.Context, f sweptFamily) error {
+	newest, err := f.target.definition(ctx, f.name)
 	switch {
 	case shuin.CodeOf(err) == shuin.CodeNotFound:
 		return nil // deregistered since it was listed
 	case err != nil:
-		return w.fail(ctx, t, "", err)
-	case t.standalone[newest.TaskDefinition] != nil:
+		return w.fail(ctx, f.target, "", err)
+	case f.target.standalone[newest.TaskDefinition] != nil:
 		return nil
 	}
-	return w.taskDefinition(ctx, newest, "", 0)
+	return w.fail(ctx, f.target, "", w.taskDefinition(ctx, newest, "", 0))
 }
 
 // taskDefinition tells of a task definition in a cluster; after is how many

@@ -233,6 +233,42 @@ func TestWhatARoleIsToldOfAnotherAccountIsNotTaken(t *testing.T) {
 	}
 }
 
+func TestFamiliesAreReadSeveralAtATimeAndNoMoreThanMayBeUnderWay(t *testing.T) {
+	f, c := newFake(t)
+	for i := range 40 {
+		f.families = append(f.families, fmt.Sprintf("f%d", i))
+		f.defs[fmt.Sprintf("f%d:1", i)] = []string{"x"}
+	}
+	var mu sync.Mutex
+	var under, most int
+	three := make(chan struct{})
+	f.before = func(operation string, _ map[string]any) (int, string) {
+		if operation != "DescribeTaskDefinition" {
+			return 0, ""
+		}
+		mu.Lock()
+		under++
+		if most = max(most, under); most == 3 && under == 3 {
+			select {
+			case <-three:
+			default:
+				close(three)
+			}
+		}
+		mu.Unlock()
+		<-three // all wait until three are there
+		mu.Lock()
+		under--
+		mu.Unlock()
+		return 0, ""
+	}
+	s := &Sweep{Caller: c.Caller, Targets: []Target{{TaskDefinitions: true}}, Now: time.Now, InFlight: 3}
+	report, err := s.Run(t.Context(), func(context.Context, Found) error { return nil })
+	if err != nil || report.Err() != nil || report.TaskDefinitions != 40 || most != 3 {
+		t.Errorf("%v %+v, at most %d at a time", err, report, most)
+	}
+}
+
 func TestAPageMayBeLargerThanWasAskedFor(t *testing.T) {
 	f, c := newFake(t)
 	f.unpaged = true
