@@ -85,7 +85,7 @@ func function(tag string, v any) (any, error) {
 	switch tag {
 	case "!Ref":
 		return map[string]any{"Ref": v}, nil
-	case "!GetAtt", "!Sub", "!Join", "!Split", "!If", "!Not", "!And", "!Or", "!Equals", "!FindInMap":
+	case "!GetAtt", "!Sub", "!Join", "!Split", "!If", "!Not", "!And", "!Or", "!Equals", "!FindInMap", "!Select":
 		return map[string]any{"Fn::" + tag[1:]: v}, nil
 	}
 	return nil, fmt.Errorf("%s is no function that these templates use", tag)

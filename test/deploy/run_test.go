@@ -128,6 +128,7 @@ func withDefaults(b *buildspec) string {
 }
 
 func TestTheBuildspecsSealAndVerify(t *testing.T) {
+	tool(t, "jq", "apt-get install jq")
 	sign, verify := loadBuildspec(t, "sign"), loadBuildspec(t, "verify")
 	c := newCI(t)
 	shell := []string{sign.Env.Shell, "--noprofile", "--norc"}
