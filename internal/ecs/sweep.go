@@ -19,7 +19,8 @@ import (
 	"github.com/shuin/shuin/watch"
 )
 
-// Target is one account and region that is swept.
+// Target is one account and region that is swept. No two of a sweep are the
+// same: what both find would be taken for old news the second time.
 type Target struct {
 	// As says whose credentials are used; Region empty is the AWS
 	// environment's, Role the account's.
@@ -142,12 +143,9 @@ func (s *Sweep) Run(ctx context.Context, found func(context.Context, Found) erro
 		return nil, &shuin.Error{Code: shuin.CodeLimit, Message: fmt.Sprintf("sweep %d accounts and regions: more than %d (limit SweepTargets)", len(s.Targets), limits.SweepTargets)}
 	}
 	w := &sweeping{Sweep: s, found: found, report: SweepReport{Began: s.Now(), Calls: map[string]int{}}}
-	targets := make([]*sweptTarget, len(s.Targets))
+	var targets []*sweptTarget
 	for i := range s.Targets {
-		targets[i] = &sweptTarget{
-			Target: &s.Targets[i], definitions: map[string]*definition{}, standalone: map[string][]string{},
-			client: &Client{Caller: s.Caller, As: s.Targets[i].As, Tries: limits.SweepTries, asking: w.count},
-		}
+		targets = append(targets, w.target(&s.Targets[i]))
 	}
 	var mu sync.Mutex
 	var clusters []sweptCluster
@@ -185,6 +183,13 @@ func (s *Sweep) Run(ctx context.Context, found func(context.Context, Found) erro
 	defer w.mu.Unlock()
 	w.report.Clusters = len(clusters)
 	return &w.report, err
+}
+
+func (w *sweeping) target(t *Target) *sweptTarget {
+	return &sweptTarget{
+		Target: t, definitions: map[string]*definition{}, standalone: map[string][]string{},
+		client: &Client{Caller: w.Caller, As: t.As, Tries: limits.SweepTries, asking: w.count},
+	}
 }
 
 func (w *sweeping) inFlight() int {
