@@ -60,8 +60,11 @@ type Finding struct {
 	State    digest.Digest
 	Kind     Kind
 	Severity Severity
-	// Resolved: what was told under this ID is over.
+	// Resolved: of what was told under this ID, Ends is over.
 	Resolved bool
+	// Ends are the states that are over, where Resolved, of those that were told
+	// to whom it is sent. What is open may go on in other states of the ID.
+	Ends []digest.Digest
 	// Reminder: it was told before, and still is so. Set by the Watcher where
 	// it sends it.
 	Reminder bool

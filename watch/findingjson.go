@@ -32,35 +32,42 @@ func modeName(m pipeline.Mode) string {
 	return "invalid"
 }
 
+// The values of status.
+const (
+	statusOpen     = "open"
+	statusResolved = "resolved"
+)
+
 // The form of a finding as JSON. Times are RFC 3339 in UTC. What does not
 // apply is left out; texts hold no control characters.
 type (
 	findingJSON struct {
-		MediaType  string        `json:"mediaType"`
-		ID         string        `json:"id"`
-		State      digest.Digest `json:"state"`
-		Kind       Kind          `json:"kind"`
-		Severity   Severity      `json:"severity"`
-		Status     string        `json:"status"` // open, resolved
-		Reminder   bool          `json:"reminder,omitempty"`
-		Outcome    string        `json:"outcome"` // deny, undecided; admit where resolved
-		Mode       string        `json:"mode,omitempty"`
-		Rule       string        `json:"rule,omitempty"`
-		Policy     digest.Digest `json:"policy,omitempty"`
-		Time       time.Time     `json:"time"`
-		At         *time.Time    `json:"at,omitempty"`
-		Phase      Phase         `json:"phase,omitempty"`
-		Event      string        `json:"event,omitempty"`
-		By         string        `json:"by,omitempty"`
-		Subject    subjectJSON   `json:"subject"`
-		Container  string        `json:"container,omitempty"`
-		Image      string        `json:"image,omitempty"`
-		Repository string        `json:"repository,omitempty"`
-		Digest     digest.Digest `json:"digest,omitempty"`
-		Running    digest.Digest `json:"running,omitempty"`
-		Missing    []string      `json:"missingStages,omitempty"`
-		Signer     *signerJSON   `json:"signer,omitempty"`
-		Reason     reasonJSON    `json:"reason"`
+		MediaType  string          `json:"mediaType"`
+		ID         string          `json:"id"`
+		State      digest.Digest   `json:"state"`
+		Kind       Kind            `json:"kind"`
+		Severity   Severity        `json:"severity"`
+		Status     string          `json:"status"`         // open, resolved
+		Ends       []digest.Digest `json:"ends,omitempty"` // where resolved: the states that are over
+		Reminder   bool            `json:"reminder,omitempty"`
+		Outcome    string          `json:"outcome"` // deny, undecided; admit where resolved
+		Mode       string          `json:"mode,omitempty"`
+		Rule       string          `json:"rule,omitempty"`
+		Policy     digest.Digest   `json:"policy,omitempty"`
+		Time       time.Time       `json:"time"`
+		At         *time.Time      `json:"at,omitempty"`
+		Phase      Phase           `json:"phase,omitempty"`
+		Event      string          `json:"event,omitempty"`
+		By         string          `json:"by,omitempty"`
+		Subject    subjectJSON     `json:"subject"`
+		Container  string          `json:"container,omitempty"`
+		Image      string          `json:"image,omitempty"`
+		Repository string          `json:"repository,omitempty"`
+		Digest     digest.Digest   `json:"digest,omitempty"`
+		Running    digest.Digest   `json:"running,omitempty"`
+		Missing    []string        `json:"missingStages,omitempty"`
+		Signer     *signerJSON     `json:"signer,omitempty"`
+		Reason     reasonJSON      `json:"reason"`
 	}
 	subjectJSON struct {
 		Kind           SubjectKind `json:"kind"`
@@ -95,15 +102,15 @@ func (f Finding) MarshalJSON() ([]byte, error) {
 	clean := func(s string) string { return oneLine(s, limits.WatchARNBytes) }
 	s := f.Subject
 	out := findingJSON{
-		MediaType: MediaTypeFinding, ID: f.ID, State: f.State, Kind: f.Kind, Severity: f.Severity, Status: "open", Reminder: f.Reminder,
-		Outcome: outcomeName(f.Outcome), Rule: f.Rule, Policy: f.Policy, Time: f.Time.UTC(), Phase: f.Phase, Event: clean(f.Event), By: clean(f.By),
+		MediaType: MediaTypeFinding, ID: f.ID, State: f.State, Kind: f.Kind, Severity: f.Severity, Status: statusOpen, Reminder: f.Reminder, Ends: f.Ends,
+		Outcome: outcomeName(f.Outcome), Rule: clean(f.Rule), Policy: f.Policy, Time: f.Time.UTC(), Phase: f.Phase, Event: clean(f.Event), By: clean(f.By),
 		Subject: subjectJSON{s.Kind, clean(s.ARN), clean(s.Account), clean(s.Region), clean(s.Cluster), clean(s.Group), clean(s.TaskDefinition), clean(s.StartedBy)},
 
 		Container: clean(f.Container), Image: clean(f.Image), Repository: clean(f.Repository), Digest: f.Digest, Running: f.Running, Missing: f.Missing,
 		Reason: reasonJSON{f.Code, oneLine(f.Message, limits.WatchMessageBytes), oneLine(f.Hint, limits.WatchHintBytes)},
 	}
 	if f.Resolved {
-		out.Status = "resolved"
+		out.Status = statusResolved
 	}
 	if f.Kind == NotAdmitted {
 		out.Mode = modeName(f.Mode)

@@ -236,11 +236,18 @@ func (s *Subject) bounded() error {
 }
 
 // claim is what has to be claimed to decide o. Starting and Running are one
-// line of versions, every other phase its own.
+// line of versions, every other phase its own. What somebody did is claimed
+// event by event: times of calls are whole seconds and come out of order, and
+// of two calls of one second both are to be judged.
 func (o *Observation) claim() Claim {
 	line := string(o.Phase)
-	if o.Phase == Starting || o.Phase == Running {
+	switch o.Phase {
+	case Starting, Running:
 		line = "state"
+	case Requested, Deployed, Pushed:
+		if o.Event != "" {
+			return Claim{Key: claimKey(string(o.Subject.Kind), o.Subject.ARN+"#"+o.Event, line), Version: o.Version}
+		}
 	}
 	return Claim{Key: claimKey(string(o.Subject.Kind), o.Subject.ARN, line), Version: o.Version}
 }

@@ -71,7 +71,7 @@ type Observation struct {
 	// DescribeTasks); every other phase has its own: the time of the event in
 	// Unix milliseconds, for Swept the time at which the sweep began, for
 	// Registered the revision. What is not newer than what was decided is
-	// dropped.
+	// dropped; of Requested, Deployed and Pushed, only what has the same Event.
 	Version int64
 	At      time.Time // of the event, as its source tells it
 	Images  []gate.Image

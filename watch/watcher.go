@@ -331,7 +331,11 @@ func (w *Watcher) resolveOne(ctx context.Context, out *[]Delivery, f *Finding, i
 			continue
 		}
 		delete(over, to.Name())
-		d := Delivery{Finding: *f, To: to.Name(), Err: to.Notify(ctx, *f)}
+		d := Delivery{Finding: *f, To: to.Name()}
+		for _, t := range forgotten {
+			d.Finding.Ends = append(d.Finding.Ends, t.State)
+		}
+		d.Err = to.Notify(ctx, d.Finding)
 		*out = append(*out, d)
 		if d.Err != nil {
 			faults = append(faults, fmt.Errorf("tell %s that finding %s is resolved: %w", d.To, f.ID, d.Err), w.untold(ctx, forgotten))

@@ -117,6 +117,23 @@ func TestWhatWasDecidedIsNotDecidedAgain(t *testing.T) {
 	}
 }
 
+func TestCallsOfOneSecondAreEachDecided(t *testing.T) {
+	for _, phase := range []watch.Phase{watch.Requested, watch.Deployed, watch.Pushed} {
+		s := newScene(t)
+		call := task("a", begin.UnixMilli(), app)
+		call.Phase, call.Event = phase, "first"
+		s.observe(call, watch.Decided)
+		call.Event = "second"
+		s.observe(call, watch.Decided)
+		call.Event, call.Version = "late", call.Version-1000
+		s.observe(call, watch.Decided)
+		s.observe(call, watch.Dropped) // delivered twice
+		if len(s.gate.asked) != 3 {
+			t.Errorf("%s: the gate was asked %d times", phase, len(s.gate.asked))
+		}
+	}
+}
+
 func TestWhatIsBeingDecidedElsewhereComesAgain(t *testing.T) {
 	s := newScene(t)
 	o := task("a", 4, app)
