@@ -335,6 +335,7 @@ func (w *Watcher) resolveOne(ctx context.Context, out *[]Delivery, f *Finding, i
 		for _, t := range forgotten {
 			d.Finding.Ends = append(d.Finding.Ends, t.State)
 		}
+		slices.Sort(d.Finding.Ends)
 		d.Err = to.Notify(ctx, d.Finding)
 		*out = append(*out, d)
 		if d.Err != nil {

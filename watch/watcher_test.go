@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/opencontainers/go-digest"
 
 	"github.com/shuin/shuin"
 	"github.com/shuin/shuin/gate"
@@ -192,7 +195,7 @@ func TestWhatIsWrongForCertainIsToldThoughTheRestIsNotKnown(t *testing.T) {
 func TestAFindingIsResolvedOnce(t *testing.T) {
 	s := newScene(t)
 	s.gate.say(app, bad)
-	s.observe(task("a", 1, app), watch.Decided)
+	open := s.observe(task("a", 1, app), watch.Decided).Findings[0]
 	s.told("high app deny unsigned")
 
 	sealed := good
@@ -202,6 +205,8 @@ func TestAFindingIsResolvedOnce(t *testing.T) {
 	s.told("resolved app")
 	if f := r.Told[0].Finding; !f.Resolved || f.Outcome != pipeline.Admit || !strings.HasPrefix(f.Message, "finding resolved: ") || !strings.HasPrefix(f.Line(), "resolved: ") {
 		t.Error(f.Line())
+	} else if f.ID != open.ID || !slices.Equal(f.Ends, []digest.Digest{open.State}) {
+		t.Errorf("it ends %v of %s, and told was %s of %s", f.Ends, f.ID, open.State, open.ID)
 	}
 	s.observe(task("b", 1, app), watch.Decided)
 	s.told("")

@@ -1,0 +1,18 @@
+package limits
+
+import "time"
+
+// Bounds of the findings that a server keeps.
+const (
+	FindingBytes     = 240 << 10 // of one as JSON: NotifyDetailBytes, for whoever sends it
+	FindingCodeBytes = 64        // of a reason's code
+	FindingAhead     = 5 * time.Minute
+
+	FindingsKept     = 100_000   // by one server; those that ended longest ago make room
+	FindingsBytes    = 512 << 20 // of them as JSON, together
+	FindingsForgot   = 90 * 24 * time.Hour
+	FindingsPage     = 100     // of a page, for who does not say
+	FindingsPageMost = 1000    // of a page
+	FindingsPageSize = 4 << 20 // bytes of a page's findings: the page ends with the one that goes beyond
+	FindingsScan     = 20_000  // looked at for one page
+)
