@@ -21,6 +21,7 @@ import (
 	"github.com/shuin/shuin/internal/buildinfo"
 	"github.com/shuin/shuin/internal/fetch"
 	"github.com/shuin/shuin/internal/notationdir"
+	"github.com/shuin/shuin/internal/notify"
 	"github.com/shuin/shuin/internal/registry"
 	"github.com/shuin/shuin/internal/revocation"
 	"github.com/shuin/shuin/verify"
@@ -71,6 +72,7 @@ func newPolicies(s *settings, caller *awscall.Caller, env func(string) string, l
 			Now: time.Now, Wait: wait, Engine: version, Remember: true,
 		},
 		failed: func(ctx context.Context, err error, inUse digest.Digest) {
+			tallyOf(ctx).add(notify.Counts{Errors: 1})
 			loggerOf(ctx).Error("the policy cannot be used", "error", oneLine(err.Error()), "hint", shuin.HintOf(err), "inUse", cmpDigest(inUse))
 		},
 		taken: func(ctx context.Context, rules *gate.Rules) {

@@ -274,3 +274,25 @@ func TestWarnModeLetsWhatIsAnsweredByACallGoOn(t *testing.T) {
 		}
 	}
 }
+
+func TestAPipelineIsToldWhatBecameOfItsImages(t *testing.T) {
+	w := newWorld(t)
+	good, bad := w.push("shop/web", "good"), w.push("shop/web", "unsigned")
+	w.seal(good, ci())
+	f := newLambda(t, shipped, 20*time.Second, w.env())
+	for id, image := range map[string]image{"good": good, "bad": bad} {
+		f.invoke(map[string]any{"CodePipeline.job": map[string]any{"id": id, "accountId": account, "data": map[string]any{
+			"actionConfiguration": map[string]any{"configuration": map[string]any{"FunctionName": "shuin", "UserParameters": mustJSON(map[string]any{"images": []string{image.String()}, "cluster": cluster})}},
+			"inputArtifacts":      []any{}, "outputArtifacts": []any{}, "artifactCredentials": map[string]any{"accessKeyId": "EXAMPLE", "secretAccessKey": "a secret of the pipeline", "sessionToken": "EXAMPLE"},
+		}}}).mustBody(t)
+	}
+	w.ecs.mu.Lock()
+	defer w.ecs.mu.Unlock()
+	slices.Sort(w.ecs.told)
+	if want := []string{"bad PutJobFailureResult JobFailed", "good PutJobSuccessResult"}; !slices.Equal(w.ecs.told, want) {
+		t.Errorf("CodePipeline was told %q, want %q", w.ecs.told, want)
+	}
+	if strings.Contains(f.logs.String(), "a secret of the pipeline") {
+		t.Error("the log has the pipeline's credentials")
+	}
+}

@@ -266,6 +266,16 @@ func (f *fakeECS) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		// Of CodeDeploy.
 		Deployment string `json:"deploymentId"`
 		Execution  string `json:"lifecycleEventHookExecutionId"`
+		// Of CodePipeline.
+		Job          string `json:"jobId"`
+		Continuation string `json:"continuationToken"`
+		Details      struct {
+			Summary string `json:"summary"`
+		} `json:"executionDetails"`
+		Failure struct {
+			Type    string `json:"type"`
+			Message string `json:"message"`
+		} `json:"failureDetails"`
 	}
 	d := json.NewDecoder(r.Body)
 	d.DisallowUnknownFields()
@@ -301,6 +311,9 @@ func (f *fakeECS) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case service == "CodeDeploy_20141006" && operation == "PutLifecycleEventHookExecutionStatus":
 		f.told = append(f.told, in.Deployment+" "+in.Status)
 		answerECS(w, http.StatusOK, map[string]any{"lifecycleEventHookExecutionId": in.Execution})
+	case service == "CodePipeline_20150709" && (operation == "PutJobSuccessResult" || operation == "PutJobFailureResult"):
+		f.told = append(f.told, strings.TrimSpace(in.Job+" "+operation+" "+in.Failure.Type))
+		answerECS(w, http.StatusOK, map[string]any{})
 	default:
 		answerECS(w, http.StatusBadRequest, map[string]any{"__type": "ClientException", "message": "the fake knows nothing of " + operation})
 	}
