@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"os"
 	"runtime/debug"
@@ -26,11 +27,29 @@ const (
 	routeOpenAPI = "openapi"
 )
 
-// routes are the paths, each with its method.
-var routes = map[string]struct{ name, method string }{
-	"/v1/decide":       {routeDecide, http.MethodPost},
-	"/v1/explain":      {routeExplain, http.MethodPost},
-	"/v1/openapi.json": {routeOpenAPI, http.MethodGet},
+// routes are the paths, each with its methods and what they are called.
+var routes = map[string]map[string]string{
+	"/v1/decide":       {http.MethodPost: routeDecide},
+	"/v1/explain":      {http.MethodPost: routeExplain},
+	"/v1/openapi.json": {http.MethodGet: routeOpenAPI},
+}
+
+// routeOf is the route of a request.
+func routeOf(r *http.Request) (string, *failure) {
+	methods, ok := routes[r.URL.Path]
+	if !ok {
+		return "", newFailure(codeNoRoute, "there is no "+echo(r.URL.Path), "ask POST /v1/decide or POST /v1/explain; GET /v1/openapi.json describes them")
+	}
+	method := r.Method
+	if method == http.MethodHead {
+		method = http.MethodGet
+	}
+	if name := methods[method]; name != "" {
+		return name, nil
+	}
+	f := newFailure(codeMethod, r.URL.Path+" takes "+strings.Join(slices.Sorted(maps.Keys(methods)), " and "), "")
+	f.allow = strings.Join(slices.Sorted(maps.Keys(methods)), ", ")
+	return "", f
 }
 
 // Prefix is what all paths of the API begin with.
@@ -115,16 +134,11 @@ func (d *door) guarded(w http.ResponseWriter, q *asked) (a answer) {
 
 // serve takes a request through the door: route, who, how often, what, where.
 func (d *door) serve(w http.ResponseWriter, q *asked) (answer, *failure) {
-	route, ok := routes[q.http.URL.Path]
-	switch {
-	case !ok:
-		return answer{}, newFailure(codeNoRoute, "there is no "+echo(q.http.URL.Path), "ask POST /v1/decide or POST /v1/explain; GET /v1/openapi.json describes them")
-	case q.http.Method != route.method && !(route.method == http.MethodGet && q.http.Method == http.MethodHead):
-		f := newFailure(codeMethod, q.http.URL.Path+" takes "+route.method, "")
-		f.allow = route.method
+	route, f := routeOf(q.http)
+	if f != nil {
 		return answer{}, f
 	}
-	if q.route = route.name; q.route == routeOpenAPI {
+	if q.route = route; q.route == routeOpenAPI {
 		return answer{status: http.StatusOK, mediaType: mediaTypeJSON, body: openAPI}, nil
 	}
 	p, f := d.admit(q)
