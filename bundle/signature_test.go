@@ -93,7 +93,9 @@ func TestSignedByWhoMay(t *testing.T) {
 	for _, key := range shuintest.KeyTypes {
 		for _, mediaType := range []string{shuin.MediaTypeJWS, shuin.MediaTypeCOSE} {
 			chain := shuintest.MustChain(shuintest.ChainOptions{NotBefore: begin, NotAfter: end, Family: 5, CA: "People", Key: key})
-			sig := signed(t, data, func(o *shuintest.EnvelopeOptions) { o.Chain, o.MediaType, o.Expiry = chain, mediaType, now.Add(time.Hour) })
+			sig := signed(t, data, func(o *shuintest.EnvelopeOptions) {
+				o.Chain, o.MediaType, o.Expiry = chain, mediaType, now.Add(time.Hour)
+			})
 			got, err := bundle.Verify(t.Context(), verify.Verifier{Stores: stores{"ca:people": chain.Root()}}, statement(t), data, sig, now)
 			if err != nil {
 				t.Errorf("%v, %s: %v", key, mediaType, err)
