@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -68,7 +69,7 @@ func (f *function) newWatcher(caller *awscall.Caller, env func(string) string, s
 	s := f.settings
 	var store watch.Store = &watch.MemoryStore{}
 	if s.State.DynamoDB != "" {
-		store = &awsstate.Table{Caller: caller, As: awscall.As{Region: s.State.Region}, Name: s.State.DynamoDB, Random: random}
+		store = &awsstate.Table{Caller: caller, As: awscall.As{Region: cmp.Or(s.State.Region, regionOf(s.State.DynamoDB))}, Name: s.State.DynamoDB, Random: random}
 	}
 	routes, err := newTeller(s, caller, env, stdout).routes()
 	if err != nil {

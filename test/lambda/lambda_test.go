@@ -48,11 +48,14 @@ func TestAHookIsAnsweredByWhatTheRevisionRuns(t *testing.T) {
 	w.seal(good, ci())
 	w.seal(foreign, stranger())
 	f := newLambda(t, shipped, 20*time.Second, w.env())
+	w.push("shop/web", "good", "v1")
 	for _, c := range []struct {
 		name       string
 		containers []container
 		want       string
 	}{
+		{"a tag that names a sealed image is let through", []container{{Name: "web", Image: w.host + "/shop/web:v1"}}, "SUCCEEDED"},
+		{"a tag behind which something else started is refused", []container{{Name: "web", Image: w.host + "/shop/web:v1", Digest: bad.Digest}}, "FAILED"},
 		{"a sealed image is let through", []container{{Name: "web", Image: good.String()}}, "SUCCEEDED"},
 		{"an unsigned image is refused", []container{{Name: "web", Image: bad.String()}}, "FAILED"},
 		{"the seal of a stranger is none", []container{{Name: "web", Image: foreign.String()}}, "FAILED"},
@@ -66,8 +69,45 @@ func TestAHookIsAnsweredByWhatTheRevisionRuns(t *testing.T) {
 			}
 		})
 	}
+	event := hookEvent("PRODUCTION_TRAFFIC_SHIFT", nil)
+	event["executionDetails"].(map[string]any)["productionTrafficWeights"] = map[string]any{revisionARN: 0, olderARN: 100}
+	w.runs(container{Name: "web", Image: bad.String()})
+	if a := f.hook(event); a.Status != "SUCCEEDED" {
+		t.Errorf("a rollback was answered %+v", a)
+	}
 	if f.starts != 1 {
 		t.Errorf("%d processes were started, want one that stays", f.starts)
+	}
+}
+
+func TestAWSSignerIsAskedAboutItsSeals(t *testing.T) {
+	w := newWorld(t)
+	w.write("notation/truststore/x509/signingAuthority/own/root.pem", string(ci().RootPEM()))
+	w.write("pipeline.yaml", `apiVersion: shuin.dev/v1
+kind: PipelinePolicy
+stages:
+  build:
+    signers: [{signingProfile: "arn:aws:signer:`+region+`:`+account+`:/signing-profiles/build", trustStores: ["signingAuthority:own"]}]
+rules:
+  - name: shop
+    match: {images: ["`+w.host+`/**"]}
+    require: {all: [build]}
+`)
+	f := newLambda(t, shipped, 20*time.Second, w.env())
+	for _, c := range []struct{ name, profile, job, want string }{
+		{"a seal that stands", "build", "good", "SUCCEEDED"},
+		{"a seal that was revoked", "build", "revoked", "FAILED"},
+		{"a seal that nobody can tell of now", "build", "unknown", "IN_PROGRESS"},
+		{"a seal of another profile", "scan", "good", "FAILED"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			im := w.push("shop/web", c.name)
+			w.sealByProfile(im, c.profile, c.job)
+			w.runs(container{Name: "web", Image: im.String()})
+			if a := f.hook(hookEvent("PRE_SCALE_UP", nil)); a.Status != c.want {
+				t.Errorf("answered %+v, want %s", a, c.want)
+			}
+		})
 	}
 }
 

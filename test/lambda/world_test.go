@@ -194,10 +194,28 @@ func (w *world) seal(im image, by *shuintest.Chain) { w.sealFor("build", im, by)
 
 // sealFor signs an image for a stage.
 func (w *world) sealFor(stage string, im image, by *shuintest.Chain) {
-	w.tb.Helper()
-	env, err := shuintest.NewEnvelope(shuintest.EnvelopeOptions{
+	w.sealWith(im, shuintest.EnvelopeOptions{
 		Chain: by, Payload: shuintest.Payload(im.MediaType, im.Digest.String(), im.Size, map[string]string{shuin.MetadataStage: stage}),
 	})
+}
+
+// sealByProfile signs an image as AWS Signer does for a profile, in a job of
+// that id.
+func (w *world) sealByProfile(im image, profile, job string) {
+	signer := "arn:aws:signer:" + region + ":" + account + ":/signing-"
+	w.sealWith(im, shuintest.EnvelopeOptions{
+		Chain: ci(), Scheme: shuintest.SchemeSigningAuthority, Payload: shuintest.Payload(im.MediaType, im.Digest.String(), im.Size, nil),
+		Critical: map[string]any{
+			"io.cncf.notary.verificationPlugin":          "com.amazonaws.signer.notation.plugin",
+			"com.amazonaws.signer.signingProfileVersion": signer + "profiles/" + profile + "/0123456789",
+			"com.amazonaws.signer.signingJob":            signer + "jobs/" + job,
+		},
+	})
+}
+
+func (w *world) sealWith(im image, o shuintest.EnvelopeOptions) {
+	w.tb.Helper()
+	env, err := shuintest.NewEnvelope(o)
 	if err != nil {
 		w.tb.Fatal(err)
 	}
@@ -250,6 +268,10 @@ func (f *fakeECS) requests() []string {
 }
 
 func (f *fakeECS) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == "/revocations" { // GetRevocationStatus of AWS Signer
+		f.status(w, r)
+		return
+	}
 	service, operation, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -316,6 +338,21 @@ func (f *fakeECS) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		answerECS(w, http.StatusOK, map[string]any{})
 	default:
 		answerECS(w, http.StatusBadRequest, map[string]any{"__type": "ClientException", "message": "the fake knows nothing of " + operation})
+	}
+}
+
+// status answers for AWS Signer: job "good" stands, "revoked" was revoked, all
+// else cannot be told.
+func (f *fakeECS) status(w http.ResponseWriter, r *http.Request) {
+	job := r.URL.Query().Get("jobArn")
+	w.Header().Set("Content-Type", "application/json")
+	switch _, id, _ := strings.Cut(job, "/signing-jobs/"); id {
+	case "good":
+		answerECS(w, http.StatusOK, map[string]any{"revokedEntities": []string{}})
+	case "revoked":
+		answerECS(w, http.StatusOK, map[string]any{"revokedEntities": []string{job}})
+	default:
+		answerECS(w, http.StatusServiceUnavailable, map[string]any{"message": "later"})
 	}
 }
 
