@@ -49,6 +49,9 @@ type answer struct {
 	err  error
 }
 
+// nothing is the answer of who has none, in JSON.
+var nothing = []byte("null")
+
 // errLate is an invocation that has not ended when its time is nearly over.
 var errLate = errors.New("the invocation's time was over")
 
@@ -63,6 +66,9 @@ func (e *edge) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	}
 	ctx = withLogger(ctx, logger)
 	a := e.inTime(ctx, payload)
+	if a.err == nil && a.body == nil {
+		return nothing, nil
+	}
 	if a.err == nil {
 		return a.body, nil
 	}
@@ -89,7 +95,7 @@ func (e *edge) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 		logger.Error("what waits for an answer could not be let go on", "error", oneLine(err.Error()), "hint", shuin.HintOf(err))
 	case known:
 		logger.Warn("what waited for an answer was let go on: the function is in warn mode, and could not answer otherwise")
-		return nil, nil
+		return nothing, nil
 	}
 	return nil, a.err
 }
@@ -112,6 +118,7 @@ func (e *edge) inTime(ctx context.Context, payload []byte) answer {
 		late = timer.C
 	}
 	done := make(chan answer, 1)
+	payload = bytes.Clone(payload) // its memory is used again once this has been answered
 	go func() {
 		var a answer
 		a.err = e.guarded(ctx, func(ctx context.Context) (err error) {
