@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -9,8 +10,18 @@ import (
 	"github.com/shuin/shuin/internal/limits"
 )
 
-// checkPolicy reads the policy and the trust stores where these are files.
-func checkPolicy(s *settings) error {
+// checkPolicy reads the policy and the trust stores where these are files. A
+// bundle's signature is verified as the function would, which may ask the
+// network whether its signer was revoked.
+func checkPolicy(s *settings, env func(string) string) error {
+	if s.Policy.Bundle != "" && !remote(s.Policy.Bundle) {
+		logger := slog.New(slog.DiscardHandler)
+		p, err := newPolicies(s, newCaller(logger), env, logger)
+		if err != nil {
+			return err
+		}
+		return p.look(context.Background())
+	}
 	if s.Policy.File == "" {
 		return nil
 	}
@@ -29,9 +40,12 @@ func (s *settings) describe() []string {
 	if s.warns() {
 		lines[0] += " Every lifecycle hook is answered SUCCEEDED; nothing is blocked or stopped."
 	}
-	where := s.Policy.File
-	if s.Policy.S3 != "" {
-		where = s.Policy.S3 + ", looked at again after " + s.Policy.Refresh.String()
+	where := cmp.Or(s.Policy.File, s.Policy.S3, s.Policy.Bundle)
+	if s.Policy.S3 != "" || remote(s.Policy.Bundle) {
+		where += ", looked at again after " + s.Policy.Refresh.String()
+	}
+	if c := &s.Policy.SignedBy; c.set() {
+		where += ", signed by " + cmp.Or(c.SigningProfile, strings.Join(c.Identities, " or "))
 	}
 	if s.Policy.SHA256 != "" {
 		where += ", pinned to " + s.Policy.pin().String()

@@ -42,15 +42,20 @@ type config struct {
 	Sweep sweepConfig  `yaml:"sweep"`
 }
 
-// policyConfig is where the policy is: exactly one of File and S3.
+// policyConfig is where the policy is: exactly one of File, S3 and Bundle.
 type policyConfig struct {
 	// File is a path in the package.
 	File string `yaml:"file"`
 	// S3 is an object, s3://BUCKET/KEY.
 	S3 string `yaml:"s3"`
+	// Bundle is a policy bundle, with the trust stores that the policy names: a
+	// path in the package, or an object of S3, s3://BUCKET/KEY.
+	Bundle string `yaml:"bundle"`
+	// SignedBy is who may sign the bundle.
+	SignedBy signedByConfig `yaml:"signedBy"`
 	// Region is the bucket's; empty: the function's own.
 	Region string `yaml:"region"`
-	// SHA256 pins the policy: 64 hexadecimal digits of its SHA-256. Another is
+	// SHA256 pins the policy or bundle: 64 hexadecimal digits of its SHA-256. Another is
 	// not used.
 	SHA256 string `yaml:"sha256"`
 	// Refresh is the least time between two looks at S3.
@@ -161,6 +166,9 @@ type reactConfig struct {
 
 // sweepConfig is what a scheduled event looks at.
 type sweepConfig struct {
+	// Interval is the time between two sweeps, as the schedule has it: what was
+	// not seen for longer may count as over.
+	Interval time.Duration `yaml:"interval"`
 	// Targets are accounts and regions; none: the function's own.
 	Targets []targetConfig `yaml:"targets"`
 }
@@ -187,6 +195,7 @@ func newConfig() *config {
 		Hook:   hookConfig{Retries: limits.HookRetries, RetryAfter: limits.HookDelay, Margin: limits.LambdaMargin},
 		Events: eventsConfig{Receives: limits.LambdaReceives},
 		Remind: limits.WatchRemind,
+		Sweep:  sweepConfig{Interval: limits.LambdaSweepEvery},
 	}
 }
 

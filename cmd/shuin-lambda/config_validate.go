@@ -70,18 +70,25 @@ func region(d *decoder, path, name string) {
 
 func (s *settings) validatePolicy(d *decoder) {
 	p := &s.Policy
-	switch {
-	case p.File == "" && p.S3 == "":
-		d.at("policy", "it is missing: say where the pipeline policy is, with policy.file or policy.s3")
-	case p.File != "" && p.S3 != "":
-		d.at("policy", "either file or s3, not both")
+	where := 0
+	for _, one := range []string{p.File, p.S3, p.Bundle} {
+		if one != "" {
+			where++
+		}
 	}
+	switch {
+	case where == 0:
+		d.at("policy", "it is missing: say where the pipeline policy is, with policy.file, policy.s3 or policy.bundle")
+	case where > 1:
+		d.at("policy", "either file or s3 or bundle, not several")
+	}
+	s.validateBundle(d)
 	if p.S3 != "" {
 		if _, err := awsstate.ParseAddress(p.S3); err != nil {
 			d.at("policy.s3", "%v", err)
 		}
-	} else if d.lines["policy.region"] > 0 || d.lines["policy.refresh"] > 0 {
-		d.at("policy", "region and refresh go with s3")
+	} else if !remote(p.Bundle) && (d.lines["policy.region"] > 0 || d.lines["policy.refresh"] > 0) {
+		d.at("policy", "region and refresh go with s3, or a bundle in S3")
 	}
 	region(d, "policy.region", p.Region)
 	if p.SHA256 != "" && digest.NewDigestFromEncoded(digest.SHA256, strings.TrimPrefix(p.SHA256, "sha256:")).Validate() != nil {
@@ -151,6 +158,9 @@ func (s *settings) validateReact(d *decoder) {
 }
 
 func (s *settings) validateSweep(d *decoder) {
+	if s.Sweep.Interval <= 0 {
+		d.at("sweep.interval", "a time above 0s is wanted, such as 6h")
+	}
 	if len(s.Sweep.Targets) > limits.LambdaTargets {
 		d.at("sweep.targets", "more than %d (limit LambdaTargets)", limits.LambdaTargets)
 		return

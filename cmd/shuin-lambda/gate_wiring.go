@@ -55,8 +55,8 @@ func newPolicies(s *settings, caller *awscall.Caller, env func(string) string, l
 		return nil, err
 	}
 	version, _ := buildinfo.Version()
-	return &policies{
-		config: &s.Policy, file: s.path(s.Policy.File), stores: dir,
+	p := &policies{
+		config: &s.Policy, file: s.path(s.Policy.File), path: s.path, stores: dir,
 		objects: &awsstate.Objects{Caller: caller, As: awscall.As{Region: s.Policy.Region}},
 		options: gate.Options{
 			Sources: registrySources{client},
@@ -82,7 +82,14 @@ func newPolicies(s *settings, caller *awscall.Caller, env func(string) string, l
 				l.Warn("the policy is in use, but see to it", "line", w.Line, "text", oneLine(w.Text))
 			}
 		},
-	}, nil
+	}
+	if p.bundles, err = s.newBundles(p.options.Verifier, logger); err != nil {
+		return nil, err
+	}
+	if p.bundles != nil && !remote(s.Policy.Bundle) {
+		p.file = s.path(s.Policy.Bundle)
+	}
+	return p, nil
 }
 
 func cmpDigest(d digest.Digest) string {

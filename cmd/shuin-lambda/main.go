@@ -65,7 +65,7 @@ func checkConfig(path string, env func(string) string, stdout, stderr io.Writer)
 		return env(name)
 	})
 	if err == nil {
-		err = checkPolicy(s)
+		err = checkPolicy(s, env)
 	}
 	if err != nil {
 		fmt.Fprintf(stderr, "Error: %v\n", err)

@@ -21,8 +21,10 @@ import (
 // no policy, leaves the last good one in use. Safe for concurrent use.
 type policies struct {
 	config  *policyConfig
-	file    string            // of the policy in the package; empty: it is in S3
-	objects *awsstate.Objects // where it is not
+	file    string              // of the policy or bundle in the package; empty: it is in S3
+	path    func(string) string // of the configuration, in the package
+	bundles *bundles            // nil: the policy is in no bundle
+	objects *awsstate.Objects   // where it is not
 	stores  verify.Stores
 	options gate.Options
 	// failed is told each time a policy cannot be used; inUse whether there is
@@ -77,7 +79,7 @@ func (p *policies) look(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if object != nil && object == p.object && p.gate != nil {
+	if object != nil && object == p.object && p.gate != nil && !p.bundles.stale(p.options.Now()) {
 		return nil // it has not changed
 	}
 	rules, err := p.rules(ctx, data)
@@ -88,7 +90,7 @@ func (p *policies) look(ctx context.Context) error {
 	switch {
 	case p.gate == nil:
 		p.gate = gate.New(p.options, rules)
-	case p.gate.Rules().Policy().Digest() == rules.Policy().Digest():
+	case p.gate.Rules().Policy().Digest() == rules.Policy().Digest() && p.gate.Rules().TrustHash() == rules.TrustHash():
 		return nil
 	default:
 		p.gate.Use(rules)
@@ -98,15 +100,19 @@ func (p *policies) look(ctx context.Context) error {
 }
 
 func (p *policies) read(ctx context.Context) (*awsstate.Object, []byte, error) {
+	where, most, name := p.config.S3, limits.PolicyBytes, "PolicyBytes"
+	if p.bundles != nil {
+		where, most, name = p.config.Bundle, limits.BundleBytes, "BundleBytes"
+	}
 	if p.file != "" {
-		data, err := readFile(p.file, limits.PolicyBytes, "PolicyBytes")
+		data, err := readFile(p.file, int64(most), name)
 		return nil, data, err
 	}
-	address, err := awsstate.ParseAddress(p.config.S3)
+	address, err := awsstate.ParseAddress(where)
 	if err != nil {
 		return nil, nil, err
 	}
-	object, err := p.objects.Read(ctx, address, limits.PolicyBytes, p.object)
+	object, err := p.objects.Read(ctx, address, most, p.object)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -115,9 +121,11 @@ func (p *policies) read(ctx context.Context) (*awsstate.Object, []byte, error) {
 
 // rules are the policy with the trust stores that it names.
 func (p *policies) rules(ctx context.Context, data []byte) (*gate.Rules, error) {
-	if want, got := p.config.pin(), digest.FromBytes(data); want != "" && got != want {
-		return nil, &shuin.Error{Code: shuin.CodeInvalidInput, Message: "the policy is " + got.String() + ", and policy.sha256 pins " + want.String(),
-			Hint: "change the pin with the policy, or put back the policy that was pinned"}
+	if p.bundles != nil {
+		return p.unpacked(ctx, data)
+	}
+	if err := p.pinned(data, "policy"); err != nil {
+		return nil, err
 	}
 	parsed, err := pipeline.ParseEither(data)
 	if err != nil {
@@ -130,6 +138,15 @@ func (p *policies) rules(ctx context.Context, data []byte) (*gate.Rules, error) 
 			Hint: "put them into the package, under truststore/x509 of the directory that the configuration's trust names"}
 	}
 	return rules, nil
+}
+
+// pinned refuses another policy or bundle than the configuration pins.
+func (p *policies) pinned(data []byte, what string) error {
+	if want, got := p.config.pin(), digest.FromBytes(data); want != "" && got != want {
+		return &shuin.Error{Code: shuin.CodeInvalidInput, Message: "the " + what + " is " + got.String() + ", and policy.sha256 pins " + want.String(),
+			Hint: "change the pin with the " + what + ", or put back the one that was pinned"}
+	}
+	return nil
 }
 
 // policy is the policy in use; nil: there is none.
