@@ -58,11 +58,11 @@ func TestEveryFaultOfAConfigurationIsToldWithItsLine(t *testing.T) {
 			"line 1: mode: a text", "line 2: policy: keys and values are wanted here, not a text", "line 2: policy: it is missing", "line 3: remind: a duration", "line 5: hook.retries: a whole number",
 			"line 6: hook.retryAfter: a duration", "line 7: tell: a list is wanted", "line 8: react.dangerouslyStopTasks: true or false"}},
 		{"a mode that is none", "mode: audit\npolicy: {file: pipeline.yaml}\n", []string{`line 1: mode: it is enforce or warn, not "audit"`}},
-		{"two policies, and a bad pin", "policy:\n  file: pipeline.yaml\n  s3: s3://bucket/key\n  sha256: abc\n", []string{"line 1: policy: either file or s3", "line 4: policy.sha256: 64 hexadecimal digits"}},
+		{"two policies, and a bad pin", "policy:\n  file: pipeline.yaml\n  s3: s3://bucket/key\n  sha256: abc\n", []string{"line 1: policy: ", "line 4: policy.sha256: 64 hexadecimal digits"}},
 		{"an address that is none of S3", "policy: {s3: https://bucket/key}\n", []string{"line 1: policy.s3"}},
 		{"a policy and a trust directory that are not there", "policy: {file: gone.yaml}\ntrust: gone\n", []string{"line 1: policy.file", "line 2: trust"}},
 		{"a file in a directory's place", "policy: {file: pipeline.yaml}\ntrust: pipeline.yaml\n", []string{"line 2: trust: "}},
-		{"bounds of hooks", "policy: {file: pipeline.yaml}\nhook: {retries: -1, retryAfter: 2h, margin: 0s}\n", []string{"hook.retries: between", "hook.retryAfter: between", "hook.margin: above 0"}},
+		{"bounds of hooks", "policy: {file: pipeline.yaml}\nhook: {retries: -1, retryAfter: 2h, margin: 0s}\nsweep: {interval: 0s}\n", []string{"sweep.interval", "hook.retries: between", "hook.retryAfter: between", "hook.margin: above 0"}},
 		{"places that say nothing, or two things", "policy: {file: pipeline.yaml}\ntell:\n  - {}\n  - {sns: \"arn:aws:sns:ap-northeast-1:111122223333:a\", log: true}\n", []string{
 			"line 3: tell[0]: exactly one", "line 4: tell[1]: exactly one"}},
 		{"places of one name", "policy: {file: pipeline.yaml}\ntell:\n  - log: true\n  - {log: true, outcomes: [deny]}\n", []string{`line 4: tell[1]: another place is called "log"`}},

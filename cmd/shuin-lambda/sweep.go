@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/go-json-experiment/json"
 
@@ -35,8 +36,9 @@ type sweeping struct {
 	*function
 	inventory watch.Inventory
 
-	mu    sync.Mutex
-	again []watch.Observation // what could not be settled the first time
+	mu        sync.Mutex
+	again     []watch.Observation // what could not be settled the first time
+	unsettled bool                // something is not settled at the end
 }
 
 // sweep has all looked at that runs, whether or not an event told of it. What
@@ -48,6 +50,9 @@ func (f *function) sweep(ctx context.Context) ([]byte, error) {
 	report, err := (&ecs.Sweep{Caller: f.ecs.Caller, Targets: f.settings.targets(), Now: f.now}).Run(ctx, s.found)
 	if err == nil {
 		err = s.rest(ctx)
+	}
+	if err == nil && len(report.Failures) == 0 && !s.unsettled {
+		s.end(ctx, report.Began)
 	}
 	l := loggerOf(ctx)
 	if report != nil {
@@ -108,16 +113,17 @@ func (s *sweeping) observe(ctx context.Context, o watch.Observation) (*watch.Res
 	inner := withLogger(ctx, loggerOf(ctx).With("subject", oneLine(o.Subject.ARN)))
 	r, err := s.watcher.Observe(inner, o)
 	if err != nil {
+		s.leave()
 		tallyOf(ctx).add(notify.Counts{Errors: 1})
 		loggerOf(inner).Error("it cannot be judged", "error", oneLine(err.Error()), "code", string(shuin.CodeOf(err)))
 		return nil, nil
 	}
-	if !r.Ack() && !o.Last {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if len(s.again) < limits.LambdaSweepAgain {
-			s.again = append(s.again, o)
-		}
+	switch {
+	case r.Ack():
+	case o.Last:
+		s.leave()
+	default:
+		s.later(o)
 		return r, nil
 	}
 	s.inventory.Add(o, r)
@@ -137,4 +143,33 @@ func (s *sweeping) rest(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// later keeps what could not be settled for the end.
+func (s *sweeping) later(o watch.Observation) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.again) < limits.LambdaSweepAgain {
+		s.again = append(s.again, o)
+	} else {
+		s.unsettled = true
+	}
+}
+
+// leave says that something stays unsettled.
+func (s *sweeping) leave() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.unsettled = true
+}
+
+// end has what a whole sweep did not see any more told as over.
+func (s *sweeping) end(ctx context.Context, began time.Time) {
+	told, err := s.watcher.EndSweep(ctx, began)
+	tallyOf(ctx).add(toldOf(told))
+	logTold(loggerOf(ctx), told)
+	if err != nil {
+		tallyOf(ctx).add(notify.Counts{Errors: 1})
+		loggerOf(ctx).Error("what is over could not be told: the next sweep will", "error", oneLine(err.Error()), "hint", shuin.HintOf(err))
+	}
 }

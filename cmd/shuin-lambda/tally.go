@@ -71,14 +71,8 @@ func (t *tally) decided(v *gate.Verdict) {
 }
 
 func (t *tally) settled(r *watch.Result) {
-	c := notify.Counts{Findings: len(r.Findings)}
-	for _, d := range r.Told {
-		if d.Err != nil {
-			c.Errors++
-		} else {
-			c.Told++
-		}
-	}
+	c := toldOf(r.Told)
+	c.Findings = len(r.Findings)
 	if r.Reaction.Done {
 		c.Reactions = 1
 	}
@@ -86,6 +80,18 @@ func (t *tally) settled(r *watch.Result) {
 		c.Errors++
 	}
 	t.add(c)
+}
+
+// toldOf counts what was sent, and what could not be.
+func toldOf(told []watch.Delivery) (c notify.Counts) {
+	for _, d := range told {
+		if d.Err != nil {
+			c.Errors++
+		} else {
+			c.Told++
+		}
+	}
+	return c
 }
 
 // withAbout has every line of the log say which event it is about.
@@ -147,14 +153,19 @@ func logResult(ctx context.Context, r *watch.Result) {
 		attrs = append(attrs, "reaction", string(r.Reaction.Reaction), "done", r.Reaction.Done, "why", oneLine(r.Reaction.Why), "finding", r.Reaction.Finding)
 	}
 	l.Info("the event", attrs...)
-	for _, d := range r.Told {
+	logTold(l, r.Told)
+	if err := r.Reaction.Err; err != nil {
+		l.Error("a reaction failed", "reaction", string(r.Reaction.Reaction), "error", oneLine(err.Error()), "hint", shuin.HintOf(err))
+	}
+}
+
+// logTold writes what was sent, and to whom.
+func logTold(l *slog.Logger, told []watch.Delivery) {
+	for _, d := range told {
 		if d.Err != nil {
 			l.Error("a finding could not be sent", "to", d.To, "finding", d.Finding.ID, "error", oneLine(d.Err.Error()), "hint", shuin.HintOf(d.Err))
 		} else {
-			l.Info("a finding was sent", "to", d.To, "finding", d.Finding.ID, "reminder", d.Reminder)
+			l.Info("a finding was sent", "to", d.To, "finding", d.Finding.ID, "reminder", d.Reminder, "resolved", d.Finding.Resolved)
 		}
-	}
-	if err := r.Reaction.Err; err != nil {
-		l.Error("a reaction failed", "reaction", string(r.Reaction.Reaction), "error", oneLine(err.Error()), "hint", shuin.HintOf(err))
 	}
 }

@@ -13,6 +13,7 @@ const (
 	LambdaMarginPart = 4                // of an invocation's time is the most that is kept
 	LambdaLate       = 4                // a part of the margin: what has not answered by then is answered for
 	LambdaBatch      = 8                // messages of a queue looked at together
+	LambdaSweepEvery = 6 * time.Hour    // between two sweeps, unless the configuration says otherwise
 	LambdaSweepAgain = 10_000           // observations that a sweep tries once more
 	LambdaRefresh    = time.Minute      // between two looks at a policy in S3, unless asked otherwise
 	LambdaPolicyTime = 10 * time.Second // one such look
