@@ -14,5 +14,4 @@ const (
 	FindingsPage     = 100     // of a page, for who does not say
 	FindingsPageMost = 1000    // of a page
 	FindingsPageSize = 4 << 20 // bytes of a page's findings: the page ends with the one that goes beyond
-	FindingsScan     = 20_000  // looked at for one page
 )
