@@ -1,0 +1,92 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/shuin/shuin/gate"
+	"github.com/shuin/shuin/internal/ecs"
+	"github.com/shuin/shuin/pipeline"
+	"github.com/shuin/shuin/watch"
+)
+
+// hears keeps what it is told, or fails.
+type hears struct {
+	told []watch.Finding
+	err  error
+}
+
+func (*hears) Name() string { return "ear" }
+
+func (h *hears) Notify(_ context.Context, f watch.Finding) error {
+	if h.err == nil {
+		h.told = append(h.told, f)
+	}
+	return h.err
+}
+
+// sweptWorld is a function without a policy: nothing can be checked.
+func sweptWorld(to watch.Notifier) *sweeping {
+	f := &function{settings: &settings{config: newConfig()}, now: time.Now, policies: &policies{
+		config: &policyConfig{Refresh: time.Minute}, file: "/var/empty/gone", options: gate.Options{Now: time.Now},
+		failed: func(context.Context, error, digest.Digest) {},
+	}}
+	f.watcher = &watch.Watcher{Gate: f, Store: &watch.MemoryStore{}, Routes: []watch.Route{{Notifier: to}}, Policy: f.policies.policy, Now: time.Now}
+	return &sweeping{function: f}
+}
+
+func sweptTask(id string) watch.Observation {
+	return watch.Observation{
+		Subject: watch.Subject{Kind: watch.Task, ARN: "arn:aws:ecs:eu-west-1:111122223333:task/prod/" + id, Account: "111122223333", Region: "eu-west-1", Cluster: "prod", Group: "service:shop"},
+		Phase:   watch.Swept, Version: 7, At: time.Now(), Images: []gate.Image{{Name: "web", Written: "shop.example/web:v1"}}, Where: pipeline.Where{Cluster: "prod"},
+	}
+}
+
+func TestASweepTriesOnceMoreWhatCouldNotBeCheckedBeforeItTells(t *testing.T) {
+	ear := &hears{}
+	s := sweptWorld(ear)
+	if err := s.found(t.Context(), ecs.Found{Observation: sweptTask("a"), Others: []watch.Subject{sweptTask("b").Subject}}); err != nil {
+		t.Fatal(err)
+	}
+	if len(s.again) != 1 || len(ear.told) != 0 {
+		t.Fatalf("%d are tried again, %d told; want one and none", len(s.again), len(ear.told))
+	}
+	if err := s.rest(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if len(ear.told) != 1 || ear.told[0].Outcome != pipeline.Undecided || s.unsettled {
+		t.Errorf("told %+v (unsettled %v), want once that it could not be checked", ear.told, s.unsettled)
+	}
+}
+
+func TestASweepThatCannotTellHasNoEnd(t *testing.T) {
+	s := sweptWorld(&hears{err: errors.New("the topic is gone")})
+	if err := s.found(t.Context(), ecs.Found{Observation: sweptTask("a")}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.rest(t.Context()); err != nil || !s.unsettled {
+		t.Errorf("what could not be told counts as settled (%v)", err)
+	}
+}
+
+func TestAnObservationThatCanNeverBeJudgedEndsNoSweep(t *testing.T) {
+	s := sweptWorld(&hears{})
+	o := sweptTask("a")
+	o.Images = nil
+	if err := s.found(t.Context(), ecs.Found{Observation: o}); err != nil || !s.unsettled || len(s.again) != 0 {
+		t.Errorf("%v, unsettled %v, %d to be tried again", err, s.unsettled, len(s.again))
+	}
+}
+
+func TestASweepEndsWithItsTime(t *testing.T) {
+	s := sweptWorld(&hears{})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := s.found(ctx, ecs.Found{Observation: sweptTask("a")}); err == nil {
+		t.Error("it went on")
+	}
+}
