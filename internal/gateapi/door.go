@@ -25,6 +25,8 @@ const (
 	routeDecide  = "decide"
 	routeExplain = "explain"
 	routeOpenAPI = "openapi"
+	routeReport  = "report"
+	routeList    = "findings"
 )
 
 // routes are the paths, each with its methods and what they are called.
@@ -32,11 +34,15 @@ var routes = map[string]map[string]string{
 	"/v1/decide":       {http.MethodPost: routeDecide},
 	"/v1/explain":      {http.MethodPost: routeExplain},
 	"/v1/openapi.json": {http.MethodGet: routeOpenAPI},
+	findingsPath:       {http.MethodPost: routeReport, http.MethodGet: routeList},
 }
 
 // routeOf is the route of a request.
-func routeOf(r *http.Request) (string, *failure) {
+func (d *door) routeOf(r *http.Request) (string, *failure) {
 	methods, ok := routes[r.URL.Path]
+	if r.URL.Path == findingsPath && d.server.Findings == nil {
+		return "", newFailure(codeNoRoute, "this server keeps no findings", "set gate.findings in its configuration")
+	}
 	if !ok {
 		return "", newFailure(codeNoRoute, "there is no "+echo(r.URL.Path), "ask POST /v1/decide or POST /v1/explain; GET /v1/openapi.json describes them")
 	}
@@ -94,6 +100,7 @@ type asked struct {
 	route     string
 	principal string
 	verdict   *gate.Verdict
+	finding   string // the ID of the one that was told
 	panicked  string // where
 }
 
@@ -134,7 +141,7 @@ func (d *door) guarded(w http.ResponseWriter, q *asked) (a answer) {
 
 // serve takes a request through the door: route, who, how often, what, where.
 func (d *door) serve(w http.ResponseWriter, q *asked) (answer, *failure) {
-	route, f := routeOf(q.http)
+	route, f := d.routeOf(q.http)
 	if f != nil {
 		return answer{}, f
 	}
@@ -152,6 +159,17 @@ func (d *door) serve(w http.ResponseWriter, q *asked) (answer, *failure) {
 	default:
 		return answer{}, newFailure(codeOverloaded, "the gate has too many requests in flight", "try again")
 	}
+	switch q.route {
+	case routeReport:
+		return d.report(w, q, p)
+	case routeList:
+		return d.list(q, p)
+	}
+	return d.judge(w, q, p)
+}
+
+// judge reads what images are asked about, and asks the gate.
+func (d *door) judge(w http.ResponseWriter, q *asked, p *Principal) (answer, *failure) {
 	if f := contentType(q.http.Header); f != nil {
 		return answer{}, f
 	}
@@ -245,12 +263,18 @@ func (d *door) ask(ctx context.Context, q *asked, w gate.Workload) (answer, *fai
 
 // readBody reads all of the body within its bounds.
 func readBody(w http.ResponseWriter, r *http.Request) ([]byte, *failure) {
-	tooLarge := newFailure(codeLimit, fmt.Sprintf("the request's body is longer than %d bytes (limit GateAPIBodyBytes)", limits.GateAPIBodyBytes), "ask about fewer images at a time")
+	return readUpTo(w, r, limits.GateAPIBodyBytes, "GateAPIBodyBytes", "ask about fewer images at a time")
+}
+
+// readUpTo reads all of a body of at most so many bytes, by the limit of that
+// name.
+func readUpTo(w http.ResponseWriter, r *http.Request, most int64, name, hint string) ([]byte, *failure) {
+	tooLarge := newFailure(codeLimit, fmt.Sprintf("the request's body is longer than %d bytes (limit %s)", most, name), hint)
 	tooLarge.closes = true // the rest is not read
-	if r.ContentLength > limits.GateAPIBodyBytes {
+	if r.ContentLength > most {
 		return nil, tooLarge
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limits.GateAPIBodyBytes))
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, most))
 	var large *http.MaxBytesError
 	switch {
 	case err == nil:
@@ -277,6 +301,9 @@ func (d *door) tell(q *asked, a answer, took time.Duration) {
 	}
 	if q.principal != "" {
 		attrs = append(attrs, slog.String("principal", q.principal))
+	}
+	if q.finding != "" {
+		attrs = append(attrs, slog.String("finding", q.finding))
 	}
 	level := slog.LevelInfo
 	if f := a.failed; f != nil {

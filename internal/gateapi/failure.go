@@ -24,7 +24,13 @@ const (
 	codeBodyTime        = "request-timeout"
 	codeThrottled       = "too-many-requests"
 	codeOverloaded      = "overloaded"
+	codeRight           = "right-missing"
+	codeStore           = "store-unavailable"
+	codeFull            = "findings-full"
 )
+
+// CodePlace is the code of a refusal for the place's sake.
+const CodePlace = codePlace
 
 // statuses are the HTTP statuses of the codes.
 var statuses = map[string]int{
@@ -39,6 +45,9 @@ var statuses = map[string]int{
 	codeThrottled:       http.StatusTooManyRequests,
 	codeInternal:        http.StatusInternalServerError,
 	codeOverloaded:      http.StatusServiceUnavailable,
+	codeRight:           http.StatusForbidden,
+	codeStore:           http.StatusServiceUnavailable,
+	codeFull:            http.StatusInsufficientStorage,
 }
 
 // Codes are the codes of all errors the API answers with.
@@ -100,7 +109,7 @@ func (a answer) write(w http.ResponseWriter, id string) {
 		switch f.code {
 		case codeUnauthenticated:
 			h.Set("WWW-Authenticate", `Bearer realm="shuin gate"`)
-		case codeThrottled, codeOverloaded:
+		case codeThrottled, codeOverloaded, codeStore:
 			h.Set("Retry-After", "1")
 		}
 		if f.allow != "" {
