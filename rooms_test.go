@@ -94,6 +94,7 @@ var rooms = map[string]room{
 	"cmd/shuind":       {kind: join, outside: []string{"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/goccy/go-yaml", "github.com/prometheus/client_golang", "github.com/gofrs/flock"}},
 
 	"test/clients":    {kind: trial},
+	"test/aws":        {kind: trial},
 	"test/awscli":     {kind: trial},
 	"test/crash":      {kind: trial},
 	"test/demo":       {kind: trial},
