@@ -32,6 +32,12 @@ type gateConfig struct {
 	ClientCA string `yaml:"clientCA"`
 	// Policy is the pipeline policy, or a Notary trust policy in its place.
 	Policy string `yaml:"policy"`
+	// Bundle is a policy bundle, in place of Policy: the policy with the trust
+	// stores that it names.
+	Bundle string `yaml:"bundle"`
+	// SignedBy is who may sign the bundle; left out: the file is trusted as a
+	// policy file is.
+	SignedBy signedByConfig `yaml:"signedBy"`
 	// Trust is a notation configuration directory: trust stores under
 	// truststore/x509, plugins under plugins, config.json for registries.
 	Trust string `yaml:"trust"`
@@ -127,7 +133,7 @@ func signersKeys(f *faults) {
 
 // paths are those of the gate, to be made absolute.
 func (g *gateConfig) paths() []*string {
-	paths := []*string{&g.TLS.Certificate, &g.TLS.Key, &g.ClientCA, &g.Policy, &g.Trust, &g.Records, &g.Cache, &g.Credentials.DockerConfig}
+	paths := []*string{&g.TLS.Certificate, &g.TLS.Key, &g.ClientCA, &g.Policy, &g.Bundle, &g.SignedBy.Signature, &g.Trust, &g.Records, &g.Cache, &g.Credentials.DockerConfig}
 	for i := range g.Principals {
 		paths = append(paths, &g.Principals[i].Token.File)
 	}
@@ -137,11 +143,17 @@ func (g *gateConfig) paths() []*string {
 func (c *config) validateGate(f *faults, lookupEnv func(string) (string, bool)) {
 	g := &c.Gate
 	c.validateGateListen(f)
+	g.validateBundle(f)
+	policyMissing := "the pipeline policy (or a Notary trust policy) that decides; or gate.bundle, a policy bundle"
+	if g.Bundle != "" {
+		policyMissing = ""
+	}
 	for _, one := range []struct {
 		path, file, missing string
 		dir                 bool
 	}{
-		{"gate.policy", g.Policy, "the pipeline policy (or a Notary trust policy) that decides", false},
+		{"gate.policy", g.Policy, policyMissing, false},
+		{"gate.bundle", g.Bundle, "", false},
 		{"gate.trust", g.Trust, "the notation configuration directory whose trust stores the policy names", true},
 		{"gate.clientCA", g.ClientCA, "", false},
 		{"gate.credentials.dockerConfig", g.Credentials.DockerConfig, "", false},

@@ -76,12 +76,19 @@ func (a *app) newGatePart(ctx context.Context, c *config, configPath string, n *
 		}
 	}()
 	dir := c.gateDir(logger)
+	o, err := g.options(ctx, dir, n)
+	if err != nil {
+		return nil, err
+	}
 	g.files = &gateFiles{policy: c.Gate.Policy, trust: dir}
+	if g.files.bundle, err = c.newBundleFile(o.Verifier, a.now, logger); err != nil {
+		return nil, err
+	}
 	rules, err := g.files.load(ctx)
 	if err != nil {
 		return nil, err
 	}
-	g.policyWatch.active = stateOf(rules)
+	g.policyWatch.active = g.files.state(rules)
 	principals, state, err := g.readPrincipals()
 	if err != nil {
 		return nil, err
@@ -96,10 +103,6 @@ func (a *app) newGatePart(ctx context.Context, c *config, configPath string, n *
 	}
 	if n != nil {
 		recorder.store = n.service.Store
-	}
-	o, err := g.options(ctx, dir, n)
-	if err != nil {
-		return nil, err
 	}
 	if recorder.records != nil || recorder.store != nil {
 		o.Record = recorder.record
@@ -370,7 +373,7 @@ func (c *config) describeGate(rules *gate.Rules) []string {
 	}
 	lines := []string{
 		"The gate is served on " + c.gateListen() + " by " + how + ", under /v1/.",
-		fmt.Sprintf("It decides by %s (%s) with the trust stores of %s (%s).", g.Policy, rules.Policy().Digest(), g.Trust, rules.TrustHash()),
+		fmt.Sprintf("It decides by %s (%s) with the trust stores of %s (%s).", g.decidesBy(), rules.Policy().Digest(), cmp.Or(g.Bundle, g.Trust), rules.TrustHash()),
 		"Signatures and CRLs are kept in " + cmp.Or(g.Cache, "memory only (gate.cache is not set)") + ".",
 		"Decisions are recorded in " + cmp.Or(g.Records, "no file (gate.records is not set)") + ".",
 	}
@@ -400,6 +403,10 @@ func (c *config) describeGate(rules *gate.Rules) []string {
 // checkGate loads what the gate would load, and says what it would do.
 func (a *app) checkGate(ctx context.Context, c *config) ([]string, error) {
 	files := &gateFiles{policy: c.Gate.Policy, trust: c.gateDir(slog.New(slog.DiscardHandler))}
+	var err error
+	if files.bundle, err = c.newBundleFile(c.checkingVerifier(a.now), a.now, slog.New(slog.DiscardHandler)); err != nil {
+		return nil, err
+	}
 	rules, err := files.load(ctx)
 	if err != nil {
 		return nil, err
@@ -413,7 +420,7 @@ func (a *app) checkGate(ctx context.Context, c *config) ([]string, error) {
 		}
 	}
 	for _, w := range rules.Policy().Lint(a.now()) {
-		a.warnf("%s: %s", c.Gate.Policy, w)
+		a.warnf("%s: %s", cmp.Or(c.Gate.Policy, c.Gate.Bundle), w)
 	}
 	return c.describeGate(rules), nil
 }

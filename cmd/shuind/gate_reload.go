@@ -31,6 +31,7 @@ const (
 type gateFiles struct {
 	policy string
 	trust  notationdir.Dir
+	bundle *bundleFile // in place of both; nil: there is none
 
 	parsed *pipeline.Policy // of the bytes that were read last
 	digest digest.Digest    // of these bytes
@@ -39,6 +40,9 @@ type gateFiles struct {
 
 // load reads the files. The error says which cannot be used, and why.
 func (f *gateFiles) load(ctx context.Context) (*gate.Rules, error) {
+	if f.bundle != nil {
+		return f.bundle.load(ctx)
+	}
 	data, err := readFile(f.policy, limits.PolicyBytes, "PolicyBytes")
 	if err != nil {
 		return nil, invalid("", "gate.policy: %w", err)
@@ -133,7 +137,7 @@ func (g *gatePart) lookAtPolicy(ctx context.Context, asked bool) {
 	rules, err := g.files.load(ctx)
 	state := ""
 	if err == nil {
-		state = stateOf(rules)
+		state = g.files.state(rules)
 	}
 	take, fault := g.policyWatch.step(state, err, asked)
 	g.noteLook(partPolicy, err)
@@ -147,13 +151,17 @@ func (g *gatePart) lookAtPolicy(ctx context.Context, asked bool) {
 	g.gate.Use(rules)
 	g.metrics.rulesInUse(rules, g.now())
 	g.metrics.reloads.WithLabelValues(partPolicy).Inc()
-	g.log.Info("a new policy, or new trust stores, are in use", "policy", rules.Policy().Digest(), "trust", rules.TrustHash())
+	g.log.Info("a new policy, or new trust stores, are in use", append([]any{"policy", rules.Policy().Digest(), "trust", rules.TrustHash()}, g.files.bundle.attrs()...)...)
 	g.warnings(rules.Policy())
 }
 
-// stateOf names what rules were made of.
-func stateOf(r *gate.Rules) string {
-	return r.Policy().Digest().String() + " " + r.TrustHash().String()
+// state names what rules were made of.
+func (f *gateFiles) state(r *gate.Rules) string {
+	state := r.Policy().Digest().String() + " " + r.TrustHash().String()
+	if f.bundle != nil && f.bundle.last != nil {
+		state += " " + f.bundle.last.key
+	}
+	return state
 }
 
 // warnings logs what a policy has that is no fault.
