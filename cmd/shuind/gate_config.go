@@ -43,6 +43,9 @@ type gateConfig struct {
 	Trust string `yaml:"trust"`
 	// Records is the file that every decision is written to, a line of JSON each.
 	Records string `yaml:"records"`
+	// Findings is the database of findings that principals tell of; empty: they
+	// are not taken.
+	Findings string `yaml:"findings"`
 	// Cache is the directory for signatures and CRLs; empty: none are kept on disk.
 	Cache string `yaml:"cache"`
 
@@ -81,6 +84,8 @@ type principalConfig struct {
 	Clusters    []string          `yaml:"clusters"`
 	Namespaces  []string          `yaml:"namespaces"`
 	Anywhere    bool              `yaml:"anywhere"`
+	// Reports: it may tell of findings, of the clusters it may ask about.
+	Reports bool `yaml:"reports"`
 }
 
 // tokenConfig says where a bearer token is: in a file, which is read again
@@ -133,7 +138,7 @@ func signersKeys(f *faults) {
 
 // paths are those of the gate, to be made absolute.
 func (g *gateConfig) paths() []*string {
-	paths := []*string{&g.TLS.Certificate, &g.TLS.Key, &g.ClientCA, &g.Policy, &g.Bundle, &g.SignedBy.Signature, &g.Trust, &g.Records, &g.Cache, &g.Credentials.DockerConfig}
+	paths := []*string{&g.TLS.Certificate, &g.TLS.Key, &g.ClientCA, &g.Policy, &g.Bundle, &g.SignedBy.Signature, &g.Trust, &g.Records, &g.Findings, &g.Cache, &g.Credentials.DockerConfig}
 	for i := range g.Principals {
 		paths = append(paths, &g.Principals[i].Token.File)
 	}
@@ -186,6 +191,7 @@ func (c *config) validateGate(f *faults, lookupEnv func(string) (string, bool)) 
 			f.at(n.path, "between 1 and %d is possible (0: the default), not %d", limits.ServerRate, n.value)
 		}
 	}
+	c.validateFindings(f)
 	c.validatePrincipals(f, lookupEnv)
 }
 
@@ -298,7 +304,7 @@ func (a *app) principals(g *gateConfig) (*gateapi.Principals, error) {
 	}
 	list := make([]gateapi.Principal, len(g.Principals))
 	for i, p := range g.Principals {
-		list[i] = gateapi.Principal{Name: p.Name, Clusters: p.Clusters, Namespaces: p.Namespaces, Anywhere: p.Anywhere,
+		list[i] = gateapi.Principal{Name: p.Name, Clusters: p.Clusters, Namespaces: p.Namespaces, Anywhere: p.Anywhere, Reports: p.Reports,
 			Certificate: gateapi.Identity{URI: p.Certificate.URI, DNS: p.Certificate.DNS, Subject: p.Certificate.Subject}}
 		if p.Token == (tokenConfig{}) {
 			continue

@@ -34,7 +34,9 @@ import (
 	"github.com/shuin/shuin/internal/plugin"
 	"github.com/shuin/shuin/internal/registry"
 	"github.com/shuin/shuin/internal/revocation"
+	"github.com/shuin/shuin/internal/sqlstore"
 	"github.com/shuin/shuin/verify"
+	watching "github.com/shuin/shuin/watch"
 )
 
 // gatePart is the gate of a server with everything around it, ready to serve.
@@ -48,8 +50,10 @@ type gatePart struct {
 	registry   *prometheus.Registry
 	gate       *gate.Gate
 	api        *gateapi.Server
-	handler    http.Handler // of the API, one for the life of the process
-	records    *records     // nil: none
+	handler    http.Handler       // of the API, one for the life of the process
+	records    *records           // nil: none
+	findings   *sqlstore.Findings // nil: none are kept
+	keeper     watching.Keeper    // of them; nil: none
 	blobs      *blobcache.Cache
 	pair       *keyPair // of an address of its own; nil: plain HTTP, or the server's
 	ready      *readiness
@@ -104,6 +108,9 @@ func (a *app) newGatePart(ctx context.Context, c *config, configPath string, n *
 	if n != nil {
 		recorder.store = n.service.Store
 	}
+	if err = g.openFindings(ctx); err != nil {
+		return nil, err
+	}
 	if recorder.records != nil || recorder.store != nil {
 		o.Record = recorder.record
 	}
@@ -111,7 +118,7 @@ func (a *app) newGatePart(ctx context.Context, c *config, configPath string, n *
 	g.metrics.rulesInUse(rules, a.now())
 	g.warnings(rules.Policy())
 	g.api = &gateapi.Server{Gate: countedGate{g.gate, g.metrics}, Now: a.now, Log: logger, Observe: g.metrics.observe,
-		Rate: float64(c.Gate.Requests.PerSecond), Burst: c.Gate.Requests.Burst}
+		Rate: float64(c.Gate.Requests.PerSecond), Burst: c.Gate.Requests.Burst, Findings: g.keeper}
 	g.api.Use(principals)
 	g.handler = g.api.Handler()
 	if t := c.gateTLS(); t.Certificate != "" && (n == nil || c.Gate.Listen != "") {
@@ -140,6 +147,9 @@ func (g *gatePart) Close() error {
 	}
 	if g.blobs != nil {
 		errs = append(errs, g.blobs.Close())
+	}
+	if g.findings != nil {
+		errs = append(errs, g.findings.Close())
 	}
 	return errors.Join(errs...)
 }
@@ -376,6 +386,7 @@ func (c *config) describeGate(rules *gate.Rules) []string {
 		fmt.Sprintf("It decides by %s (%s) with the trust stores of %s (%s).", g.decidesBy(), rules.Policy().Digest(), cmp.Or(g.Bundle, g.Trust), rules.TrustHash()),
 		"Signatures and CRLs are kept in " + cmp.Or(g.Cache, "memory only (gate.cache is not set)") + ".",
 		"Decisions are recorded in " + cmp.Or(g.Records, "no file (gate.records is not set)") + ".",
+		"Findings are kept in " + cmp.Or(g.Findings, "no database (gate.findings is not set)") + ".",
 	}
 	if g.AnyoneOnLoopbackMayAsk {
 		return append(lines, "EVERYBODY on this machine may ask about every place (gate.anyoneOnLoopbackMayAsk).")

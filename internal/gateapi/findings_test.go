@@ -510,9 +510,9 @@ func TestTheDocumentHasWhatFindingsAreMadeOf(t *testing.T) {
 // FuzzFindingRequests: no body and no query make the door fail, and what is
 // taken can be listed.
 func FuzzFindingRequests(f *testing.F) {
-	w, k, h := findingsWorld(f)
-	w.Rate, w.Log = 1e9, nil
-	h = w.Handler()
+	w, k, _ := findingsWorld(f)
+	w.Rate, w.Burst, w.Log = 1e9, 1<<30, nil
+	h := w.Handler()
 	f.Add([]byte(findingText(f, w.aFinding("prod-1"))), "status=open&limit=3")
 	f.Add([]byte(findingText(f, overNow(w.aFinding(""), w.now))), "since=1h&page=1&cluster=lab")
 	f.Add([]byte("{}"), "x=%")
