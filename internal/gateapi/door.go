@@ -27,6 +27,7 @@ const (
 	routeOpenAPI = "openapi"
 	routeReport  = "report"
 	routeList    = "findings"
+	routePolicy  = "policy"
 )
 
 // routes are the paths, each with its methods and what they are called.
@@ -35,6 +36,9 @@ var routes = map[string]map[string]string{
 	"/v1/explain":      {http.MethodPost: routeExplain},
 	"/v1/openapi.json": {http.MethodGet: routeOpenAPI},
 	findingsPath:       {http.MethodPost: routeReport, http.MethodGet: routeList},
+	policyPath:         {http.MethodGet: routePolicy},
+	policyJWSPath:      {http.MethodGet: routePolicyJWS},
+	policyCOSEPath:     {http.MethodGet: routePolicyCOSE},
 }
 
 // routeOf is the route of a request.
@@ -164,6 +168,8 @@ func (d *door) serve(w http.ResponseWriter, q *asked) (answer, *failure) {
 		return d.report(w, q, p)
 	case routeList:
 		return d.list(q, p)
+	case routePolicy, routePolicyJWS, routePolicyCOSE:
+		return d.policy(q, p)
 	}
 	return d.judge(w, q, p)
 }

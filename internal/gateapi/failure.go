@@ -89,6 +89,7 @@ type answer struct {
 	status    int
 	mediaType string
 	body      []byte
+	etag      string // of what may be asked for again; empty: it is not kept
 	failed    *failure
 }
 
@@ -119,7 +120,13 @@ func (a answer) write(w http.ResponseWriter, id string) {
 			h.Set("Connection", "close")
 		}
 	}
-	h.Set("Content-Length", strconv.Itoa(len(a.body)))
+	if a.etag != "" {
+		h.Set("ETag", a.etag)
+		h.Set("Cache-Control", "private, no-cache")
+	}
+	if a.status != http.StatusNotModified {
+		h.Set("Content-Length", strconv.Itoa(len(a.body)))
+	}
 	w.WriteHeader(a.status)
 	_, _ = w.Write(a.body) // the client may be gone
 }

@@ -38,6 +38,9 @@ type Server struct {
 	Observe func(Observation)
 	// Findings keeps what principals tell of; nil: this server keeps none.
 	Findings watch.Keeper
+	// Policy is the policy bundle in use, to be handed out; nil, or answering
+	// nil: there is none. What it answers is not changed.
+	Policy func() *PolicyBundle
 
 	bodyTime   time.Duration // instead of limits.GateAPIBodyTime, in tests
 	principals atomic.Pointer[Principals]
@@ -49,7 +52,7 @@ func (s *Server) Use(p *Principals) { s.principals.Store(p) }
 
 // Observation is what became of one request.
 type Observation struct {
-	Route     string // "decide", "explain", "openapi", "report", "findings"; empty: no such route
+	Route     string // "decide", "explain", "openapi", "report", "findings", "policy", "policySignature", "policySignatureCOSE"; empty: no such route
 	Principal string // empty: nobody known asked
 	Status    int
 	Code      string // of the error; empty: answered
