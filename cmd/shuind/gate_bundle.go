@@ -18,6 +18,7 @@ import (
 	"github.com/shuin/shuin/internal/awscall"
 	"github.com/shuin/shuin/internal/awsclient"
 	"github.com/shuin/shuin/internal/fetch"
+	"github.com/shuin/shuin/internal/gateapi"
 	"github.com/shuin/shuin/internal/limits"
 	"github.com/shuin/shuin/internal/revocation"
 	"github.com/shuin/shuin/policy"
@@ -180,6 +181,20 @@ func (f *bundleFile) unpack(ctx context.Context, key string, data, sig []byte) (
 	}
 	l.rules, err = gate.NewRules(ctx, l.bundle.Policy(), l.bundle)
 	return l, err
+}
+
+// publish has the API hand out the bundle that was taken over, with its
+// signature; a policy file is nobody's but this server's.
+func (g *gatePart) publish() {
+	f := g.files.bundle
+	if f == nil || f.last == nil {
+		return
+	}
+	p := &gateapi.PolicyBundle{MediaType: bundle.MediaType, Data: f.last.data}
+	if f.last.signed != nil {
+		p.Signature, p.SignatureType = f.last.sig, bundle.SignatureType(f.signature)
+	}
+	g.published.Store(p)
 }
 
 // attrs is what a log says of the bundle; nothing where there is none.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/x509"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"strings"
 	"testing"
@@ -23,7 +24,10 @@ gate:
   trust: notation
   principals:
     - {name: ci, token: {file: ci.token}, anywhere: true}
+    - {name: edge, token: {file: edge.token}, clusters: [edge], readsPolicy: true}
 `
+
+const edgeToken = "edge-token-0123456789-0123456789-abcdef"
 
 var (
 	people  = shuintest.MustChain(shuintest.ChainOptions{Family: 5, CA: "People"})
@@ -59,6 +63,7 @@ func (b *gateBench) publish(t testing.TB, sequence int64, rule string, change fu
 func newBundleBench(t testing.TB) *gateBench {
 	b := newGateBench(t)
 	b.write(t, "c.yaml", bundleConfigText)
+	b.write(t, "edge.token", edgeToken+"\n")
 	b.write(t, "notation/truststore/x509/ca/people/root.pem", string(people.RootPEM()))
 	if err := os.RemoveAll(b.path("notation/truststore/x509/ca/ci")); err != nil { // it is in the bundle
 		t.Fatal(err)
@@ -185,5 +190,45 @@ func TestTheCheckOfAConfigurationSaysWhoSignsTheBundle(t *testing.T) {
 	lines, err := b.checkGate(t.Context(), conf)
 	if err != nil || !strings.Contains(strings.Join(lines, "\n"), "policy.json, signed by x509.subject: C=JP") {
 		t.Errorf("%q, %v", lines, err)
+	}
+}
+
+// TestAGateHandsOutItsBundle: what is in use, the bytes that were signed, to
+// who may read it.
+func TestAGateHandsOutItsBundle(t *testing.T) {
+	b := newBundleBench(t)
+	b.publish(t, 7, "first", nil)
+	g := b.part(t)
+	get := func(path, token string) *httptest.ResponseRecorder {
+		r := httptest.NewRequest(http.MethodGet, path, nil)
+		r.Header.Set("Authorization", "Bearer "+token)
+		rec := httptest.NewRecorder()
+		g.handler.ServeHTTP(rec, r)
+		return rec
+	}
+	same := func(path, file string) {
+		t.Helper()
+		want, err := os.ReadFile(b.path(file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := get(path, edgeToken); got.Code != http.StatusOK || got.Body.String() != string(want) {
+			t.Errorf("%s: %d %s", path, got.Code, got.Body)
+		}
+	}
+	same("/v1/policy", "policy.json")
+	same("/v1/policy.jws.sig", "policy.json.jws.sig")
+	if got := get("/v1/policy", gateToken); got.Code != http.StatusForbidden {
+		t.Errorf("to who may not read it: %d", got.Code)
+	}
+	b.publish(t, 8, "second", nil)
+	g.look(t.Context(), true)
+	same("/v1/policy", "policy.json")
+	same("/v1/policy.jws.sig", "policy.json.jws.sig")
+	good := get("/v1/policy", edgeToken).Body.String()
+	b.publish(t, 6, "third", nil)
+	g.look(t.Context(), true)
+	if got := get("/v1/policy", edgeToken).Body.String(); got != good {
+		t.Error("a bundle that is not in use is handed out")
 	}
 }

@@ -84,6 +84,8 @@ type principalConfig struct {
 	Clusters    []string          `yaml:"clusters"`
 	Namespaces  []string          `yaml:"namespaces"`
 	Anywhere    bool              `yaml:"anywhere"`
+	// ReadsPolicy: it may fetch the policy bundle in use.
+	ReadsPolicy bool `yaml:"readsPolicy"`
 	// Reports: it may tell of findings, of the clusters it may ask about.
 	Reports bool `yaml:"reports"`
 }
@@ -304,7 +306,7 @@ func (a *app) principals(g *gateConfig) (*gateapi.Principals, error) {
 	}
 	list := make([]gateapi.Principal, len(g.Principals))
 	for i, p := range g.Principals {
-		list[i] = gateapi.Principal{Name: p.Name, Clusters: p.Clusters, Namespaces: p.Namespaces, Anywhere: p.Anywhere, Reports: p.Reports,
+		list[i] = gateapi.Principal{Name: p.Name, Clusters: p.Clusters, Namespaces: p.Namespaces, Anywhere: p.Anywhere, ReadsPolicy: p.ReadsPolicy, Reports: p.Reports,
 			Certificate: gateapi.Identity{URI: p.Certificate.URI, DNS: p.Certificate.DNS, Subject: p.Certificate.Subject}}
 		if p.Token == (tokenConfig{}) {
 			continue

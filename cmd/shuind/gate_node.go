@@ -17,6 +17,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -50,10 +51,11 @@ type gatePart struct {
 	registry   *prometheus.Registry
 	gate       *gate.Gate
 	api        *gateapi.Server
-	handler    http.Handler       // of the API, one for the life of the process
-	records    *records           // nil: none
-	findings   *sqlstore.Findings // nil: none are kept
-	keeper     watching.Keeper    // of them; nil: none
+	published  atomic.Pointer[gateapi.PolicyBundle] // what the API hands out; nil: nothing
+	handler    http.Handler                         // of the API, one for the life of the process
+	records    *records                             // nil: none
+	findings   *sqlstore.Findings                   // nil: none are kept
+	keeper     watching.Keeper                      // of them; nil: none
 	blobs      *blobcache.Cache
 	pair       *keyPair // of an address of its own; nil: plain HTTP, or the server's
 	ready      *readiness
@@ -119,6 +121,8 @@ func (a *app) newGatePart(ctx context.Context, c *config, configPath string, n *
 	g.warnings(rules.Policy())
 	g.api = &gateapi.Server{Gate: countedGate{g.gate, g.metrics}, Now: a.now, Log: logger, Observe: g.metrics.observe,
 		Rate: float64(c.Gate.Requests.PerSecond), Burst: c.Gate.Requests.Burst, Findings: g.keeper}
+	g.publish()
+	g.api.Policy = g.published.Load
 	g.api.Use(principals)
 	g.handler = g.api.Handler()
 	if t := c.gateTLS(); t.Certificate != "" && (n == nil || c.Gate.Listen != "") {

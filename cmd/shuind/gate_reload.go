@@ -149,6 +149,7 @@ func (g *gatePart) lookAtPolicy(ctx context.Context, asked bool) {
 		return
 	}
 	g.gate.Use(rules)
+	g.publish()
 	g.metrics.rulesInUse(rules, g.now())
 	g.metrics.reloads.WithLabelValues(partPolicy).Inc()
 	g.log.Info("a new policy, or new trust stores, are in use", append([]any{"policy", rules.Policy().Digest(), "trust", rules.TrustHash()}, g.files.bundle.attrs()...)...)
