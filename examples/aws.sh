@@ -9,7 +9,7 @@
 #   KEEP=1                                        leave the directory, with the logs in it
 #
 # Needed: Go, python3, and the AWS CLI; moto_server and a newer AWS CLI are
-# installed into bin/ where PATH has none.
+# installed into bin/trial where PATH has none.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -49,12 +49,13 @@ start() {
 		[ -x "$root/bin/$name" ] || make -C "$root" build >&2 || fail "make build"
 	done
 	SHUIN=${SHUIN:-$root/bin/shuin} SHUIND=${SHUIND:-$root/bin/shuind}
-	(cd "$root" && CGO_ENABLED=0 go build -o "$home/cloud" ./test/aws && CGO_ENABLED=0 go build -tags lambda.norpc -trimpath -o "$home/bootstrap" ./cmd/shuin-lambda) || fail "go build"
+	(cd "$root" && CGO_ENABLED=0 go build -o bin/trial/cloud ./test/aws &&
+		CGO_ENABLED=0 go build -tags lambda.norpc -trimpath -ldflags "-s -w" -o bin/trial/bootstrap ./cmd/shuin-lambda) || fail "go build"
 
 	# An empty home: nothing of the caller's configuration or credentials is used.
 	unset XDG_CONFIG_HOME XDG_CACHE_HOME NOTATION_CONFIG NOTATION_CACHE NOTATION_LIBEXEC NOTATION_USERNAME NOTATION_PASSWORD
 	export HOME=$home DOCKER_CONFIG=$home/docker
-	"$home/cloud" --dir "$home" --function "$home/bootstrap" --shuind "$SHUIND" --tools "$root/bin/venv" "${images[@]}" >"$home/cloud.log" 2>&1 &
+	"$root/bin/trial/cloud" --dir "$home" --function "$root/bin/trial/bootstrap" --shuind "$SHUIND" --tools "$root/bin/trial/venv" "${images[@]}" >"$home/cloud.log" 2>&1 &
 	cloud=$!
 	until [ -e "$home/env.sh" ]; do
 		kill -0 "$cloud" 2>/dev/null || fail "it did not start: $(cat "$home/cloud.log")"
@@ -94,7 +95,7 @@ aws() {
 
 # decisions are the function's, in the order it made them: SUBJECT EVENT and
 # what it says of each container, CONTAINER=admit or CONTAINER=REASON.
-decisions() { "$home/cloud" decisions <"$home/function.log"; }
+decisions() { "$root/bin/trial/cloud" decisions <"$home/function.log"; }
 
 # registry away|back: it answers nobody; it answers again.
 registry() {
@@ -139,6 +140,81 @@ five_images() {
 	shuin cert generate-test stranger.example >/dev/null
 	for stage in build unit-test scan; do
 		shuin seal --stage "$stage" --key stranger.example "$(image shop/api:untrusted)" >/dev/null
+	done
+}
+
+# container NAME IMAGE: one of a task definition.
+container() { echo "{\"name\": \"$1\", \"image\": \"$2\", \"memory\": 128}"; }
+
+# list CONTAINER…: containerDefinitions.
+list() {
+	local IFS=,
+	echo "[$*]"
+}
+
+# wire makes what the deploy kit makes (deploy/aws): a queue with dead letters
+# that the rule of rule.json fills and the function empties, a table, a topic;
+# and a queue, inbox, that hears what the topic says.
+wire() {
+	local arn="arn:aws:sqs:ap-northeast-1:$ACCOUNT" name topic
+	for name in shuin-dead inbox; do aws sqs create-queue --queue-name "$name" --query QueueUrl --output text; done
+	aws sqs create-queue --queue-name shuin --query QueueUrl --output text \
+		--attributes "{\"VisibilityTimeout\": \"2\", \"RedrivePolicy\": \"{\\\"deadLetterTargetArn\\\": \\\"$arn:shuin-dead\\\", \\\"maxReceiveCount\\\": \\\"3\\\"}\"}"
+	aws dynamodb create-table --table-name shuin --billing-mode PAY_PER_REQUEST --attribute-definitions AttributeName=id,AttributeType=S \
+		--key-schema AttributeName=id,KeyType=HASH --query TableDescription.TableStatus --output text
+	topic=$(aws sns create-topic --name shuin --query TopicArn --output text)
+	aws sns subscribe --topic-arn "$topic" --protocol sqs --notification-endpoint "$arn:inbox" --attributes RawMessageDelivery=true --output text
+	aws events put-rule --name shuin --event-pattern "file://$here/rule.json" --query RuleArn --output text
+	aws events put-targets --rule shuin --targets "Id=queue,Arn=$arn:shuin" --query FailedEntryCount --output text
+	aws lambda create-event-source-mapping --function-name shuin --event-source-arn "$arn:shuin" --batch-size 10 \
+		--function-response-types ReportBatchItemFailures --query State --output text
+}
+
+# event SOURCE DETAIL-TYPE DETAIL: keeps an event to put. moto's services emit
+# none of their own.
+events=()
+event() {
+	local detail
+	detail=$(tr -d '\n\t' <<<"$3" | sed 's/\\/\\\\/g; s/"/\\"/g')
+	events+=("{\"Source\": \"$1\", \"DetailType\": \"$2\", \"Detail\": \"$detail\"}")
+}
+
+# put puts all events that were kept, ten at a time as EventBridge takes them.
+put() {
+	local i
+	for ((i = 0; i < ${#events[@]}; i += 10)); do
+		list "${events[@]:i:10}" >"$home/entries.json"
+		aws events put-events --entries "file://$home/entries.json" --query FailedEntryCount --output text
+	done
+	events=()
+}
+
+# messages QUEUE: how many are in it, handed out or not.
+messages() {
+	command aws sqs get-queue-attributes --endpoint-url "$AWS_ENDPOINT_URL" --queue-url "$AWS_ENDPOINT_URL/$ACCOUNT/$1" --output text \
+		--attribute-names ApproximateNumberOfMessages ApproximateNumberOfMessagesNotVisible --query 'Attributes.[ApproximateNumberOfMessages, ApproximateNumberOfMessagesNotVisible]' |
+		awk '{print $1 + $2}'
+}
+
+# settled waits until the function has done with every message.
+settled() {
+	local _
+	for _ in $(seq 120); do
+		if [ "$(messages shuin)" = 0 ]; then return; fi
+		sleep 0.2
+	done
+	fail "messages are left in the queue"
+}
+
+# findings takes what the topic has said from the inbox, and adds it to the file
+# findings: SUBJECT CONTAINER REASON SEVERITY STATUS.
+findings() {
+	local url=$AWS_ENDPOINT_URL/$ACCOUNT/inbox
+	while [ "$(messages inbox)" != 0 ]; do
+		aws sqs receive-message --queue-url "$url" --max-number-of-messages 10 --visibility-timeout 600 --output json >"$home/received.json"
+		"$root/bin/trial/cloud" findings <"$home/received.json" >>"$home/findings"
+		"$root/bin/trial/cloud" receipts <"$home/received.json" >"$home/receipts.json"
+		aws sqs delete-message-batch --queue-url "$url" --entries "file://$home/receipts.json" --query 'length(Successful)' --output text
 	done
 }
 

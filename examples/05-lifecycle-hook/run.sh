@@ -5,14 +5,9 @@
 set -euo pipefail
 . "$(dirname "$0")/../aws.sh"
 
-# container NAME IMAGE: one of a task definition.
-container() { echo "{\"name\": \"$1\", \"image\": \"$2\", \"memory\": 128}"; }
-
 # register CONTAINER…: the ARN of a new revision of the task definition.
 register() {
-	local all
-	all=$(IFS=, && echo "$*")
-	aws ecs register-task-definition --family shop --container-definitions "[$all]" --query taskDefinition.taskDefinitionArn --output text
+	aws ecs register-task-definition --family shop --container-definitions "$(list "$@")" --query taskDefinition.taskDefinitionArn --output text
 }
 
 # newest MEMBER…: of the service's newest deployment.

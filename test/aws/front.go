@@ -39,7 +39,9 @@ func (c *cloud) openFront(moto string) error {
 	f := &front{cloud: c, moto: moto, proxy: httputil.NewSingleHostReverseProxy(to), calls: &calls{file: list, seen: map[string]bool{}}}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /2015-03-31/functions/{name}/invocations", func(w http.ResponseWriter, r *http.Request) { f.function.invoked(w, r) })
-	mux.HandleFunc("POST /2015-03-31/event-source-mappings/", f.mapped)
+	for _, path := range []string{"event-source-mappings", "event-source-mappings/"} { // the SDKs differ
+		mux.HandleFunc("POST /2015-03-31/"+path, f.mapped)
+	}
 	mux.HandleFunc("POST /trial/registry/{what}", f.registrySwitch)
 	mux.HandleFunc("/", f.pass)
 	port, err := c.serve(mux)

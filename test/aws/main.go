@@ -6,10 +6,11 @@
 //
 //	aws --dir DIR --function bootstrap --shuind shuind [--image shop/api:v1]…
 //
-// and two that read for a shell, from standard input:
+// and three that read for a shell, from standard input:
 //
 //	aws decisions   the function's log
 //	aws findings    what `aws sqs receive-message` printed
+//	aws receipts    the same, for `aws sqs delete-message-batch`
 //
 // It writes DIR/env.sh, for a shell to source, when all of it answers, and runs
 // until it is told to end (SIGTERM, SIGINT). All that it starts ends with it.
@@ -60,7 +61,8 @@ func (i *images) Set(s string) error { *i = append(*i, s); return nil }
 
 func main() {
 	if len(os.Args) == 2 {
-		if read := map[string]func(io.Reader, io.Writer) error{"decisions": decisions, "findings": findings}[os.Args[1]]; read != nil {
+		readers := map[string]func(io.Reader, io.Writer) error{"decisions": decisions, "findings": findings, "receipts": receipts}
+		if read := readers[os.Args[1]]; read != nil {
 			exit(read(os.Stdin, os.Stdout))
 		}
 	}

@@ -53,11 +53,11 @@ func decisions(log io.Reader, w io.Writer) error {
 // findings reads what `aws sqs receive-message --output json` printed, and
 // writes a line for each finding: SUBJECT CONTAINER CODE SEVERITY STATUS.
 func findings(messages io.Reader, w io.Writer) error {
-	var got struct{ Messages []struct{ Body string } }
-	if err := json.NewDecoder(messages).Decode(&got); err != nil && err != io.EOF {
+	got, err := receivedFrom(messages)
+	if err != nil {
 		return err
 	}
-	for _, m := range got.Messages {
+	for _, m := range got {
 		var f struct {
 			MediaType                   string
 			Container, Severity, Status string
@@ -70,4 +70,26 @@ func findings(messages io.Reader, w io.Writer) error {
 		fmt.Fprintln(w, f.Subject.ARN, f.Container, f.Reason.Code, f.Severity, f.Status)
 	}
 	return nil
+}
+
+// receipts reads the same, and writes what `aws sqs delete-message-batch` wants.
+func receipts(messages io.Reader, w io.Writer) error {
+	got, err := receivedFrom(messages)
+	if err != nil {
+		return err
+	}
+	entries := []map[string]string{}
+	for i, m := range got {
+		entries = append(entries, map[string]string{"Id": fmt.Sprint(i), "ReceiptHandle": m.Receipt})
+	}
+	return json.NewEncoder(w).Encode(entries)
+}
+
+// receivedFrom are the messages of an answer; none: it is empty.
+func receivedFrom(messages io.Reader) ([]received, error) {
+	var got struct{ Messages []received }
+	if err := json.NewDecoder(messages).Decode(&got); err != nil && err != io.EOF {
+		return nil, err
+	}
+	return got.Messages, nil
 }
