@@ -60,6 +60,8 @@ type cloud struct {
 	registry *devregistry.Registry
 	table    *dynamoTable
 	ecs      ecsState
+	// fails has a call fail, before or after it had its effect; nil: none does.
+	fails func(action string) (before, after bool)
 
 	mu        sync.Mutex
 	calls     []call
@@ -221,10 +223,19 @@ func (c *cloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if service == "" || !strings.Contains(r.Header.Get("Authorization"), "/"+region+"/"+service+"/aws4_request") {
 		c.tb.Errorf("not a call of AWS: %s %s %s (%s)", r.Method, r.URL, r.Header.Get("X-Amz-Target"), r.Header.Get("Authorization"))
 	}
+	var before, after bool
+	if c.fails != nil {
+		before, after = c.fails(service + ":" + operation)
+	}
+	var status int
+	var answer any
+	if !before {
+		status, answer = c.answer(service, operation, body, form, r)
+	}
 	w.Header().Set("Content-Type", "application/x-amz-json-1.1")
-	status, answer := c.answer(service, operation, body, form, r)
-	if status == http.StatusNotModified {
-		w.WriteHeader(status)
+	if before || after {
+		w.WriteHeader(http.StatusInternalServerError)
+		_, _ = io.WriteString(w, `{"__type":"InternalServerError","message":"try again"}`)
 		return
 	}
 	w.WriteHeader(status)
