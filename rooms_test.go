@@ -78,6 +78,7 @@ var rooms = map[string]room{
 	"internal/ecs":         {kind: touch, rooms: []string{"gate", "pipeline", "watch", "awsprofile", "internal/awscall"}},
 	"internal/awsstate":    {kind: touch, rooms: []string{"watch", "internal/awscall"}},
 	"internal/notify":      {kind: touch, rooms: []string{"watch", "internal/awscall", "internal/fetch"}, outside: []string{"github.com/nicholas-fedor/shoutrrr"}},
+	"internal/webfile":     {kind: touch},
 	"internal/awsdeploy":   {kind: touch, rooms: []string{"internal/awscall"}},
 	"internal/awssigner":   {kind: touch, rooms: []string{"signing", "awsprofile", "internal/sigv4"}, outside: []string{"golang.org/x/time"}},
 	"internal/sqlstore":    {kind: touch, rooms: []string{"signing", "audit", "awsprofile", "watch"}, outside: []string{"modernc.org/sqlite", "github.com/pressly/goose"}},
