@@ -49,8 +49,11 @@ type policyConfig struct {
 	// S3 is an object, s3://BUCKET/KEY.
 	S3 string `yaml:"s3"`
 	// Bundle is a policy bundle, with the trust stores that the policy names: a
-	// path in the package, or an object of S3, s3://BUCKET/KEY.
+	// path in the package, an object of S3, s3://BUCKET/KEY, or what a Shuin
+	// server hands out, https://HOST/v1/policy.
 	Bundle string `yaml:"bundle"`
+	// Token is where the bearer token for that server is kept.
+	Token secretConfig `yaml:"token"`
 	// SignedBy is who may sign the bundle.
 	SignedBy signedByConfig `yaml:"signedBy"`
 	// Region is the bucket's; empty: the function's own.

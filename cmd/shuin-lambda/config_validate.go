@@ -88,7 +88,7 @@ func (s *settings) validatePolicy(d *decoder) {
 			d.at("policy.s3", "%v", err)
 		}
 	} else if !remote(p.Bundle) && (d.lines["policy.region"] > 0 || d.lines["policy.refresh"] > 0) {
-		d.at("policy", "region and refresh go with s3, or a bundle in S3")
+		d.at("policy", "region and refresh go with s3, or a bundle elsewhere than in the package")
 	}
 	region(d, "policy.region", p.Region)
 	if p.SHA256 != "" && digest.NewDigestFromEncoded(digest.SHA256, strings.TrimPrefix(p.SHA256, "sha256:")).Validate() != nil {

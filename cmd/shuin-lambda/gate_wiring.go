@@ -58,6 +58,7 @@ func newPolicies(s *settings, caller *awscall.Caller, env func(string) string, l
 	p := &policies{
 		config: &s.Policy, file: s.path(s.Policy.File), path: s.path, stores: dir,
 		objects: &awsstate.Objects{Caller: caller, As: awscall.As{Region: s.Policy.Region}},
+		web:     s.newWeb(caller, env),
 		options: gate.Options{
 			Sources: registrySources{client},
 			Verifier: verify.Verifier{

@@ -11,6 +11,7 @@ import (
 	"github.com/shuin/shuin/gate"
 	"github.com/shuin/shuin/internal/awsstate"
 	"github.com/shuin/shuin/internal/limits"
+	"github.com/shuin/shuin/internal/webfile"
 	"github.com/shuin/shuin/pipeline"
 	"github.com/shuin/shuin/verify"
 )
@@ -25,6 +26,7 @@ type policies struct {
 	path    func(string) string // of the configuration, in the package
 	bundles *bundles            // nil: the policy is in no bundle
 	objects *awsstate.Objects   // where it is not
+	web     *webfile.Client     // where it is on a server
 	stores  verify.Stores
 	options gate.Options
 	// failed is told each time a policy cannot be used; inUse whether there is
@@ -108,11 +110,7 @@ func (p *policies) read(ctx context.Context) (*awsstate.Object, []byte, error) {
 		data, err := readFile(p.file, int64(most), name)
 		return nil, data, err
 	}
-	address, err := awsstate.ParseAddress(where)
-	if err != nil {
-		return nil, nil, err
-	}
-	object, err := p.objects.Read(ctx, address, most, p.object)
+	object, err := p.readRemote(ctx, where, most, p.object)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -348,6 +348,54 @@ func TestTrustComesFromTheBundle(t *testing.T) {
 	}
 }
 
+// A Shuin server hands out the bundle that it decides by itself.
+func TestABundleOfAServerIsFollowed(t *testing.T) {
+	w := newBundleWorld(t, signedConfig)
+	serve := &shelf{objects: map[string][]byte{}, requests: map[string]int{}}
+	var asked []string
+	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		asked = append(asked, r.Header.Get("Authorization"))
+		r.URL.Path = "/shuin" + r.URL.Path
+		serve.ServeHTTP(rw, r)
+	}))
+	defer server.Close()
+	env := pkg(t, map[string]string{"keepers/truststore/x509/ca/people/root.pem": string(w.chain.RootPEM()), "edge.token": "edge-token-0123456789\n"})
+	s, err := loadSettings(with(env, envConfig, `policy: {bundle: "`+server.URL+`/v1/policy", token: {file: edge.token}, refresh: 1m, signedBy: {identities: ["`+keeper+`"], trustStores: ["ca:people"], trust: keepers}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.use(t, s)
+	w.shelf = serve
+	put := func(sequence int64, policy string) {
+		data := built(t, sequence, policy, nil)
+		serve.put("v1/policy.jws.sig", w.sign(t, data, nil))
+		serve.put("v1/policy", data)
+	}
+	put(7, denies)
+	first := w.decided()
+	if first.Outcome != pipeline.Deny || len(asked) != 2 || asked[0] != "Bearer edge-token-0123456789" || asked[1] != asked[0] {
+		t.Fatalf("decided %s (%v), asked with %q", first.Outcome, first.Images[0].Err, asked)
+	}
+	w.later()
+	w.decided()
+	if serve.asked("v1/policy") != 2 || serve.asked("v1/policy.jws.sig") != 1 {
+		t.Errorf("asked %v for a bundle that has not changed", serve.requests)
+	}
+	put(8, admits)
+	w.later()
+	if v := w.decided(); v.Policy == first.Policy {
+		t.Errorf("the new bundle is not in use: %s", w.log.String())
+	}
+	put(7, denies)
+	w.later()
+	if v := w.decided(); v.Policy == first.Policy || !strings.Contains(w.log.String(), "it is an older one") {
+		t.Errorf("an older bundle is in use: %s", w.log.String())
+	}
+	if strings.Contains(w.log.String(), "edge-token") {
+		t.Error("the token is in the log")
+	}
+}
+
 func TestABundleInThePackage(t *testing.T) {
 	w := newBundleWorld(t, signedConfig)
 	data := built(t, 7, denies, nil)
@@ -389,7 +437,12 @@ func TestFaultsOfWhereABundleIsAreTold(t *testing.T) {
 		{"a bundle and a file", "{bundle: b.json, file: b.json}", "either file or s3 or bundle"},
 		{"a signer without a bundle", "{file: b.json, " + by + "}}", "policy.signedBy: it goes with policy.bundle"},
 		{"anybody who may write to S3", `{bundle: "s3://shuin/b.json"}`, "policy.bundle: whoever may write there would decide"},
-		{"no address", `{bundle: "http://shuin/b.json"}`, "policy.bundle: a path in the package"},
+		{"no address", `{bundle: "ftp://shuin/b.json"}`, "policy.bundle: a path in the package"},
+		{"an address without TLS", `{bundle: "http://shuin.example/v1/policy", ` + by + "}}", "policy.bundle: the address is without TLS"},
+		{"anybody who may write to a server", `{bundle: "https://shuin.example/v1/policy"}`, "policy.bundle: whoever may write there would decide"},
+		{"a token for S3", `{bundle: "s3://shuin/b.json", token: {env: T}, ` + by + "}}", "policy.token: it goes with policy.bundle on a server"},
+		{"a token for a file", `{file: b.json, token: {env: T}}`, "policy.token: it goes with policy.bundle on a server"},
+		{"a token in two places", `{bundle: "https://shuin.example/v1/policy", token: {env: T, file: b.json}, ` + by + "}}", "policy.token: exactly one"},
 		{"no address of S3", `{bundle: "s3://shuin", ` + by + "}}", "policy.bundle: "},
 		{"a file that is not there", "{bundle: c.json}", "policy.bundle: "},
 		{"a directory", "{bundle: dir}", "is a directory"},
