@@ -44,7 +44,14 @@ type call struct {
 	Action   string // "ecs:ListTasks"
 	Resource string // ARN; empty: the action knows none
 	Cluster  string // the condition key ecs:cluster; empty: the call has none
+	Assumed  bool   // by the role of another account, and not by the function's own
 }
+
+// Access keys: the function's own, and that of the role it assumes.
+const (
+	ownKey     = "AKIDEXAMPLEEXAMPLE00"
+	assumedKey = "AKIDEXAMPLEEXAMPLE01"
+)
 
 // cloud is AWS as the function meets it, in one process: ECS with what a test
 // says it runs, DynamoDB, S3, SNS, EventBridge, Secrets Manager, STS, AWS
@@ -56,7 +63,7 @@ type cloud struct {
 	proxy    string // HTTPS_PROXY, by which ECR's hosts are reached
 	roots    string // SSL_CERT_FILE, with ECR's
 	policy   func() string
-	secret   string // in Secrets Manager
+	secret   string // in Secrets Manager: the address of a chat
 	registry *devregistry.Registry
 	table    *dynamoTable
 	ecs      ecsState
@@ -248,7 +255,7 @@ func (c *cloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // answer carries out a call, and notes it.
 func (c *cloud) answer(service, operation string, body []byte, form url.Values, r *http.Request) (int, any) {
-	one := call{Action: service + ":" + operation}
+	one := call{Action: service + ":" + operation, Assumed: strings.Contains(r.Header.Get("Authorization"), assumedKey)}
 	defer func() { c.note(one) }()
 	refused := func(code, message string) (int, any) {
 		return http.StatusBadRequest, map[string]any{"__type": code, "message": message}
@@ -261,6 +268,9 @@ func (c *cloud) answer(service, operation string, body []byte, form url.Values, 
 			return refused("SerializationException", err.Error())
 		}
 		one.Resource, one.Cluster = in.resource(operation), in.condition(operation)
+		if one.Assumed { // nothing runs there
+			return http.StatusOK, map[string]any{"clusterArns": []string{}, "families": []string{}}
+		}
 		return c.askECS(operation, &in)
 	case "dynamodb":
 		var in dynamoInput
@@ -297,7 +307,7 @@ func (c *cloud) answer(service, operation string, body []byte, form url.Values, 
 		return http.StatusOK, map[string]any{"ARN": in.SecretId, "SecretString": c.secret}
 	case "sts":
 		one.Resource = form.Get("RoleArn")
-		return http.StatusOK, `<AssumeRoleResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><AssumeRoleResult><Credentials><AccessKeyId>AKIDEXAMPLEEXAMPLE01</AccessKeyId>` +
+		return http.StatusOK, `<AssumeRoleResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><AssumeRoleResult><Credentials><AccessKeyId>` + assumedKey + `</AccessKeyId>` +
 			`<SecretAccessKey>x</SecretAccessKey><SessionToken>y</SessionToken><Expiration>` + time.Now().Add(time.Hour).UTC().Format(time.RFC3339) + `</Expiration></Credentials></AssumeRoleResult></AssumeRoleResponse>`
 	case "ecr":
 		return http.StatusOK, map[string]any{"authorizationData": []any{map[string]any{
