@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"time"
-
-	"github.com/shuin/shuin/pipeline"
 )
 
 // Kept is one state of a finding as somebody keeps it who is told of findings.
@@ -119,6 +117,6 @@ type Keeper interface {
 	Keep(ctx context.Context, f Finding, by string, now time.Time) (Became, error)
 	// Find lists what is kept. ErrPage: the page is none.
 	Find(ctx context.Context, q Query) (Page, error)
-	// Count says how many are open, by outcome.
-	Count(ctx context.Context) (map[pipeline.Outcome]int, error)
+	// Count says how many are open, by outcome: "deny", "undecided".
+	Count(ctx context.Context) (map[string]int, error)
 }

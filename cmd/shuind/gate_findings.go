@@ -120,7 +120,7 @@ func (o openFindings) Collect(ch chan<- prometheus.Metric) {
 		return
 	}
 	for _, outcome := range []pipeline.Outcome{pipeline.Deny, pipeline.Undecided} {
-		ch <- prometheus.MustNewConstMetric(o.desc, prometheus.GaugeValue, float64(count[outcome]), outcome.String())
+		ch <- prometheus.MustNewConstMetric(o.desc, prometheus.GaugeValue, float64(count[outcome.String()]), outcome.String())
 	}
 }
 

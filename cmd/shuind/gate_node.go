@@ -410,6 +410,9 @@ func (c *config) describeGate(rules *gate.Rules) []string {
 			}
 			places = strings.Join(parts, " and ")
 		}
+		if p.Reports {
+			places += ", and tell of findings there"
+		}
 		lines = append(lines, fmt.Sprintf("Principal %s, known by %s, may ask about %s.", p.Name, known, places))
 	}
 	return lines

@@ -159,6 +159,9 @@ func (d *door) list(q *asked, p *Principal) (answer, *failure) {
 			return answer{}, f
 		}
 	}
+	if !d.shares.charge(p.Name, limits.FindingsListCost-1) {
+		return answer{}, d.tooMany()
+	}
 	query.Sees = func(cluster string) bool { return p.outside(pipeline.Where{Cluster: cluster}) == nil }
 	ctx, cancel := context.WithTimeout(q.http.Context(), limits.GateAPITimeout)
 	defer cancel()

@@ -86,8 +86,8 @@ func (k *kept) Find(_ context.Context, q watch.Query) (p watch.Page, err error) 
 	return p, nil
 }
 
-func (k *kept) Count(context.Context) (map[pipeline.Outcome]int, error) {
-	return map[pipeline.Outcome]int{pipeline.Deny: len(k.all)}, nil
+func (k *kept) Count(context.Context) (map[string]int, error) {
+	return map[string]int{"deny": len(k.all)}, nil
 }
 
 const (
@@ -455,6 +455,11 @@ func TestWhoTellsTooOftenIsHeldBack(t *testing.T) {
 	}
 	if a := do(t, h, post(findingsPath, tokenProd, text)); a.status != http.StatusOK {
 		t.Errorf("another principal: %d %s", a.status, a.body)
+	}
+	for i := range 3 {
+		if a := do(t, h, listing("", tokenCI)); (a.status == http.StatusTooManyRequests) != (i > 0) {
+			t.Errorf("list %d: %d %s", i, a.status, a.body)
+		}
 	}
 }
 

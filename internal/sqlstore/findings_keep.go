@@ -13,7 +13,6 @@ import (
 
 	"github.com/shuin/shuin"
 	"github.com/shuin/shuin/internal/limits"
-	"github.com/shuin/shuin/pipeline"
 	"github.com/shuin/shuin/watch"
 )
 
@@ -55,11 +54,11 @@ func (f *Findings) add(c *conn, one watch.Finding, by string, now time.Time) (is
 	}
 	if seq != 0 {
 		return false, dropped, c.exec("UPDATE findings SET kind = ?, rule = ?, account = ?, outcome = ?, first = ?, last = ?, open = ?, told = ?, by = ?, finding = ? WHERE seq = ?",
-			string(k.Finding.Kind), k.Finding.Rule, k.Finding.Subject.Account, int64(k.Finding.Outcome), k.First, k.Last, k.Open(), k.Told, k.By, string(text), seq)
+			string(k.Finding.Kind), k.Finding.Rule, k.Finding.Subject.Account, k.Finding.Outcome.String(), k.First, k.Last, k.Open(), k.Told, k.By, string(text), seq)
 	}
 	return true, dropped, c.exec(`INSERT INTO findings (cluster, id, state, kind, rule, account, outcome, first, last, over, because, open, told, by, finding)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, '', 1, ?, ?, ?)`,
-		one.Subject.Cluster, one.ID, string(one.State), string(one.Kind), one.Rule, one.Subject.Account, int64(one.Outcome), k.First, k.Last, k.Told, k.By, string(text))
+		one.Subject.Cluster, one.ID, string(one.State), string(one.Kind), one.Rule, one.Subject.Account, one.Outcome.String(), k.First, k.Last, k.Told, k.By, string(text))
 }
 
 // end ends the states that are over, and says how many were open.
@@ -221,11 +220,11 @@ func condition(q watch.Query) (string, []any) {
 }
 
 // Count is watch.Keeper's.
-func (f *Findings) Count(ctx context.Context) (map[pipeline.Outcome]int, error) {
-	out := map[pipeline.Outcome]int{}
+func (f *Findings) Count(ctx context.Context) (map[string]int, error) {
+	out := map[string]int{}
 	err := f.read(ctx, func(c *conn) error {
 		return c.query("SELECT outcome, count(*) FROM findings WHERE open = 1 GROUP BY outcome", func(r row) error {
-			out[pipeline.Outcome(r.number(0))] = int(r.number(1)) //nolint:gosec // as it was written
+			out[r.text(0)] = int(r.number(1))
 			return nil
 		})
 	})

@@ -177,7 +177,7 @@ func TestAFindingIsKeptOnceAndEndsWhenItIsOver(t *testing.T) {
 	if n := len(find(t, again, watch.Query{})); n != 2 {
 		t.Fatalf("opened again: %d", n)
 	}
-	if count, err := again.Count(t.Context()); err != nil || len(count) != 1 || count[pipeline.Deny] != 2 {
+	if count, err := again.Count(t.Context()); err != nil || len(count) != 1 || count["deny"] != 2 {
 		t.Fatalf("%v, %v", count, err)
 	}
 }

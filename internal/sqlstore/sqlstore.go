@@ -2,7 +2,8 @@
 // decides nothing about what it keeps; it sees to it that what was said to be
 // kept is on the disk, that the log only grows, and that a database that was
 // put back to an earlier state is noticed. It sends nothing over a network
-// and encrypts nothing: secrets come to it sealed.
+// and encrypts nothing: secrets come to it sealed. In a database of their own it
+// keeps findings, and what a watcher decided and told ([Findings]).
 //
 // Several processes may have one database open (an administrator's command
 // beside the server): SQLite's locks order their commits, and each looks at

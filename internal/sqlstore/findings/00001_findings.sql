@@ -11,7 +11,7 @@ CREATE TABLE findings (
 	kind    TEXT NOT NULL,
 	rule    TEXT NOT NULL,
 	account TEXT NOT NULL,
-	outcome INTEGER NOT NULL, -- pipeline.Outcome
+	outcome TEXT NOT NULL,
 	first   INTEGER NOT NULL,
 	last    INTEGER NOT NULL,
 	over    INTEGER,          -- NULL: it was never told to be over
