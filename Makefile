@@ -35,7 +35,7 @@ test-e2e: tools-e2e build
 	$(GO) vet -tags e2e ./...
 	$(GO) test -count=1 -tags e2e -timeout 30m ./test/...
 	$(GO) test -count=1 -race ./signing ./audit ./issue ./internal/awssigner ./internal/sqlstore ./internal/sigv4 ./internal/awsclient ./gate ./internal/gateapi ./internal/blobcache
-	./examples/01-local-trial/run.sh
+	./examples/run-all.sh
 	FUZZTIME=$(FUZZTIME) AGREETIME=$(AGREETIME) ./test/fuzz.sh
 
 bench:

@@ -129,17 +129,16 @@ seal() {
 # five_images makes the images of the examples what their tags say.
 five_images() {
 	local stage job
-	profiles build unit_test scan
+	profiles build unit_test scan other_team
 	seal "$(image shop/api:good)" build unit-test scan
 	seal "$(image shop/api:stage-missing)" build unit-test
 	echo "# One seal is taken back: the runner that scanned was broken into."
 	seal "$(image shop/api:revoked)" build unit-test scan
 	job=$(aws signer list-signing-jobs --query 'jobs[0].jobId' --output text)
 	aws signer revoke-signature --job-id "$job" --reason "the runner that scanned was broken into"
-	echo "# Somebody who can push signs with a key of their own."
-	shuin cert generate-test stranger.example >/dev/null
+	echo "# Another team signs with its own profile, of the same signer."
 	for stage in build unit-test scan; do
-		shuin seal --stage "$stage" --key stranger.example "$(image shop/api:untrusted)" >/dev/null
+		shuin seal --stage "$stage" --profile "arn:aws:signer:ap-northeast-1:$ACCOUNT:/signing-profiles/other_team" "$(image shop/api:untrusted)" >/dev/null
 	done
 }
 
