@@ -17,17 +17,14 @@ import (
 	"github.com/shuin/shuin/internal/limits"
 	"github.com/shuin/shuin/internal/notationdir"
 	"github.com/shuin/shuin/internal/webfile"
-	"github.com/shuin/shuin/policy"
 	"github.com/shuin/shuin/verify"
 )
 
 // bundles is what a function that follows a policy bundle has beside: who may
 // sign it, and how far it has come.
 type bundles struct {
-	statement  *policy.Statement // nil: it is pinned, or in the package, and unsigned
-	verifier   verify.Verifier
-	succession bundle.Succession
-	signed     *bundle.Signed // of the bundle in use
+	guard  bundle.Guard   // without a signer: it is pinned, or in the package
+	signed *bundle.Signed // of the bundle in use
 }
 
 // newBundles is nil where the configuration names no bundle.
@@ -36,27 +33,27 @@ func (s *settings) newBundles(verifier verify.Verifier, logger *slog.Logger) (*b
 	if p.Bundle == "" {
 		return nil, nil
 	}
-	b := &bundles{verifier: verifier}
+	b := &bundles{guard: bundle.Guard{Verifier: verifier}}
 	if !p.SignedBy.set() {
 		return b, nil
 	}
 	var err error
-	if b.statement, err = p.SignedBy.signer().Statement(); err != nil {
+	if b.guard.Statement, err = p.SignedBy.signer().Statement(); err != nil {
 		return nil, err
 	}
 	dir := s.trustDir(logger)
 	if p.SignedBy.Trust != "" {
 		dir = notationdir.New(s.path(p.SignedBy.Trust), filepath.Join(os.TempDir(), "shuin"), "")
 	}
-	b.verifier.Stores = dir
-	b.succession.Least = int64(p.SignedBy.LeastSequence)
+	b.guard.Verifier.Stores = dir
+	b.guard.Succession.Least = int64(p.SignedBy.LeastSequence)
 	return b, nil
 }
 
 // stale says whether the signature of the bundle in use has to be looked at
 // again: it may have come to its end, or have been revoked.
 func (b *bundles) stale(now time.Time) bool {
-	return b != nil && b.signed != nil && !b.signed.StaleUntil.IsZero() && !now.Before(b.signed.StaleUntil)
+	return b != nil && b.signed.Stale(now)
 }
 
 // unpacked are the rules of a bundle whose digest, signature and sequence are
@@ -65,21 +62,8 @@ func (p *policies) unpacked(ctx context.Context, data []byte) (*gate.Rules, erro
 	if err := p.pinned(data, "bundle"); err != nil {
 		return nil, err
 	}
-	var signed *bundle.Signed
-	if p.bundles.statement != nil {
-		signature, err := p.readSignature(ctx)
-		if err != nil {
-			return nil, err
-		}
-		if signed, err = bundle.Verify(ctx, p.bundles.verifier, p.bundles.statement, data, signature, p.options.Now()); err != nil {
-			return nil, err
-		}
-	}
-	b, err := bundle.Parse(data)
+	b, signed, err := p.bundles.guard.Open(ctx, data, p.readSignature, p.options.Now())
 	if err != nil {
-		return nil, err
-	}
-	if err := p.bundles.succession.Take(b); err != nil {
 		return nil, err
 	}
 	rules, err := gate.NewRules(ctx, b.Policy(), b)
@@ -139,13 +123,13 @@ func (p *policies) readSignature(ctx context.Context) (bundle.Signature, error) 
 	if !remote(address) {
 		var err error
 		if s.Envelope, err = readFile(p.path(address), limits.BundleSignatureBytes, "BundleSignatureBytes"); err != nil {
-			return s, &shuin.Error{Code: shuin.CodeInvalidInput, Message: "the policy bundle is unsigned, or its signature cannot be read", Err: err}
+			return s, &shuin.Error{Code: shuin.CodeInvalidInput, Err: err}
 		}
 		return s, nil
 	}
 	object, err := p.readRemote(ctx, address, limits.BundleSignatureBytes, nil)
 	if err != nil {
-		return s, &shuin.Error{Code: shuin.CodeOf(err), Message: "the policy bundle is unsigned, or its signature cannot be read", Err: err,
+		return s, &shuin.Error{Code: shuin.CodeOf(err), Err: err,
 			Hint: shuin.HintOf(err) + fmt.Sprintf("; the signature is looked for at %s (policy.signedBy.signature)", address)}
 	}
 	s.Envelope = object.Data

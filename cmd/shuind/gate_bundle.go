@@ -21,7 +21,6 @@ import (
 	"github.com/shuin/shuin/internal/gateapi"
 	"github.com/shuin/shuin/internal/limits"
 	"github.com/shuin/shuin/internal/revocation"
-	"github.com/shuin/shuin/policy"
 	"github.com/shuin/shuin/verify"
 )
 
@@ -87,12 +86,10 @@ func (g *gateConfig) validateBundle(f *faults) {
 // beside it. One goroutine uses it at a time.
 type bundleFile struct {
 	path, signature string
-	statement       *policy.Statement // nil: the file is trusted as a policy file is
-	verifier        verify.Verifier
+	guard           bundle.Guard // without a signer: the file is trusted as a policy file is
 	now             func() time.Time
 
-	succession bundle.Succession
-	last       *loadedBundle
+	last *loadedBundle
 	// What was refused last, so that the same is not verified every few
 	// seconds; what could not be checked is tried again.
 	refused string
@@ -114,16 +111,16 @@ func (c *config) newBundleFile(v verify.Verifier, now func() time.Time, logger *
 	if g.Bundle == "" {
 		return nil, nil
 	}
-	b := &bundleFile{path: g.Bundle, verifier: v, now: now}
+	b := &bundleFile{path: g.Bundle, guard: bundle.Guard{Verifier: v}, now: now}
 	if !g.SignedBy.set() {
 		return b, nil
 	}
 	var err error
-	if b.statement, err = g.SignedBy.signer().Statement(); err != nil {
+	if b.guard.Statement, err = g.SignedBy.signer().Statement(); err != nil {
 		return nil, err
 	}
-	b.signature, b.succession.Least = g.signature(), int64(g.SignedBy.LeastSequence)
-	b.verifier.Stores, b.verifier.Plugins = c.gateDir(logger), nil
+	b.signature, b.guard.Succession.Least = g.signature(), int64(g.SignedBy.LeastSequence)
+	b.guard.Verifier.Stores, b.guard.Verifier.Plugins = c.gateDir(logger), nil
 	return b, nil
 }
 
@@ -134,14 +131,14 @@ func (f *bundleFile) load(ctx context.Context) (*gate.Rules, error) {
 		return nil, invalid("", "gate.bundle: %w", err)
 	}
 	var sig []byte
-	if f.statement != nil {
+	if f.guard.Statement != nil {
 		if sig, err = readFile(f.signature, limits.BundleSignatureBytes, "BundleSignatureBytes"); err != nil {
 			return nil, invalid("sign it with \"shuin policy bundle --sign\", and put the signature there", "gate.bundle is unsigned, or its signature cannot be read: %w", err)
 		}
 	}
 	key := digest.FromBytes(data).String() + " " + digest.FromBytes(sig).String()
 	switch {
-	case f.last != nil && f.last.key == key && !f.last.stale(f.now()):
+	case f.last != nil && f.last.key == key && !f.last.signed.Stale(f.now()):
 		return f.last.rules, nil
 	case f.err != nil && f.refused == key:
 		return nil, f.err
@@ -158,28 +155,16 @@ func (f *bundleFile) load(ctx context.Context) (*gate.Rules, error) {
 	return loaded.rules, nil
 }
 
-// stale says whether the signature may have come to its end, or been revoked.
-func (l *loadedBundle) stale(now time.Time) bool {
-	return l.signed != nil && !l.signed.StaleUntil.IsZero() && !now.Before(l.signed.StaleUntil)
-}
-
 // unpack looks into a bundle once its signature is good.
 func (f *bundleFile) unpack(ctx context.Context, key string, data, sig []byte) (*loadedBundle, error) {
-	l := &loadedBundle{key: key, data: data, sig: sig}
-	var err error
-	if f.statement != nil {
-		signature := bundle.Signature{MediaType: bundle.SignatureType(f.signature), Envelope: sig}
-		if l.signed, err = bundle.Verify(ctx, f.verifier, f.statement, data, signature, f.now()); err != nil {
-			return nil, err
-		}
-	}
-	if l.bundle, err = bundle.Parse(data); err != nil {
+	b, signed, err := f.guard.Open(ctx, data, func(context.Context) (bundle.Signature, error) {
+		return bundle.Signature{MediaType: bundle.SignatureType(f.signature), Envelope: sig}, nil
+	}, f.now())
+	if err != nil {
 		return nil, err
 	}
-	if err := f.succession.Take(l.bundle); err != nil {
-		return nil, err
-	}
-	l.rules, err = gate.NewRules(ctx, l.bundle.Policy(), l.bundle)
+	l := &loadedBundle{key: key, data: data, sig: sig, bundle: b, signed: signed}
+	l.rules, err = gate.NewRules(ctx, b.Policy(), b)
 	return l, err
 }
 

@@ -413,6 +413,9 @@ func (c *config) describeGate(rules *gate.Rules) []string {
 		if p.Reports {
 			places += ", and tell of findings there"
 		}
+		if p.ReadsPolicy {
+			places += ", and fetch the policy bundle"
+		}
 		lines = append(lines, fmt.Sprintf("Principal %s, known by %s, may ask about %s.", p.Name, known, places))
 	}
 	return lines
