@@ -122,7 +122,7 @@ func notKept(err error) *failure {
 // mayTell says why a principal may not tell of a subject; nil: it may. Who may
 // ask about a cluster may tell of it.
 func (p *Principal) mayTell(s *watch.Subject) *failure {
-	if p.outside(pipeline.Where{Cluster: s.Cluster}) == nil {
+	if p.sees(s.Cluster) {
 		return nil
 	}
 	of := "of no cluster"
@@ -133,6 +133,12 @@ func (p *Principal) mayTell(s *watch.Subject) *failure {
 		"have the principal's clusters changed in the server's configuration (gate.principals); findings of task definitions, pushed images and the signer are of no cluster, and want anywhere: true")
 	f.reason = "cluster"
 	return f
+}
+
+// sees says whether findings of a cluster are a principal's: those it may ask
+// about without naming a namespace, which they do not have.
+func (p *Principal) sees(cluster string) bool {
+	return p.Anywhere || len(p.Namespaces) == 0 && pipeline.Named(p.Clusters, cluster)
 }
 
 // sight says in words which findings are a principal's.
@@ -162,7 +168,7 @@ func (d *door) list(q *asked, p *Principal) (answer, *failure) {
 	if !d.shares.charge(p.Name, limits.FindingsListCost-1) {
 		return answer{}, d.tooMany()
 	}
-	query.Sees = func(cluster string) bool { return p.outside(pipeline.Where{Cluster: cluster}) == nil }
+	query.Sees = p.sees
 	ctx, cancel := context.WithTimeout(q.http.Context(), limits.GateAPITimeout)
 	defer cancel()
 	page, err := d.server.Findings.Find(ctx, query)

@@ -255,6 +255,20 @@ func TestWhoMayTellOfWhat(t *testing.T) {
 	}
 }
 
+// TestFindingsAreSeenWhereMayBeAsked: by the rule of questions about images.
+func TestFindingsAreSeenWhereMayBeAsked(t *testing.T) {
+	for _, p := range []*Principal{
+		{Anywhere: true}, {Clusters: []string{"prod-*"}}, {Clusters: []string{"*"}}, {Clusters: []string{"a", "*-1"}},
+		{Namespaces: []string{"*"}}, {Clusters: []string{"*"}, Namespaces: []string{"shop"}},
+	} {
+		for _, cluster := range []string{"", "a", "prod-1", "prod", "lab", "*"} {
+			if asks := p.outside(pipeline.Where{Cluster: cluster}) == nil; p.sees(cluster) != asks {
+				t.Errorf("%+v sees %q: %t, and asks about it: %t", p, cluster, p.sees(cluster), asks)
+			}
+		}
+	}
+}
+
 // TestNobodyEndsOrSeesWhatIsAnothersPlace: whatever cluster it writes.
 func TestNobodyEndsOrSeesWhatIsAnothersPlace(t *testing.T) {
 	w, k, h := findingsWorld(t)

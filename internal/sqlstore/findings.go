@@ -56,7 +56,8 @@ var (
 // findingsReaders is how many may read at once.
 const findingsReaders = 4
 
-// applicationID marks a database of findings.
+// applicationID marks a database of findings ("SHFN"), so that another one is
+// not taken for it.
 const applicationID = 1397245518
 
 // OpenFindings opens or makes the database and brings its schema up to date. As
@@ -84,7 +85,7 @@ func openFindings(ctx context.Context, o FindingsOptions) (_ *Findings, err erro
 	if err != nil {
 		return nil, err
 	}
-	if err := findingsOrNothing(ctx, connector); err != nil {
+	if err := mark(ctx, connector); err != nil {
 		return nil, err
 	}
 	if err := migrate(ctx, connector, schemaFindings); err != nil {
@@ -109,9 +110,9 @@ func openFindings(ctx context.Context, o FindingsOptions) (_ *Findings, err erro
 	return f, nil
 }
 
-// findingsOrNothing refuses a database that holds something else, such as the
-// signer's.
-func findingsOrNothing(ctx context.Context, connector driver.Connector) error {
+// mark marks a new database as one of findings, before anything is in it, and
+// refuses one that holds something else, such as the signer's.
+func mark(ctx context.Context, connector driver.Connector) error {
 	raw, err := connector.Connect(ctx)
 	if err != nil {
 		return err
@@ -122,10 +123,14 @@ func findingsOrNothing(ctx context.Context, connector driver.Connector) error {
 		return errors.Join(c.query("SELECT count(*) FROM sqlite_schema", func(r row) error { tables = r.number(0); return nil }),
 			c.query("PRAGMA application_id", func(r row) error { id = r.number(0); return nil }))
 	})
-	if err = errors.Join(err, c.close()); err == nil && tables > 0 && id != applicationID {
+	switch {
+	case err != nil || id == applicationID:
+	case tables > 0 || id != 0:
 		err = errors.New("it is a database of something else: findings have one of their own")
+	default:
+		err = patiently(ctx, func() error { return c.exec(fmt.Sprintf("PRAGMA application_id = %d", applicationID)) })
 	}
-	return err
+	return errors.Join(err, c.close())
 }
 
 // Close ends after the change under way. What comes later gets ErrClosed.

@@ -433,7 +433,25 @@ func TestADatabaseOfSomethingElseIsNotTaken(t *testing.T) {
 	if _, err := OpenFindings(t.Context(), FindingsOptions{Path: path}); err == nil || !strings.Contains(err.Error(), "something else") {
 		t.Errorf("%v", err)
 	}
-	_ = signer
+	if err := signer.Close(); err != nil {
+		t.Error(err)
+	}
+	half := filepath.Join(t.TempDir(), "half.db") // made, and then the machine lost power
+	s := openFindingsTest(t, FindingsOptions{Path: half})
+	if err := s.write(t.Context(), func(c *conn) error {
+		for _, table := range []string{"findings", "totals", "claims", "tellings", "counts", "reactions_off"} {
+			if err := c.exec("DROP TABLE " + table); err != nil {
+				return err
+			}
+		}
+		return c.exec("DELETE FROM goose_db_version WHERE version_id > 0")
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	keepOne(t, openFindingsTest(t, FindingsOptions{Path: half}), about("prod", 1), isNew)
 }
 
 func TestWhatIsPastIsForgotten(t *testing.T) {

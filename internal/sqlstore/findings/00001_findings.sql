@@ -89,6 +89,3 @@ CREATE INDEX counts_expire ON counts (expires);
 CREATE TABLE reactions_off (
 	because TEXT NOT NULL
 ) STRICT;
-
--- So that another program's database is not taken for this ("SHFN").
-PRAGMA application_id = 1397245518;
