@@ -248,10 +248,9 @@ func checkTogether(in *findingJSON) error {
 
 // finding is what a checked form says.
 func (in *findingJSON) finding() Finding {
-	s := in.Subject
 	f := Finding{
 		ID: in.ID, State: in.State, Kind: in.Kind, Severity: in.Severity, Resolved: in.Status == statusResolved, Reminder: in.Reminder, Ends: some(in.Ends),
-		Subject: Subject{s.Kind, s.ARN, s.Account, s.Region, s.Cluster, s.Group, s.TaskDefinition, s.StartedBy},
+		Subject: Subject(in.Subject),
 		Phase:   in.Phase, Event: in.Event, By: in.By, Time: in.Time.UTC(),
 		Container: in.Container, Image: in.Image, Repository: in.Repository, Digest: in.Digest, Running: in.Running, Missing: some(in.Missing),
 		Outcome: pipeline.Outcome(valueOf(outcomeNames[:], in.Outcome)), Mode: pipeline.Mode(max(valueOf(modeNames[:], in.Mode), 0)), Rule: in.Rule, Policy: in.Policy, //nolint:gosec // checked
