@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/goccy/go-yaml"
@@ -30,7 +29,7 @@ func TestTheDefinitionsOfThePipelineAreWhatECSTakes(t *testing.T) {
 	}
 	dir := t.TempDir()
 	const image = "111122223333.dkr.ecr.us-west-2.amazonaws.com/shop/api@sha256:aa"
-	cmd := exec.Command(spec.Env.Shell, "-ec", strings.Join(spec.Phases["build"].Commands, "\n"))
+	cmd := exec.Command(spec.Env.Shell, "-c", codeBuildScript(spec.Phases["build"].Commands))
 	cmd.Dir, cmd.Env = dir, []string{"PATH=" + os.Getenv("PATH"), "CONTAINER=a\"pi", "IMAGE=" + image}
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)

@@ -51,15 +51,19 @@ type buildspec struct {
 	}
 }
 
-// script is all of its commands: they share one shell, which stops at the
-// first that fails.
+// script is all of its commands, as CodeBuild runs them.
 func (b *buildspec) script() string {
-	p := b.Phases
-	var all []string
-	for _, phase := range [][]string{p.Install.Commands, p.Build.Commands} {
-		all = append(all, phase...)
+	return codeBuildScript(append(append([]string{}, b.Phases.Install.Commands...), b.Phases.Build.Commands...))
+}
+
+// codeBuildScript is a list of commands as CodeBuild runs one: they share one
+// shell without errexit, and after each its last status alone is looked at.
+func codeBuildScript(commands []string) string {
+	text := ""
+	for _, command := range commands {
+		text += command + "\nof_the_command=$?\nif [ \"$of_the_command\" != 0 ]; then exit \"$of_the_command\"; fi\n"
 	}
-	return "set -e\n" + strings.Join(all, "\n") + "\n"
+	return text
 }
 
 // gitlabJob is a job of GitLab CI, as far as it is run.
@@ -75,7 +79,8 @@ type gitlabJob struct {
 	}
 }
 
-// gitlabScript is what a job runs, with what it extends.
+// gitlabScript is what a job runs, with what it extends: GitLab's runner joins
+// all of it into one script, which stops at the first command that fails.
 func gitlabScript(jobs map[string]gitlabJob, name string) (string, error) {
 	job, ok := jobs[name]
 	if !ok {

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -54,6 +55,34 @@ func TestTheActionSealsVerifiesAndChecks(t *testing.T) {
 	want("verify with a script", 1, "takes no input run", map[string]string{"command": "verify", "image": r.image, "run": "true"})
 	want("a program that is not there", 1, "there is no program", map[string]string{"command": "install", "path": "/nonexistent"})
 	want("a program", 0, "", map[string]string{"command": "install", "path": program(t)})
+}
+
+func TestInputsOfTheActionAreNeitherOptionsNorCommandsOfTheRunner(t *testing.T) {
+	r := &runner{ci: newCI(t)}
+	lines := "x%\r\n::add-mask::y\n::stop-commands::z"
+	for _, c := range []struct {
+		name, text string
+		inputs     map[string]string
+	}{
+		{"a file that is an option", "--help: ", map[string]string{"command": "check", "files": "--help", "policy": "pipeline.yaml"}},
+		{"an image that is an option", "which is an option and no image", map[string]string{"command": "verify", "image": "--help", "policy": "pipeline.yaml"}},
+		{"an image to seal that is an option", "which is an option and no image", map[string]string{"command": "seal", "image": "--help", "stage": "unit-test"}},
+		{"a command of several lines", "x%25%0D%0A::add-mask::y%0A::stop", map[string]string{"command": lines}},
+		{"an image of several lines", "x%25%0D%0A::add-mask::y%0A::stop", map[string]string{"command": "verify", "image": "-" + lines}},
+		{"a version of several lines", "x%25%0D%0A::add-mask::y%0A::stop", map[string]string{"command": "install", "path": "", "version": lines}},
+		{"a path of several lines", "x%25%0D%0A::add-mask::y%0A::stop", map[string]string{"command": "install", "path": lines}},
+	} {
+		if _, ok := c.inputs["path"]; !ok {
+			c.inputs["path"] = program(t)
+		}
+		status, out := r.use(c.inputs)
+		if status == 0 || !strings.Contains(out, c.text) {
+			t.Errorf("%s: status %d, want an error with %q:\n%s", c.name, status, c.text, out)
+		}
+		if regexp.MustCompile(`(?m)^::(add-mask|stop-commands)`).MatchString(out) {
+			t.Errorf("%s: the runner takes a command from it:\n%s", c.name, out)
+		}
+	}
 }
 
 func TestInputsOfTheActionAreNeverRun(t *testing.T) {
@@ -179,11 +208,19 @@ func TestTheJobsOfGitLabSealAndVerify(t *testing.T) {
 			if status != 0 || !strings.Contains(out, "Successfully signed") {
 				t.Errorf("sign: status %d:\n%s", status, out)
 			}
-			// The token is in a file for its owner, and in no environment.
+			// The token is in a file for its owner, outside the project, in no
+			// environment, and gone after a job that failed.
 			status, out = c.shell(c.job(map[string]string{"SHUIN_ROLE_ARN": "arn:aws:iam::111122223333:role/unit-test", "SHUIN_ID_TOKEN": "a.b.c"}),
-				[]string{shell}, "set -e\n"+strings.Join(jobs[".shuin"].BeforeScript, "\n")+"\nenv\ncat .shuin/token\nls -l .shuin/token\n")
-			if status != 0 || strings.Contains(out, "SHUIN_ID_TOKEN") || !strings.Contains(out, "AWS_ROLE_ARN=arn:aws:iam::111122223333:role/unit-test") || !strings.Contains(out, "-rw------- ") {
+				[]string{shell}, "set -e\n"+strings.Join(jobs[".shuin"].BeforeScript, "\n")+"\nenv\ngrep -qx a.b.c \"$AWS_WEB_IDENTITY_TOKEN_FILE\"\nls -l \"$AWS_WEB_IDENTITY_TOKEN_FILE\"\nfalse\n")
+			if status != 1 || strings.Contains(out, "SHUIN_ID_TOKEN") || !strings.Contains(out, "AWS_ROLE_ARN=arn:aws:iam::111122223333:role/unit-test") || !strings.Contains(out, "-rw------- ") {
 				t.Errorf("a role: status %d:\n%s", status, out)
+			}
+			file := regexp.MustCompile(`(?m)^AWS_WEB_IDENTITY_TOKEN_FILE=(.+)$`).FindStringSubmatch(out)
+			if file == nil || !filepath.IsAbs(file[1]) || strings.HasPrefix(file[1], c.work) {
+				t.Fatalf("the token is in the project, or nowhere: %q\n%s", file, out)
+			}
+			if _, err := os.Stat(file[1]); !os.IsNotExist(err) {
+				t.Errorf("the token is still there after the job: %v", err)
 			}
 		})
 	}
