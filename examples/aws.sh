@@ -69,6 +69,7 @@ start() {
 	for name in "$here"/*.yaml; do
 		sed "s/localhost:5000/$REGISTRY/g" "$name" >"$home/package/$(basename "$name")"
 	done
+	: >"$home/findings"
 	cd "$home/package"
 }
 

@@ -18,9 +18,10 @@ newest() {
 # ended: how the newest deployment ended, at which stage if it was rolled back,
 # and what the function said last of each container.
 ended() {
-	local line=IN_PROGRESS
-	while [[ $line == IN_PROGRESS* ]]; do
+	local _ line
+	for _ in $(seq 100); do
 		line=$(newest status,statusReason)
+		[[ $line == IN_PROGRESS* ]] || break
 	done
 	echo "$line" >&3
 	case $line in

@@ -52,7 +52,7 @@ func (c *cloud) openFront(moto string) error {
 	if f.function, err = c.openFunction(); err != nil {
 		return err
 	}
-	f.services = &services{moto: moto, invoke: f.function.invoke, byARN: map[string]*service{}, target: map[string]*revision{}, ends: make(chan struct{})}
+	f.services = newServices(moto, f.function.invoke)
 	c.atEnd(f.services.stop)
 	return nil
 }

@@ -144,8 +144,21 @@ func run(ctx context.Context, o *options) error {
 	if err := c.writeEnv(); err != nil {
 		return err
 	}
-	<-ctx.Done()
+	untilAlone(ctx)
 	return nil
+}
+
+// untilAlone waits for the end, or for that of who started it: killed, it could
+// not say so.
+func untilAlone(ctx context.Context) {
+	parent := os.Getppid()
+	for os.Getppid() == parent {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(time.Second):
+		}
+	}
 }
 
 // serve serves on a free port of loopback until the end.

@@ -93,7 +93,7 @@ func (f *front) mapped(w http.ResponseWriter, r *http.Request) {
 	if m.BatchSize == 0 {
 		m.BatchSize = 10
 	}
-	source := &source{sqs: sqs{f.moto}, f: f.function, arn: m.Queue, url: f.moto + "/" + account + "/" + queue, size: m.BatchSize}
+	source := &source{sqs: sqs{f.moto}, invoke: f.function.invoke, log: f.function.log, arn: m.Queue, url: f.moto + "/" + account + "/" + queue, size: m.BatchSize}
 	f.atEnd(source.run())
 	m.Function, m.ID, m.ARN, m.State = "", "a1b2c3d4-5678-90ab-cdef-11111EXAMPLE", functionARN, "Enabled"
 	w.Header().Set("Content-Type", "application/json")
@@ -104,7 +104,8 @@ func (f *front) mapped(w http.ResponseWriter, r *http.Request) {
 // source is a queue whose messages the function gets.
 type source struct {
 	sqs
-	f        *function
+	invoke   func(context.Context, []byte) (answer, error)
+	log      io.Writer
 	arn, url string
 	size     int
 }
@@ -127,7 +128,7 @@ func (s *source) run() (stop func()) {
 		for ctx.Err() == nil {
 			n, err := s.batch(ctx)
 			if err != nil && ctx.Err() == nil {
-				fmt.Fprintln(s.f.log, "queue:", err)
+				fmt.Fprintln(s.log, "queue:", err)
 			}
 			if n == 0 {
 				select {
@@ -160,11 +161,14 @@ func (s *source) batch(ctx context.Context) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	a, err := s.f.invoke(ctx, payload)
-	if err != nil || a.failed {
-		return len(got.Messages), fmt.Errorf("all %d messages stay: %w %s", len(got.Messages), err, a.body)
+	a, err := s.invoke(ctx, payload)
+	if err == nil && a.failed {
+		err = fmt.Errorf("the function answered %s", a.body)
 	}
-	kept, err := keptOf(a.body, got.Messages)
+	var kept map[string]bool
+	if err == nil {
+		kept, err = keptOf(a.body, got.Messages)
+	}
 	if err != nil {
 		return len(got.Messages), fmt.Errorf("all %d messages stay: %w", len(got.Messages), err)
 	}

@@ -31,6 +31,10 @@ type services struct {
 	ends   chan struct{}
 }
 
+func newServices(moto string, invoke func(context.Context, []byte) (answer, error)) *services {
+	return &services{moto: moto, invoke: invoke, byARN: map[string]*service{}, target: map[string]*revision{}, ends: make(chan struct{})}
+}
+
 // service is one whose deployments are gated.
 type service struct {
 	cluster, arn, path string // path: CLUSTER/NAME
