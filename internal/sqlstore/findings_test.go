@@ -89,6 +89,9 @@ func (a *alternating) Forget(ctx context.Context, t watch.Telling) (bool, error)
 func (a *alternating) Take(ctx context.Context, count string, most int, now, expires time.Time) (bool, error) {
 	return a.next().Take(ctx, count, most, now, expires)
 }
+func (a *alternating) InUse(ctx context.Context, name, value string, now time.Time) (time.Time, error) {
+	return a.next().(*Findings).InUse(ctx, name, value, now)
+}
 func (a *alternating) ReactionsOff(ctx context.Context) (bool, error) {
 	return a.next().ReactionsOff(ctx)
 }
@@ -439,7 +442,7 @@ func TestADatabaseOfSomethingElseIsNotTaken(t *testing.T) {
 	half := filepath.Join(t.TempDir(), "half.db") // made, and then the machine lost power
 	s := openFindingsTest(t, FindingsOptions{Path: half})
 	if err := s.write(t.Context(), func(c *conn) error {
-		for _, table := range []string{"findings", "totals", "claims", "tellings", "counts", "reactions_off"} {
+		for _, table := range []string{"findings", "totals", "claims", "tellings", "counts", "in_use", "reactions_off"} {
 			if err := c.exec("DROP TABLE " + table); err != nil {
 				return err
 			}
@@ -452,6 +455,21 @@ func TestADatabaseOfSomethingElseIsNotTaken(t *testing.T) {
 		t.Fatal(err)
 	}
 	keepOne(t, openFindingsTest(t, FindingsOptions{Path: half}), about("prod", 1), isNew)
+}
+
+func TestWhatIsInUseIsSinceItReplacedAnother(t *testing.T) {
+	s := openFindingsTest(t, FindingsOptions{})
+	for i, c := range []struct {
+		name, value string
+		want        time.Time
+	}{
+		{"policy", "a", time.Time{}}, {"policy", "a", time.Time{}}, {"policy", "b", told0.Add(2 * time.Second)}, {"other", "b", time.Time{}},
+		{"policy", "b", told0.Add(2 * time.Second)}, {"policy", "a", told0.Add(5 * time.Second)},
+	} {
+		if since, err := s.InUse(t.Context(), c.name, c.value, told0.Add(time.Duration(i)*time.Second)); err != nil || !since.Equal(c.want) {
+			t.Errorf("%d: %s, %v; wanted %s", i, since, err, c.want)
+		}
+	}
 }
 
 func TestWhatIsPastIsForgotten(t *testing.T) {

@@ -198,6 +198,31 @@ func (f *Findings) Take(ctx context.Context, count string, most int, now, expire
 	return took && err == nil, err
 }
 
+// InUse is watch.Store's.
+func (f *Findings) InUse(ctx context.Context, name, value string, now time.Time) (since time.Time, err error) {
+	err = f.write(ctx, func(c *conn) error {
+		known, same := false, false
+		err := c.query("SELECT value, since FROM in_use WHERE name = ?", func(r row) error {
+			if known, same = true, r.text(0) == value; same && !r.null(1) {
+				since = r.time(1)
+			}
+			return nil
+		}, name)
+		switch {
+		case err != nil || same:
+			return err
+		case !known:
+			return c.exec("INSERT INTO in_use (name, value, since) VALUES (?, ?, NULL)", name, value)
+		}
+		since = now
+		return c.exec("UPDATE in_use SET value = ?, since = ? WHERE name = ?", value, now, name)
+	})
+	if err != nil {
+		return time.Time{}, err
+	}
+	return since, nil
+}
+
 // ReactionsOff is watch.Store's: they are while the table reactions_off has a
 // row.
 func (f *Findings) ReactionsOff(ctx context.Context) (off bool, err error) {

@@ -85,6 +85,13 @@ CREATE TABLE counts (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX counts_expire ON counts (expires);
 
+-- What is in use under a name, and since when; NULL: ever.
+CREATE TABLE in_use (
+	name  TEXT PRIMARY KEY,
+	value TEXT NOT NULL,
+	since INTEGER
+) STRICT, WITHOUT ROWID;
+
 -- While there is a row, reactions are off.
 CREATE TABLE reactions_off (
 	because TEXT NOT NULL
