@@ -66,7 +66,7 @@ var known = map[string]string{
 // denied are actions that templates deny, on everything.
 var denied = []string{
 	"signer:AddProfilePermission", "signer:CancelSigningProfile", "signer:PutSigningProfile", "signer:RemoveProfilePermission",
-	"signer:RevokeSignature", "signer:RevokeSigningProfile", "signer:TagResource", "signer:UntagResource",
+	"signer:RevokeSignature", "signer:RevokeSigningProfile", "signer:TagResource", "signer:UntagResource", "sqs:SendMessage",
 }
 
 // faultsOf says what is wrong with a statement.
@@ -85,7 +85,7 @@ func faultsOf(s statement) []string {
 			faults = append(faults, a+" on everything")
 		}
 	}
-	if s.principal == "*" || at(s.principal, "AWS") == "*" {
+	if s.effect == "Allow" && (s.principal == "*" || at(s.principal, "AWS") == "*") {
 		faults = append(faults, "anybody may")
 	}
 	// A service speaks for whoever told it to: it has to be somebody of this account.

@@ -225,6 +225,9 @@ func TestEveryRuleHasAConditionAndItsDeadLetters(t *testing.T) {
 			if at(target, "DeadLetterConfig", "Arn") == nil {
 				t.Errorf("%s loses what it cannot deliver", logical)
 			}
+			if at(target, "Arn", "Fn::GetAtt") != "Queue.Arn" {
+				t.Errorf("%s sends to %v, not to the queue", logical, at(target, "Arn"))
+			}
 		}
 	}
 	if rules != 5 {
