@@ -85,6 +85,11 @@ func (a *app) iamPolicy(o *iamPolicyOptions) error {
 	if o.purpose == forStop && len(o.profiles)+len(o.registries) > 0 {
 		return invalidf("flags --profile and --registry do not go with --for stop")
 	}
+	registries, err := registryStatements(o.registries, o.purpose == forSign)
+	if err != nil {
+		return err
+	}
+	o.on.others = arnsOf(profiles, registries)
 	var policy iamPolicy
 	policy.Version = "2012-10-17"
 	switch o.purpose {
@@ -94,10 +99,6 @@ func (a *app) iamPolicy(o *iamPolicyOptions) error {
 		policy.Statement = stopStatements(&o.on)
 	default:
 		policy.Statement = verifyStatements(profiles)
-	}
-	registries, err := registryStatements(o.registries, o.purpose == forSign)
-	if err != nil {
-		return err
 	}
 	policy.Statement = append(policy.Statement, registries...)
 	switch o.purpose {
@@ -113,6 +114,22 @@ func (a *app) iamPolicy(o *iamPolicyOptions) error {
 		policy.Statement = append(policy.Statement, sweepStatements(&o.on)...)
 	}
 	return writeJSON(a.stdout, policy)
+}
+
+// arnsOf are the ARNs of profiles, and of what statements are about.
+func arnsOf(profiles []awsprofile.Profile, statements []iamStatement) []string {
+	var all []string
+	for _, p := range profiles {
+		all = append(all, p.String())
+	}
+	for _, s := range statements {
+		for _, r := range s.Resource {
+			if r != "*" {
+				all = append(all, r)
+			}
+		}
+	}
+	return all
 }
 
 func parseProfileIDs(ids []string) ([]awsprofile.Profile, error) {

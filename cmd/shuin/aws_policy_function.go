@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/shuin/shuin/internal/awscall"
@@ -17,18 +18,49 @@ func allow(sid string, resources []string, actions ...string) iamStatement {
 func (f *functionResources) common() []iamStatement {
 	var all []iamStatement
 	if f.policy != "" {
-		bucket := strings.TrimPrefix(f.policy, "s3://")
-		all = append(all, allow("ReadPolicy", []string{"arn:" + f.partition() + ":s3:::" + bucket}, awsdeploy.ActionGetObject))
+		object, _, version := strings.Cut(strings.TrimPrefix(f.policy, "s3://"), "?versionId=")
+		action := awsdeploy.ActionGetObject
+		if version {
+			action = "s3:GetObjectVersion" // IAM's action for GetObject of one version
+		}
+		all = append(all, allow("ReadPolicy", []string{"arn:" + f.partition() + ":s3:::" + object}, action))
 	}
-	return append(all, allow("ReadTaskDefinitions", []string{"*"}, ecs.ActionDescribeTaskDefinition))
+	all = append(all, f.readSecrets()...)
+	return append(all, f.taskDefinitions())
 }
 
-// partition is that of the clusters, which are where all the rest is.
+func (f *functionResources) taskDefinitions() iamStatement {
+	return allow("ReadTaskDefinitions", []string{"*"}, ecs.ActionDescribeTaskDefinition)
+}
+
+// readSecrets is what it takes to read a chat's address or a server's token.
+func (f *functionResources) readSecrets() []iamStatement {
+	var secrets, parameters []string
+	for _, arn := range f.secrets {
+		if strings.Contains(arn, ":secretsmanager:") {
+			secrets = appendNew(secrets, arn)
+		} else {
+			parameters = appendNew(parameters, arn)
+		}
+	}
+	var all []iamStatement
+	if len(secrets) > 0 {
+		all = append(all, allow("ReadSecrets", secrets, "secretsmanager:GetSecretValue"))
+	}
+	if len(parameters) > 0 {
+		all = append(all, allow("ReadParameters", parameters, "ssm:GetParameter"))
+	}
+	return all
+}
+
+// partition is that of whatever ARN was given: all that one function works on
+// is in one.
 func (f *functionResources) partition() string {
-	if len(f.clusters) == 0 {
+	given := slices.Concat(f.clusters, f.roles, one(f.queue), one(f.table), one(f.topic), one(f.eventBus), f.secrets, f.others)
+	if len(given) == 0 {
 		return "aws"
 	}
-	return strings.Split(f.clusters[0], ":")[1]
+	return strings.Split(given[0], ":")[1]
 }
 
 func (f *functionResources) listTasks() iamStatement {
@@ -82,6 +114,8 @@ func sweepStatements(f *functionResources) []iamStatement {
 
 func stopStatements(f *functionResources) []iamStatement {
 	return []iamStatement{
+		allow("ReadTasks", f.of("task"), ecs.ActionDescribeTasks),
+		f.taskDefinitions(),
 		allow("StopTasks", f.of("task"), ecs.ActionStopTask),
 		allow("DeregisterTaskDefinitions", []string{"*"}, ecs.ActionDeregisterTaskDefinition),
 	}

@@ -13,16 +13,21 @@ type functionResources struct {
 	clusters, roles             []string
 	policy, queue, table, topic string
 	eventBus                    string
+	secrets                     []string
+
+	// others are the ARNs that the other flags name.
+	others []string
 }
 
 func (f *functionResources) add(fs *pflag.FlagSet) {
 	fs.StringArrayVar(&f.clusters, "cluster", nil, "with --for hook, events, sweep or stop: ARN of a cluster; may be given several times (default: every cluster)")
 	fs.StringArrayVar(&f.roles, "assume-role", nil, "with --for sweep: ARN of a role that is assumed to see another account; may be given several times")
-	fs.StringVar(&f.policy, "policy-object", "", "with --for hook, events or sweep: object with the pipeline policy, s3://BUCKET/KEY")
+	fs.StringVar(&f.policy, "policy-object", "", "with --for hook, events or sweep: object with the pipeline policy, s3://BUCKET/KEY or s3://BUCKET/KEY?versionId=ID")
 	fs.StringVar(&f.queue, "queue", "", "with --for events: ARN of the queue that hands events over")
 	fs.StringVar(&f.table, "table", "", "with --for events or sweep: ARN of the table that remembers what was told")
 	fs.StringVar(&f.topic, "topic", "", "with --for events or sweep: ARN of the topic that findings are sent to")
 	fs.StringVar(&f.eventBus, "event-bus", "", "with --for events or sweep: ARN of the event bus that findings are put on")
+	fs.StringArrayVar(&f.secrets, "secret", nil, "with --for hook, events or sweep: ARN of a secret (Secrets Manager) or parameter (Systems Manager) with a chat's address or a server's token; may be given several times")
 }
 
 func (a *app) functionHelp() string {
@@ -56,7 +61,8 @@ func arnOf() map[string]*regexp.Regexp {
 		"table":         regexp.MustCompile(`^arn:[a-z0-9-]+:dynamodb:[a-z0-9-]+:[0-9]{12}:table/[A-Za-z0-9_.-]{3,255}$`),
 		"topic":         regexp.MustCompile(`^arn:[a-z0-9-]+:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,256}(\.fifo)?$`),
 		"event-bus":     regexp.MustCompile(`^arn:[a-z0-9-]+:events:[a-z0-9-]+:[0-9]{12}:event-bus/[A-Za-z0-9._/-]{1,256}$`),
-		"policy-object": regexp.MustCompile(`^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/[A-Za-z0-9!_.()/-]+$`),
+		"policy-object": regexp.MustCompile(`^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/[A-Za-z0-9!_.()/-]+(\?versionId=[A-Za-z0-9._-]+)?$`),
+		"secret":        regexp.MustCompile(`^arn:[a-z0-9-]+:(secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@-]{1,512}|ssm:[a-z0-9-]+:[0-9]{12}:parameter/[A-Za-z0-9_./-]{1,1000})$`),
 	}
 }
 
@@ -74,6 +80,7 @@ func (f *functionResources) check(purpose string) error {
 		{"table", one(f.table), "events sweep"},
 		{"topic", one(f.topic), "events sweep"},
 		{"event-bus", one(f.eventBus), "events sweep"},
+		{"secret", f.secrets, "hook events sweep"},
 	}
 	shapes := arnOf()
 	for _, g := range given {

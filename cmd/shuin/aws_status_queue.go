@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // stackAlarms are the alarms of the template.
@@ -35,9 +36,18 @@ func (s *stackAsker) deadLetters(ctx context.Context) stackPart {
 	p.Messages = &n
 	if n > 0 {
 		return p.bad(plural(n, "event", "events")+" could not be read or not be delivered",
-			"the function's log says why; when that is mended, \"aws sqs start-message-move-task --source-arn "+q.ARN+"\" has them tried again")
+			"the function's log says why; when that is mended, \"aws sqs start-message-move-task --source-arn "+q.ARN+" --destination-arn "+s.besides(q.ARN, partQueue)+
+				"\" has them tried again, by a role of the stack's parameter RedriveArns")
 	}
 	return p.well("none")
+}
+
+// besides is the ARN of another queue of the stack. What EventBridge itself
+// could not deliver knows no queue that it came from, so that one has to be
+// named.
+func (s *stackAsker) besides(arn, logical string) string {
+	address := s.resources[logical].Physical
+	return arn[:strings.LastIndexByte(arn, ':')+1] + address[strings.LastIndexByte(address, '/')+1:]
 }
 
 func (s *stackAsker) mapping(ctx context.Context) stackPart {
