@@ -14,12 +14,14 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/shuin/shuin/internal/shuintest"
 )
 
-// motoPackages are what a virtual environment gets where PATH has no
+// newCLI is what a virtual environment gets beside moto where PATH has no
 // moto_server, or an AWS CLI that does not know lifecycle hooks of ECS (they
 // came with 1.41.0 and 2.28.0; Debian's is older).
-var motoPackages = []string{"moto[server]==5.2.1", "awscli>=1.42"}
+const newCLI = "awscli>=1.42"
 
 // findMoto finds moto_server beside an AWS CLI that is new enough, or installs
 // both into the virtual environment of --tools, which is kept.
@@ -36,13 +38,8 @@ func (c *cloud) findMoto(ctx context.Context) (string, error) {
 	if _, err := os.Stat(server); err == nil && hooksKnown(ctx, filepath.Join(bin, "aws")) {
 		return server, nil
 	}
-	fmt.Fprintln(os.Stderr, "installing", strings.Join(motoPackages, " and "), "into", c.tools)
-	for _, args := range [][]string{{"python3", "-m", "venv", c.tools}, append([]string{filepath.Join(bin, "pip"), "install", "--quiet"}, motoPackages...)} {
-		if out, err := exec.CommandContext(ctx, args[0], args[1:]...).CombinedOutput(); err != nil {
-			return "", fmt.Errorf("%s: %w: %s", strings.Join(args, " "), err, out)
-		}
-	}
-	return server, nil
+	fmt.Fprintln(os.Stderr, "installing moto and", newCLI, "into", c.tools)
+	return server, shuintest.InstallMoto(ctx, c.tools, newCLI)
 }
 
 // hooksKnown says whether an AWS CLI knows lifecycle hooks of ECS.

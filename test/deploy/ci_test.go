@@ -59,6 +59,9 @@ func TestMain(m *testing.M) {
 	if built != "" {
 		_ = os.RemoveAll(filepath.Dir(built))
 	}
+	if motoDir != "" {
+		_ = os.RemoveAll(motoDir)
+	}
 	os.Exit(code)
 }
 

@@ -6,6 +6,7 @@ import (
 	"archive/zip"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -13,16 +14,20 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
+
+	"github.com/shuin/shuin/internal/shuintest"
 )
 
 // What moto_server 5.2 lacks of CloudFormation, beside what it does: these
 // types become nothing, and neither policies nor outputs of a stack that a
 // change set made are kept. The tests below say so where they meet it, and
 // fail when moto has learnt it.
-var motoLacks = []string{"DeadLetterAlarm", "ErrorAlarm", "UndecidedAlarm", "QueuePolicy", "TopicPolicy"}
+var motoLacks = []string{"DeadLetterAlarm", "ErrorAlarm", "UndecidedAlarm", "QueuePolicy", "DeadLetterQueuePolicy", "TopicPolicy"}
 
 const motoRegion = "ap-northeast-1"
 
@@ -43,9 +48,29 @@ func tool(t *testing.T, name, install string) string {
 	return path
 }
 
+var (
+	motoOnce sync.Once
+	motoDir  string // a virtual environment, where PATH has no moto
+)
+
+// motoTool finds a program of moto's, or installs all of them once.
+func motoTool(t *testing.T, name string) string {
+	t.Helper()
+	motoOnce.Do(func() {
+		if dir, err := os.MkdirTemp("", "shuin-moto-"); err == nil {
+			motoDir = dir
+		}
+	})
+	paths, err := shuintest.FindMoto(context.Background(), motoDir, name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return paths[0]
+}
+
 func newCloud(t *testing.T) *cloud {
 	t.Helper()
-	server := tool(t, "moto_server", "pip install 'moto[server,cloudformation]'")
+	server := motoTool(t, "moto_server")
 	tool(t, "aws", "apt-get install awscli")
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -221,6 +246,7 @@ func TestTheKitIsDeployedAndItsStatusIsTold(t *testing.T) {
 			t.Errorf("%s: %+v, want well", name, stack[name])
 		}
 	}
+	c.sweepGoesThroughTheQueue()
 	for name, state := range map[string]string{"rule: pushes": "off", "trail": "missing", "topic": "missing"} {
 		if stack[name].State != state {
 			t.Errorf("%s: %+v, want %s", name, stack[name], state)
@@ -259,6 +285,51 @@ func TestTheKitIsDeployedAndItsStatusIsTold(t *testing.T) {
 
 	c.eventsReachTheQueue()
 	c.partsFail()
+}
+
+// sweepGoesThroughTheQueue asks what the schedule of a stack with nothing said
+// of it starts, and whether a message outlasts a call.
+func (c *cloud) sweepGoesThroughTheQueue() {
+	c.t.Helper()
+	attributes := map[string]string{}
+	text := c.aws("sqs", "get-queue-attributes", "--queue-url", c.resource("shuin", "Queue"), "--attribute-names", "All", "--query", "Attributes", "--output", "json")
+	if err := json.Unmarshal([]byte(text), &attributes); err != nil {
+		c.t.Fatal(err)
+	}
+	rule := c.resource("shuin", "SweepRule")
+	if got := c.aws("events", "describe-rule", "--name", rule, "--query", "ScheduleExpression", "--output", "text"); got != "rate(6 hours)" {
+		c.t.Errorf("the sweep's schedule is %s", got)
+	}
+	if got := c.aws("events", "list-targets-by-rule", "--rule", rule, "--query", "Targets[].Arn", "--output", "text"); got != attributes["QueueArn"] {
+		c.t.Errorf("the sweep's rule sends to %s, want the queue %s alone", got, attributes["QueueArn"])
+	}
+	var function struct {
+		Timeout     int
+		Environment struct{ Variables map[string]string }
+	}
+	var config struct {
+		Events struct{ Receives int }
+		Sweep  struct{ Interval string }
+	}
+	text = c.aws("lambda", "get-function-configuration", "--function-name", c.resource("shuin", "Function"), "--output", "json")
+	if err := json.Unmarshal([]byte(text), &function); err != nil {
+		c.t.Fatal(err)
+	}
+	if err := json.Unmarshal([]byte(function.Environment.Variables["SHUIN_CONFIG"]), &config); err != nil {
+		c.t.Fatal(err)
+	}
+	var redrive struct{ MaxReceiveCount any }
+	if err := json.Unmarshal([]byte(attributes["RedrivePolicy"]), &redrive); err != nil {
+		c.t.Fatal(err)
+	}
+	most, err := strconv.Atoi(fmt.Sprint(redrive.MaxReceiveCount))
+	if err != nil || config.Events.Receives == 0 || most <= config.Events.Receives || config.Sweep.Interval != "" {
+		c.t.Errorf("the function is told %+v, the queue's redrive policy is %s (%v)", config, attributes["RedrivePolicy"], err)
+	}
+	hidden, err := strconv.Atoi(attributes["VisibilityTimeout"])
+	if err != nil || hidden <= function.Timeout || time.Duration(hidden*(config.Events.Receives-1))*time.Second <= leaseOf(time.Duration(function.Timeout)*time.Second) {
+		c.t.Errorf("a message is hidden %d s, a call takes %d s, and there are %d receives (%v)", hidden, function.Timeout, config.Events.Receives, err)
+	}
 }
 
 // eventsReachTheQueue sends events as AWS does, and asks how many the rules
@@ -311,7 +382,7 @@ func (c *cloud) partsFail() {
 		}
 	}
 	c.aws("sqs", "send-message", "--queue-url", c.resource("shuin", "DeadLetterQueue"), "--message-body", "{}")
-	broken("dead letters", "start-message-move-task")
+	broken("dead letters", "--destination-arn "+c.aws("sqs", "get-queue-attributes", "--queue-url", c.resource("shuin", "Queue"), "--attribute-names", "QueueArn", "--query", "Attributes.QueueArn", "--output", "text")+"\"")
 	c.aws("sqs", "purge-queue", "--queue-url", c.resource("shuin", "DeadLetterQueue"))
 	c.aws("events", "disable-rule", "--name", rule)
 	broken("rule: tasks", "aws events enable-rule --name "+rule)
@@ -339,7 +410,7 @@ func everything(digest string) []string {
 		"PolicyDigest="+digest, "Mode=enforce", "Architecture=x86_64", "HookRetries=3", "UndecidedReceives=10", "Timeout=120", "TrustDirectory=trust",
 		"RepositoryArns=arn:aws:ecr:ap-northeast-1:123456789012:repository/shop/api,arn:aws:ecr:ap-northeast-1:444455556666:repository/base/*",
 		"SigningProfileArns=arn:aws:signer:ap-northeast-1:123456789012:/signing-profiles/shop_build,arn:aws:signer:ap-northeast-1:123456789012:/signing-profiles/shop_scan",
-		"WatchEcr=yes", "SweepSchedule=cron(0 3 * * ? *)",
+		"WatchEcr=yes", "SweepSchedule=cron(0 3 * * ? *)", "SweepInterval=24h", "RedriveArns=arn:aws:iam::123456789012:role/oncall",
 		"SweepRoleArns=arn:aws:iam::444455556666:role/shuin-sweep,arn:aws:iam::777788889999:role/shuin-sweep",
 		"ClusterArns=arn:aws:ecs:ap-northeast-1:123456789012:cluster/prod", "Groups=service:api,family:batch", "Containers=api,worker",
 		"CreateTopic=no", "TopicArn=arn:aws:sns:ap-northeast-1:123456789012:findings", "EventBusArn=arn:aws:events:ap-northeast-1:123456789012:event-bus/default",
@@ -378,6 +449,9 @@ func TestTheFunctionTakesTheConfigurationThatTheStackGivesIt(t *testing.T) {
 			status, out := c.run(lambda, "--check-config", "config.json")
 			if status != 0 {
 				t.Fatalf("status %d:\n%s\n%s", status, out, config)
+			}
+			if v.stack == "everything" && !strings.Contains(config, `"sweep":{"interval":"24h",`) {
+				t.Errorf("the function is not told how often it sweeps: %s", config)
 			}
 			for _, want := range v.says {
 				if !strings.Contains(out, want) {
@@ -433,7 +507,7 @@ func TestTheOtherTemplatesAreDeployed(t *testing.T) {
 }
 
 func TestLintOfTheTemplates(t *testing.T) {
-	lint := tool(t, "cfn-lint", "pip install cfn-lint (it comes with moto[cloudformation])")
+	lint := motoTool(t, "cfn-lint")
 	files, err := filepath.Glob(filepath.Join(root, "deploy", "*", "*.yaml"))
 	if err != nil || len(files) < 4 {
 		t.Fatalf("%v: %v", files, err)
