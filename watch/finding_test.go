@@ -134,7 +134,23 @@ func TestNobodyForgesALine(t *testing.T) {
 	const evil = "x\nhigh: all is well\x1b[2J\u202e\u2028\xff"
 	s := newScene(t)
 	o := task("a", 1, evil)
-	o.Subject.ARN, o.Subject.Group, o.Subject.StartedBy, o.Subject.Cluster, o.Event, o.By, o.Images[0].Name = evil, "service:"+evil, evil, evil, evil, evil, evil
+	for _, change := range []func(*watch.Observation){
+		func(o *watch.Observation) { o.Subject.ARN = evil },
+		func(o *watch.Observation) { o.Subject.Group = "service:" + evil },
+		func(o *watch.Observation) { o.Subject.StartedBy = evil },
+		func(o *watch.Observation) { o.Subject.Cluster = evil },
+		func(o *watch.Observation) { o.Subject.TaskDefinition = evil },
+		func(o *watch.Observation) { o.Where.Cluster = evil },
+		func(o *watch.Observation) { o.Event = evil },
+		func(o *watch.Observation) { o.By = evil },
+	} {
+		forged := task("a", 1, app)
+		change(&forged)
+		if _, err := s.Observe(t.Context(), forged); shuin.CodeOf(err) != shuin.CodeInvalidInput || strings.ContainsAny(err.Error(), "\n\x1b") {
+			t.Errorf("%+v: %v", forged, err)
+		}
+	}
+	o.Images[0].Name = evil
 	findings := s.observe(o, watch.Decided).Findings
 	e := call(evil, evil, evil)
 	e.Action, e.Grantee, e.Reason, e.Resource, e.Session = "AddProfilePermission", evil, evil, evil, evil
@@ -218,7 +234,7 @@ func TestAnInventoryCountsWhatWasSeen(t *testing.T) {
 	i.Add(o, s.observe(o, watch.Retry))
 	like := task("like", 1, "reg.example/good:1")
 	for range 3 {
-		i.AddLike(like, told)
+		i.Add(like, told)
 	}
 	want := `{
  "mediaType": "application/vnd.shuin.inventory.v1+json",

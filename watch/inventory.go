@@ -48,14 +48,10 @@ type inventoryJSON struct {
 	Reactions int  `json:"reactions"` // done
 }
 
-// Add counts one observation and what became of it.
-func (i *Inventory) Add(o Observation, r *Result) { i.add(o, r, true) }
-
-// AddLike counts a subject that was not looked at itself, since it is like the
-// one that r is of: what was told and done was so of that one.
-func (i *Inventory) AddLike(o Observation, r *Result) { i.add(o, r, false) }
-
-func (i *Inventory) add(o Observation, r *Result, itself bool) {
+// Add counts one observation and what became of it. A result may be added
+// again for each subject that is like the one it is of and was not looked at
+// itself: what was told and done counts once.
+func (i *Inventory) Add(o Observation, r *Result) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if i.n.Kinds == nil {
@@ -74,13 +70,15 @@ func (i *Inventory) add(o Observation, r *Result, itself bool) {
 	for k := range r.Findings {
 		keep(i, i.findings, r.Findings[k].ID)
 	}
-	for _, d := range r.Told {
-		if d.Err == nil && itself {
-			i.n.Told++
+	if r.counted.CompareAndSwap(false, true) {
+		for _, d := range r.Told {
+			if d.Err == nil {
+				i.n.Told++
+			}
 		}
-	}
-	if r.Reaction.Done && itself {
-		i.n.Reactions++
+		if r.Reaction.Done {
+			i.n.Reactions++
+		}
 	}
 	if r.Verdict == nil {
 		return

@@ -108,12 +108,31 @@ func imageFinding(o *Observation, v *gate.Verdict, iv *gate.ImageVerdict, now ti
 	}
 	f.Severity = severityOf(&f)
 	f.ID = imageID(&o.Subject, f.Container, f.Repository)
-	parts := []string{string(f.Digest), string(f.Code), f.Rule, outcomeName(f.Outcome), modeName(f.Mode)}
-	if f.Code == shuin.CodeNotInIndex {
-		parts = append(parts, string(f.Running))
-	}
+	parts := []string{string(f.judged()), string(f.Code), f.Rule, outcomeName(f.Outcome), modeName(f.Mode)}
 	f.State = stateOf(append(parts, f.Missing...)...)
 	return f
+}
+
+// judged is the digest of what f is about. That is not Digest where a tag was
+// moved: it then names something else than what runs. What has no digest at all
+// is known by what is written.
+func (f *Finding) judged() digest.Digest {
+	if f.Digest != "" && f.Code != shuin.CodeNotInIndex {
+		return f.Digest
+	}
+	if f.Running != "" {
+		return f.Running
+	}
+	return f.unresolved()
+}
+
+// unresolved stands for the digest of what was written, while nobody knows it.
+func (f *Finding) unresolved() digest.Digest { return stateOf("written", f.Image) }
+
+// ends says whether f, which is resolved, shows that what was judged under
+// this digest is over.
+func (f *Finding) ends(judged digest.Digest) bool {
+	return judged == f.Digest || judged == f.Running || judged == f.unresolved()
 }
 
 func severityOf(f *Finding) Severity {
@@ -211,6 +230,8 @@ func (o *Observation) check() error {
 		return bad("the subject has no ARN")
 	case len(o.Images) == 0:
 		return bad("%s has no images", oneLine(o.Subject.ARN, 200))
+	case steers(o.Event) || steers(o.By) || steers(o.Where.Cluster) || steers(o.Where.Namespace):
+		return bad("event, by or place of %s hold a control character", oneLine(o.Subject.ARN, 200))
 	case len(o.Images) > limits.GateImages:
 		return &shuin.Error{Code: shuin.CodeLimit, Message: fmt.Sprintf("%s has %d images, and %d are looked at", oneLine(o.Subject.ARN, 200), len(o.Images), limits.GateImages)}
 	}
@@ -230,6 +251,9 @@ func (s *Subject) bounded() error {
 	} {
 		if len(t.text) > t.most {
 			return &shuin.Error{Code: shuin.CodeLimit, Message: fmt.Sprintf("the %s of the subject is longer than %d bytes", t.name, t.most)}
+		}
+		if steers(t.text) {
+			return &shuin.Error{Code: shuin.CodeInvalidInput, Message: fmt.Sprintf("the %s of the subject holds a control character: %s", t.name, oneLine(t.text, 200)), Hint: "ECS has no such names: find out who may put events on this bus or queue"}
 		}
 	}
 	return nil

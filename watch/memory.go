@@ -22,6 +22,7 @@ type MemoryStore struct {
 	claims   map[string]*claimed
 	tellings map[tellingKey]*told
 	counts   map[string]*counted
+	inUse    map[string]inUse
 	// Off is what ReactionsOff answers. Set before use.
 	Off bool
 }
@@ -234,6 +235,33 @@ func (m *MemoryStore) Take(ctx context.Context, count string, most int, now, exp
 	}
 	have.n++
 	return true, nil
+}
+
+// inUse is a value, and since when it is in use; zero: ever.
+type inUse struct {
+	value string
+	since time.Time
+}
+
+// InUse is Store's.
+func (m *MemoryStore) InUse(ctx context.Context, name, value string, now time.Time) (time.Time, error) {
+	if err := ctx.Err(); err != nil {
+		return time.Time{}, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.inUse == nil {
+		m.inUse = map[string]inUse{}
+	}
+	have, known := m.inUse[name]
+	switch {
+	case !known:
+		have = inUse{value: value}
+	case have.value != value:
+		have = inUse{value, now}
+	}
+	m.inUse[name] = have
+	return have.since, nil
 }
 
 // ReactionsOff is Store's.

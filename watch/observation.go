@@ -1,6 +1,7 @@
 package watch
 
 import (
+	"sync/atomic"
 	"time"
 
 	"github.com/shuin/shuin/gate"
@@ -99,6 +100,8 @@ type Result struct {
 	Told []Delivery
 	// Reaction is what was, or was not, done to the subject, and why.
 	Reaction Reacted
+
+	counted atomic.Bool // by an Inventory
 }
 
 // Ack reports whether the event is settled and may be acknowledged.

@@ -21,6 +21,12 @@ type executioner struct {
 	mu   sync.Mutex
 	did  []string
 	fail error
+	// other: what it is asked about runs something else.
+	other bool
+}
+
+func (e *executioner) Runs(context.Context, watch.Subject, gate.Image) (bool, error) {
+	return !e.other, nil
 }
 
 func (e *executioner) do(what string, s watch.Subject, reason string) error {
@@ -79,6 +85,10 @@ func TestWhichReactionIsAllowedAndWhy(t *testing.T) {
 		{"a plugin", everything, watch.Task, []said{reason(shuin.CodePluginFailed)}, false, "not the image's own"},
 		{"an old program", everything, watch.Task, []said{reason(shuin.CodeTooOld)}, false, "not the image's own"},
 		{"a reference that cannot be read", everything, watch.Task, []said{reason(shuin.CodeInvalidInput)}, false, "not the image's own"},
+		{"a signature that expired since it began", everything, watch.Task, []said{reason(shuin.CodeExpired)}, false, "(expired) came with time"},
+		{"a seal that is too old by now", everything, watch.Task, []said{reason(shuin.CodeSealTooOld)}, false, "(seal-too-old) came with time"},
+		{"an expired one and an unsigned one", everything, watch.Task, []said{reason(shuin.CodeExpired), bad}, true, "which enforces"},
+		{"a task definition whose signature expired", everything, watch.TaskDefinition, []said{reason(shuin.CodeExpired)}, true, "which enforces"},
 		{"a tag that was moved", everything, watch.Task, []said{tagIsGone}, false, "the tag may have been moved"},
 		{"no images", everything, watch.Task, nil, false, "there are no images"},
 	} {
@@ -87,7 +97,7 @@ func TestWhichReactionIsAllowedAndWhy(t *testing.T) {
 			for i, s := range c.images {
 				v.Images = append(v.Images, s.verdict(gate.Image{Name: fmt.Sprint(i), Written: "reg.example/shop:1"}))
 			}
-			p := watch.Allowed(c.r, watch.Subject{Kind: c.kind}, v)
+			p := watch.Allowed(c.r, &watch.Observation{Subject: watch.Subject{Kind: c.kind}, Phase: watch.Running}, v)
 			if p.Allowed != c.want || !strings.Contains(p.Why, c.why) {
 				t.Fatalf("%t: %s", p.Allowed, p.Why)
 			}
@@ -99,7 +109,7 @@ func TestWhichReactionIsAllowedAndWhy(t *testing.T) {
 	byDigest := bad
 	byDigest.code = shuin.CodeNotInIndex
 	v := &gate.Verdict{Images: []gate.ImageVerdict{byDigest.verdict(gate.Image{Written: "reg.example/shop@" + string(sha("bad")), Running: sha("else")})}}
-	if p := watch.Allowed(everything, watch.Subject{Kind: watch.Task}, v); !p.Allowed {
+	if p := watch.Allowed(everything, &watch.Observation{Subject: watch.Subject{Kind: watch.Task}, Phase: watch.Running}, v); !p.Allowed {
 		t.Error("a task that runs something else than the digest it names:", p.Why)
 	}
 }
@@ -155,7 +165,7 @@ func TestALongReasonIsCut(t *testing.T) {
 
 func TestReactionsAreBoundedForAllFunctionsTogether(t *testing.T) {
 	s, e := reacting(t)
-	s.Reactions.PerMinute, s.Reactions.PerHour = 3, 4
+	s.Reactions.PerMinute, s.Reactions.PerHour, s.Reactions.PerGroup = 3, 4, 100
 	other := &watch.Watcher{Gate: s.gate, Store: s.store, Now: s.Now, Reactor: e, Reactions: s.Reactions}
 	n := 0
 	round := func() (refused string) {
@@ -246,5 +256,150 @@ func TestAReactionThatFailsComesAgain(t *testing.T) {
 	s.told("high app deny unsigned")
 	if len(e.did) != 1 {
 		t.Errorf("%q", e.did)
+	}
+}
+
+func TestATaskThatStartsWithAnExpiredSealIsStopped(t *testing.T) {
+	for phase, want := range map[watch.Phase]bool{watch.Starting: true, watch.Running: false, watch.Swept: false} {
+		for _, code := range []shuin.Code{shuin.CodeExpired, shuin.CodeSealTooOld} {
+			s, e := reacting(t)
+			old := bad
+			old.code = code
+			s.gate.say(app, old)
+			o := task("a", 1, app)
+			o.Phase = phase
+			if r := s.observe(o, watch.Decided); r.Reaction.Done != want || len(e.did) == 1 != want {
+				t.Errorf("%s, %s: %+v", phase, code, r.Reaction)
+			}
+		}
+	}
+}
+
+func TestAReactionIsDoneAndCountedOnceThoughNobodyCanBeTold(t *testing.T) {
+	s, e := reacting(t)
+	s.Reactions.PerMinute, s.Reactions.PerGroup = 2, 2
+	s.pager.fail = true
+	if r := s.observe(task("a", 1, app), watch.Retry); !r.Reaction.Done {
+		t.Fatalf("%+v", r.Reaction)
+	}
+	for range 4 {
+		if r := s.observe(task("a", 1, app), watch.Retry); r.Reaction.Done || !strings.Contains(r.Reaction.Why, "done before") {
+			t.Fatalf("%+v", r.Reaction)
+		}
+	}
+	if r := s.observe(task("b", 1, app), watch.Retry); !r.Reaction.Done || len(e.did) != 2 {
+		t.Errorf("another task: %+v, %q", r.Reaction, e.did)
+	}
+	s.pager.fail = false
+	s.observe(task("a", 1, app), watch.Decided)
+	s.told("high app deny unsigned")
+}
+
+func TestNoGroupAndNoJunkUsesUpAllReactions(t *testing.T) {
+	s, e := reacting(t)
+	s.Reactions.PerMinute, s.Reactions.PerHour, s.Reactions.PerGroup = 100, 10, 3
+	n := 0
+	stopped := func(group string) int {
+		before := len(e.did)
+		for range 8 {
+			n++
+			o := task(fmt.Sprint("t", n), 1, app)
+			o.Subject.Group = group
+			if r := s.observe(o, watch.Decided); !r.Reaction.Done && !strings.Contains(r.Reaction.Why, "no more are allowed") {
+				t.Fatalf("%+v", r.Reaction)
+			}
+		}
+		return len(e.did) - before
+	}
+	for _, c := range []struct {
+		group string
+		want  int
+	}{{"service:shop", 3}, {"service:shop", 0}, {"family:junk", 3}, {"junk-2", 2}, {"junk-3", 0}, {"service:other", 2}, {"service:third", 0}} {
+		if got := stopped(c.group); got != c.want {
+			t.Errorf("%s: %d were stopped, wanted %d", c.group, got, c.want)
+		}
+	}
+	s.after(time.Hour)
+	if got := stopped("service:shop"); got != 3 {
+		t.Errorf("an hour later %d", got)
+	}
+}
+
+func TestNothingIsStoppedThatDoesNotRunTheImage(t *testing.T) {
+	s, e := reacting(t)
+	e.other = true
+	s.Reactions.PerGroup = 1
+	if r := s.observe(task("forged", 1, app), watch.Decided); r.Reaction.Done || r.Reaction.Err != nil || !strings.Contains(r.Reaction.Why, "does not run this image") || len(e.did) != 0 {
+		t.Errorf("%+v", r.Reaction)
+	}
+	e.other = false
+	if r := s.observe(task("a", 1, app), watch.Decided); !r.Reaction.Done {
+		t.Errorf("what was not done is counted: %+v", r.Reaction)
+	}
+}
+
+func TestNothingIsDoneForAWhileAfterPolicyOrTrustChanged(t *testing.T) {
+	s, e := reacting(t)
+	policy, trust := sha("one"), sha("certificates")
+	s.Gate = decider(func(ctx context.Context, w gate.Workload) *gate.Verdict {
+		v := s.gate.Decide(ctx, w)
+		v.Policy = policy
+		for i := range v.Images {
+			v.Images[i].TrustHash = trust
+		}
+		return v
+	})
+	n := 0
+	done := func(w *watch.Watcher, want bool, why string) {
+		t.Helper()
+		n++
+		o := task(fmt.Sprint("t", n), 1, app)
+		o.Subject.Group = fmt.Sprint("service:", n)
+		r, err := w.Observe(t.Context(), o)
+		if err != nil || r.Reaction.Done != want || !strings.Contains(r.Reaction.Why, why) {
+			t.Fatalf("%v, %+v", err, r.Reaction)
+		}
+	}
+	done(s.Watcher, true, "") // the first is no change
+	s.after(time.Hour)
+	policy = sha("two")
+	done(s.Watcher, false, "the policy changed at 2026-03-01T13:00:00Z, and nothing is done for 30m0s after that")
+	s.after(limits.WatchCalm - time.Second)
+	fresh := &watch.Watcher{Gate: s.Gate, Store: s.store, Now: s.Now, Reactor: e, Reactions: everything}
+	done(fresh, false, "the policy changed at 2026-03-01T13:00:00Z") // another process knows, too
+	s.after(time.Second)
+	done(s.Watcher, true, "")
+	done(fresh, true, "")
+	s.after(time.Hour)
+	trust = sha("other certificates")
+	s.Reactions.Calm = time.Minute
+	done(s.Watcher, false, "the trust stores changed at")
+	s.after(time.Minute)
+	done(s.Watcher, true, "")
+	policy, s.Reactions.Calm = sha("three"), -1
+	done(s.Watcher, true, "")
+}
+
+func TestATaskDefinitionIsDeregisteredOnlyForWhatIsSoInEveryCluster(t *testing.T) {
+	s, e := reacting(t)
+	everywhere := false
+	s.Gate = decider(func(ctx context.Context, w gate.Workload) *gate.Verdict {
+		v := s.gate.Decide(ctx, w)
+		if w.Where.Cluster != "sandbox" && !everywhere {
+			s := good
+			v.Outcome, v.Allowed, v.Images = pipeline.Admit, true, []gate.ImageVerdict{s.verdict(w.Images[0])}
+		}
+		return v
+	})
+	o := definition(7, app)
+	o.Phase, o.Subject.Cluster, o.Where = watch.Requested, "sandbox", pipeline.Where{Cluster: "sandbox"}
+	if r := s.observe(o, watch.Decided); r.Reaction.Done || len(e.did) != 0 || !strings.Contains(r.Reaction.Why, "it may run in other clusters than sandbox: all images are admitted") {
+		t.Errorf("%+v, %q", r.Reaction, e.did)
+	}
+	s.told("high app deny unsigned")
+	everywhere = true
+	o.Event = "again"
+	if r := s.observe(o, watch.Decided); !r.Reaction.Done || len(e.did) != 1 {
+		t.Errorf("%+v, %q", r.Reaction, e.did)
 	}
 }

@@ -33,7 +33,7 @@ type Telling struct {
 	ID    string        // the finding's
 	State digest.Digest // the finding's
 	To    string        // the notifier's name
-	Image digest.Digest // the finding's digest; may be empty
+	Image digest.Digest // of what was judged: what runs where the tag names something else, a hash of what is written where no digest is known
 	// Seen is when the finding was last observed in this state: set by the
 	// store, by Tell. It may be up to limits.WatchSeenEvery old.
 	Seen time.Time
@@ -89,6 +89,10 @@ type Store interface {
 	// Take adds one to the count of this name, unless it has reached most, and
 	// says whether it did. The count may be forgotten after expires.
 	Take(ctx context.Context, count string, most int, now, expires time.Time) (bool, error)
+	// InUse records that value is in use under this name at now, and says since
+	// when: since it was recorded in place of another. Zero: there never was
+	// another. It is never forgotten.
+	InUse(ctx context.Context, name, value string, now time.Time) (time.Time, error)
 	// ReactionsOff says whether somebody has switched all reactions off
 	// (docs/lambda.md says how).
 	ReactionsOff(ctx context.Context) (bool, error)

@@ -1,6 +1,7 @@
 package watch
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -62,7 +63,8 @@ type Watcher struct {
 
 	mu    sync.Mutex
 	quiet map[string]time.Time // findings of which nothing was told at that time
-	open  map[string]Finding   // what would be over, as a sweep shows, if nothing else of its group is seen
+	swept map[string]sweptID   // what the sweep under way saw
+	since map[string]inUse     // policy and trust, as this process saw them last
 }
 
 // Observe has o decided, once for each version of its subject, and what is
@@ -164,6 +166,9 @@ func (w *Watcher) decide(ctx context.Context, o *Observation, r *Result, until t
 	}
 	now := w.Now()
 	all, undecided := findings(o, r.Verdict, now)
+	if o.Phase == Swept {
+		w.saw(all)
+	}
 	for _, f := range all {
 		if f.Outcome != pipeline.Undecided || o.Last {
 			r.Findings = append(r.Findings, f)
@@ -173,11 +178,7 @@ func (w *Watcher) decide(ctx context.Context, o *Observation, r *Result, until t
 	if undecided != nil && !o.Last {
 		faults = append(faults, fmt.Errorf("could not check: %w", undecided))
 	}
-	faults = append(faults, w.tellAll(ctx, r, until), w.resolve(ctx, o, r, now))
-	w.react(ctx, o, r)
-	if r.Reaction.Err != nil {
-		faults = append(faults, fmt.Errorf("%s: %w", r.Reaction.Reaction, r.Reaction.Err))
-	}
+	faults = append(faults, w.tellAll(ctx, r, until), w.resolve(ctx, o, r, all, now), w.react(ctx, o, r, until))
 	return errors.Join(faults...)
 }
 
@@ -204,7 +205,7 @@ func (w *Watcher) tellAll(ctx context.Context, r *Result, until time.Time) error
 
 // tell tells one finding to one notifier if it is its turn.
 func (w *Watcher) tell(ctx context.Context, r *Result, f *Finding, to Notifier, until time.Time) error {
-	t := Telling{ID: f.ID, State: f.State, To: to.Name(), Image: f.Digest}
+	t := Telling{ID: f.ID, State: f.State, To: to.Name(), Image: f.judged()}
 	w.loud(f.ID)
 	now := w.Now()
 	turn, err := w.Store.Tell(ctx, t, now, w.Remind, max(until.Sub(now), time.Second))
@@ -233,10 +234,14 @@ func (w *Watcher) tell(ctx context.Context, r *Result, f *Finding, to Notifier, 
 }
 
 // resolve says once of every finding that was told that it is over, where an
-// image of o that is admitted shows it.
-func (w *Watcher) resolve(ctx context.Context, o *Observation, r *Result, now time.Time) error {
+// image of o that is admitted shows it. all are the findings that o shows: they
+// are not over, whatever else of their group is admitted.
+func (w *Watcher) resolve(ctx context.Context, o *Observation, r *Result, all []Finding, now time.Time) error {
 	var faults []error
 	seen := map[string]bool{}
+	for i := range all {
+		seen[all[i].ID] = true
+	}
 	for i := range r.Verdict.Images {
 		iv := &r.Verdict.Images[i]
 		if iv.Outcome != pipeline.Admit {
@@ -247,37 +252,37 @@ func (w *Watcher) resolve(ctx context.Context, o *Observation, r *Result, now ti
 			continue
 		}
 		seen[f.ID] = true
-		left, err := w.resolveOne(ctx, &r.Told, &f, func(t Telling) bool {
-			return t.Image == "" || t.Image == f.Digest || t.Image == f.Running || now.Sub(t.Seen) >= orElse(w.Settle, limits.WatchSettle)
+		left, err := w.resolveOne(ctx, &r.Told, &f, func(t Telling, last time.Time) bool {
+			return f.ends(t.Image) || now.Sub(last) >= orElse(w.Settle, limits.WatchSettle)
 		})
 		if err != nil {
 			faults = append(faults, err)
 		}
 		if left && o.Phase == Swept {
-			w.keep(f)
+			w.keep(f.ID, sweptID{at: o.At, good: &f})
 		}
 	}
 	return errors.Join(faults...)
 }
 
 // EndSweep ends a sweep that began at began and saw all that there is: what was
-// told of a group of which the sweep saw an admitted image, and was not seen
+// told of a group of which the sweep saw admitted images only, and was not seen
 // since, is over. Call it once a sweep's observations are settled, and not
 // where a part of the sweep failed. It returns whom it told; the error says who
 // could not be told or asked: the next sweep will find it again.
 func (w *Watcher) EndSweep(ctx context.Context, began time.Time) ([]Delivery, error) {
 	w.mu.Lock()
-	open := w.open
-	w.open = nil
+	swept := w.swept
+	w.swept = nil
 	w.mu.Unlock()
 	var told []Delivery
 	var faults []error
-	for _, id := range slices.Sorted(maps.Keys(open)) {
-		f := open[id]
-		if f.At.Before(began) {
-			continue // of a sweep that was not ended
+	for _, id := range slices.Sorted(maps.Keys(swept)) {
+		saw := swept[id]
+		if saw.bad || saw.good == nil || saw.at.Before(began) {
+			continue // or of a sweep that was not ended
 		}
-		_, err := w.resolveOne(ctx, &told, &f, func(t Telling) bool { return t.Seen.Before(began.Add(-limits.WatchSeenEvery)) })
+		_, err := w.resolveOne(ctx, &told, saw.good, func(_ Telling, last time.Time) bool { return last.Before(began.Add(-limits.WatchSeenEvery)) })
 		if err != nil {
 			faults = append(faults, err)
 		}
@@ -285,22 +290,44 @@ func (w *Watcher) EndSweep(ctx context.Context, began time.Time) ([]Delivery, er
 	return told, errors.Join(faults...)
 }
 
-// keep remembers f for EndSweep.
-func (w *Watcher) keep(f Finding) {
+// sweptID is what a sweep saw of one ID.
+type sweptID struct {
+	at   time.Time // when the sweep began
+	good *Finding  // what says that it is over; nil: nothing was admitted, or nothing was told
+	bad  bool      // something was not admitted, or could not be checked
+}
+
+// saw remembers for EndSweep that all is so, or may be.
+func (w *Watcher) saw(all []Finding) {
+	for i := range all {
+		w.keep(all[i].ID, sweptID{at: all[i].At, bad: true})
+	}
+}
+
+// keep remembers for EndSweep what was seen. Where there is no room, what comes
+// later is not known, and so never over.
+func (w *Watcher) keep(id string, saw sweptID) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.open == nil {
-		w.open = map[string]Finding{}
+	if w.swept == nil {
+		w.swept = map[string]sweptID{}
 	}
-	if len(w.open) < limits.WatchQuietIDs {
-		w.open[f.ID] = f
+	have, known := w.swept[id]
+	switch {
+	case !known && len(w.swept) >= limits.WatchQuietIDs, known && saw.at.Before(have.at):
+		return
+	case known && have.at.Equal(saw.at):
+		saw.bad = saw.bad || have.bad
+		saw.good = cmp.Or(saw.good, have.good)
 	}
+	w.swept[id] = saw
 }
 
 // resolveOne forgets what was told under f's ID and is over, and tells f to
 // those who were told. What was told of another image of the group is not over
 // at once: while a deployment goes on, both run. left says whether anything is.
-func (w *Watcher) resolveOne(ctx context.Context, out *[]Delivery, f *Finding, isOver func(Telling) bool) (left bool, err error) {
+// isOver is given when anything of the ID was last seen, too.
+func (w *Watcher) resolveOne(ctx context.Context, out *[]Delivery, f *Finding, isOver func(t Telling, last time.Time) bool) (left bool, err error) {
 	told, err := w.Store.Tellings(ctx, f.ID)
 	if err != nil {
 		return false, fmt.Errorf("ask what was told of finding %s: %w", f.ID, err)
@@ -309,10 +336,16 @@ func (w *Watcher) resolveOne(ctx context.Context, out *[]Delivery, f *Finding, i
 		w.hush(f.ID, f.Time)
 		return false, nil
 	}
+	var last time.Time
+	for _, t := range told {
+		if t.Seen.After(last) {
+			last = t.Seen
+		}
+	}
 	over := map[string][]Telling{}
 	var faults []error
 	for _, t := range told {
-		if !isOver(t) {
+		if !isOver(t, last) {
 			left = true
 			continue
 		}

@@ -3,6 +3,7 @@ package awsstate
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/shuin/shuin"
@@ -15,6 +16,7 @@ import (
 // until; expires.
 var claimNames = map[string]string{
 	"#id": "id", "#done": "done", "#by": "by", "#token": "token", "#held": "held", "#until": "until", "#expires": "expires",
+	"#value": "value", "#since": "since",
 }
 
 func named(names ...string) map[string]string {
@@ -114,6 +116,41 @@ func (t *Table) Take(ctx context.Context, count string, most int, _, expires tim
 		return false, nil
 	}
 	return err == nil, err
+}
+
+// Expressions on what is in use. "since" is left out of the first: there never
+// was another.
+const (
+	inUsePrefix = "in-use/"
+	inUseFirst  = "SET #value = :value"
+	inUseNext   = "SET #value = :value, #since = :since"
+	inUseIfNone = "attribute_not_exists(#value)"
+	inUseIfSame = "#value = :old"
+)
+
+// InUse is watch.Store's.
+func (t *Table) InUse(ctx context.Context, name, value string, now time.Time) (time.Time, error) {
+	const doing = "record what is in use"
+	for range limits.StateTries {
+		have, err := t.get(ctx, doing, inUsePrefix+name)
+		if err != nil {
+			return time.Time{}, err
+		}
+		u := update{id: inUsePrefix + name, set: inUseFirst, condition: inUseIfNone, names: named("#value"), values: item{":value": text(value)}}
+		since := time.Time{}
+		if old, known := have["value"]; known {
+			if old.text() == value {
+				return have["since"].time(), nil
+			}
+			since = now
+			u.set, u.condition, u.names = inUseNext, inUseIfSame, named("#value", "#since")
+			u.values[":old"], u.values[":since"] = old, millis(now)
+		}
+		if _, err := t.update(ctx, doing, u); !errors.Is(err, errCondition) {
+			return since, err // or another was faster, or our own answer got lost
+		}
+	}
+	return time.Time{}, &shuin.Error{Code: shuin.CodeThrottled, Message: fmt.Sprintf("%s: others changed it %d times in between", doing, limits.StateTries), Hint: "functions that share a table have to decide by the same policy and trust stores"}
 }
 
 // ReactionsOff is watch.Store's: they are off while there is an item with the

@@ -5,13 +5,66 @@ import (
 	"errors"
 	"slices"
 
+	"github.com/opencontainers/go-digest"
+
 	"github.com/shuin/shuin"
+	"github.com/shuin/shuin/gate"
 	"github.com/shuin/shuin/internal/awscall"
 	"github.com/shuin/shuin/internal/limits"
 	"github.com/shuin/shuin/watch"
 )
 
 var _ watch.Reactor = (*Client)(nil)
+
+// Runs says whether a task runs, or is about to run, this image, or a task
+// definition has it (API: DescribeTasks, DescribeTaskDefinition):
+// the container of that name with that reference, and that digest where ECS
+// tells one. What is gone, or on its way out, runs nothing.
+func (c *Client) Runs(ctx context.Context, s watch.Subject, image gate.Image) (bool, error) {
+	if s.Kind == watch.TaskDefinition {
+		return c.defines(ctx, s, image)
+	}
+	t, err := parseTask(s.ARN, s.Cluster)
+	if err != nil {
+		return false, err
+	}
+	tasks, _, err := c.Tasks(ctx, ClusterName{t.place, t.account, t.cluster}, []string{s.ARN})
+	if refusedAs(err, "ClusterNotFoundException") {
+		return false, nil
+	}
+	if err != nil || len(tasks) == 0 || tasks[0].DesiredStatus == "STOPPED" {
+		return false, err
+	}
+	if _, whole := imagesOf(tasks[0].Images); !whole { // older tasks: what they were made of says it
+		if !slices.ContainsFunc(tasks[0].Images, func(i ContainerImage) bool { return same(i.Container, i.Digest, image) }) {
+			return false, nil
+		}
+		return c.defines(ctx, watch.Subject{ARN: tasks[0].TaskDefinition}, image)
+	}
+	return hasImage(tasks[0].Images, image), nil
+}
+
+// defines says whether a task definition has the image.
+func (c *Client) defines(ctx context.Context, s watch.Subject, image gate.Image) (bool, error) {
+	got, err := c.TaskDefinitionImages(ctx, TaskDefinitionRef{Name: s.ARN})
+	if shuin.CodeOf(err) == shuin.CodeNotFound {
+		return false, nil
+	}
+	return err == nil && hasImage(got.Images, image), err
+}
+
+// hasImage says whether the image is one of these containers'.
+func hasImage(all []ContainerImage, image gate.Image) bool {
+	return slices.ContainsFunc(all, func(i ContainerImage) bool {
+		return same(i.Container, i.Digest, image) && Image(i.Container, i.Image, "").Written == image.Written
+	})
+}
+
+// same says whether it is the image's container, with its digest as far as both
+// are known.
+func same(container string, running digest.Digest, image gate.Image) bool {
+	return container == image.Name && (running == "" || image.Running == "" || running == image.Running)
+}
 
 // StopTask stops a task (API: StopTask). One that is stopped, or does not exist
 // any more, is no error. ECS keeps the first limits.ECSStopReason characters of

@@ -27,7 +27,10 @@ const (
 
 	WatchReactionsPerMinute = 5    // by all functions with one store, unless asked otherwise
 	WatchReactionsPerHour   = 30   // likewise
+	WatchReactionsPerGroup  = 3    // to tasks of one group in an hour, likewise
 	WatchReasonBytes        = 1000 // of the reason a reaction gives: ECS keeps 1,024 bytes
+
+	WatchCalm = 30 * time.Minute // after the policy or its trust stores changed nothing is stopped or deregistered
 
 	WatchMemoryEntries = 100_000 // of each kind in a store in memory
 	WatchDigests       = 100_000 // distinct digests that an inventory tells apart

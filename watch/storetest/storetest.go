@@ -57,6 +57,8 @@ func Run(t *testing.T, open func(t *testing.T) watch.Store) {
 		{"of many who forget at once one does", forgetRace},
 		{"a count goes no further than it may", counts},
 		{"of many who take at once as many get it as may", takeRace},
+		{"what is in use is so since it took another's place", inUse},
+		{"of many who put another in use all say since when", inUseRace},
 		{"reactions are not off unless somebody says so", notOff},
 	} {
 		t.Run(part.name, func(t *testing.T) { part.run(t, open(t)) })
@@ -421,6 +423,35 @@ func takeRace(t *testing.T, s watch.Store) {
 	if got.Load() != 5 {
 		t.Fatalf("%d took one of five", got.Load())
 	}
+}
+
+func inUse(t *testing.T, s watch.Store) {
+	uses := func(name, value string, at, want time.Time) {
+		t.Helper()
+		if since, err := s.InUse(context.Background(), key(t, name), value, at); err != nil || !since.Equal(want) {
+			t.Fatalf("%s is %s since %s, %v; wanted %s", name, value, since, err, want)
+		}
+	}
+	day := 24 * time.Hour
+	uses("policy", "a", t0, time.Time{})
+	uses("policy", "a", t0.Add(day), time.Time{})
+	uses("policy", "b", t0.Add(2*day), t0.Add(2*day))
+	uses("policy", "b", t0.Add(3*day), t0.Add(2*day))
+	uses("trust", "b", t0.Add(3*day), time.Time{})
+	uses("policy", "a", t0.Add(4*day), t0.Add(4*day)) // which is a change too
+	uses("policy", "a", t0.Add(900*day), t0.Add(4*day))
+}
+
+func inUseRace(t *testing.T, s watch.Store) {
+	name := key(t, "policy")
+	if _, err := s.InUse(context.Background(), name, "a", t0); err != nil {
+		t.Fatal(err)
+	}
+	atOnce(16, func(int) {
+		if since, err := s.InUse(context.Background(), name, "b", t0.Add(time.Hour)); err != nil || !since.Equal(t0.Add(time.Hour)) {
+			t.Errorf("since %s, %v", since, err)
+		}
+	})
 }
 
 func notOff(t *testing.T, s watch.Store) {
