@@ -13,7 +13,7 @@ import (
 // `shuin aws iam-policy` leaves out: the log, and what parameters switch on
 // that no --for is about.
 var besides = []string{
-	"logs:CreateLogStream", "logs:PutLogEvents", "secretsmanager:GetSecretValue",
+	"logs:CreateLogStream", "logs:PutLogEvents",
 	"codedeploy:PutLifecycleEventHookExecutionStatus", "codedeploy:GetDeployment", "codedeploy:ListDeploymentTargets", "codedeploy:GetDeploymentTarget",
 	"codepipeline:PutJobSuccessResult", "codepipeline:PutJobFailureResult",
 }
@@ -23,7 +23,8 @@ func TestTheTemplatesRoleHasWhatTheCommandPrints(t *testing.T) {
 	for purpose, flags := range map[string][]string{
 		"hook": {"--policy-object", "s3://shuin/pipeline.yaml", "--registry", "111122223333.dkr.ecr.us-west-2.amazonaws.com"},
 		"events": {"--queue", "arn:aws:sqs:us-west-2:111122223333:q", "--table", "arn:aws:dynamodb:us-west-2:111122223333:table/told",
-			"--topic", "arn:aws:sns:us-west-2:111122223333:t", "--event-bus", "arn:aws:events:us-west-2:111122223333:event-bus/default"},
+			"--topic", "arn:aws:sns:us-west-2:111122223333:t", "--event-bus", "arn:aws:events:us-west-2:111122223333:event-bus/default",
+			"--secret", "arn:aws:secretsmanager:us-west-2:111122223333:secret:chat-AbCdEf"},
 		"sweep": {"--assume-role", "arn:aws:iam::444455556666:role/shuin"},
 		"stop":  nil,
 	} {
