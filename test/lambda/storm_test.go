@@ -279,6 +279,11 @@ func TestInAStormOfEventsEveryTaskIsDecidedOnceAndNothingElseIsGivenUp(t *testin
 	if told := linesWith(functions, `"disposition":"decided"`); told > decisions || told < decisions-int(lost.Load()) {
 		t.Errorf("the logs tell of %d decisions, the table of %d, and %d answers of it were lost", told, decisions, lost.Load())
 	}
+	for _, text := range []string{`"msg":"panic"`, "DATA RACE"} { // the latter where the binary was built to look for them
+		if n := linesWith(functions, text); n > 0 {
+			t.Errorf("the logs say %s %d times", text, n)
+		}
+	}
 	checkTellings(t, s, c)
 	starts := 0
 	for _, f := range functions {
