@@ -52,7 +52,11 @@ func rules(tmpl template) map[string]any {
 // statementsOf are those of the policy of one resource.
 func statementsOf(t *testing.T, tmpl template, logical string) []statement {
 	t.Helper()
-	all, err := template{"policy": at(tmpl["Resources"], logical, "Properties", "PolicyDocument")}.statements()
+	document, ok := at(tmpl["Resources"], logical, "Properties", "PolicyDocument").(map[string]any)
+	if !ok {
+		t.Fatalf("there is no policy %s", logical)
+	}
+	all, err := template(document).statements()
 	if err != nil || len(all) == 0 {
 		t.Fatalf("%s: %d statements, %v", logical, len(all), err)
 	}
@@ -65,7 +69,7 @@ func TestTheQueuesTakeEventsOfTheStacksOwnRulesOnly(t *testing.T) {
 	tmpl := templates(t)["shuin"]
 	own := rules(tmpl)
 	for policy, queue := range map[string]string{"QueuePolicy": "Queue", "DeadLetterQueuePolicy": "DeadLetterQueue"} {
-		queues := at(tmpl["Resources"], policy, "Properties", "Queues").([]any)
+		queues, _ := at(tmpl["Resources"], policy, "Properties", "Queues").([]any)
 		if len(queues) != 1 || at(queues[0], "Ref") != queue {
 			t.Errorf("%s is of %v, want %s alone", policy, queues, queue)
 		}
@@ -80,11 +84,14 @@ func TestTheQueuesTakeEventsOfTheStacksOwnRulesOnly(t *testing.T) {
 			allows++
 			// aws:SourceArn is what EventBridge documents; another condition that it
 			// does not give would lose every event without a word.
-			if c := s.condition.(map[string]any); len(c) != 1 || len(at(c, "ArnEquals").(map[string]any)) != 1 {
-				t.Errorf("%s: condition %v, want aws:SourceArn alone", policy, c)
+			conditions, _ := s.condition.(map[string]any)
+			keys, _ := at(conditions, "ArnEquals").(map[string]any)
+			arns, ok := keys["aws:SourceArn"].([]any)
+			if len(conditions) != 1 || len(keys) != 1 || !ok {
+				t.Errorf("%s: condition %v, want aws:SourceArn alone, with the rules' ARNs", policy, conditions)
 			}
 			named := map[string]bool{}
-			for _, v := range at(s.condition, "ArnEquals", "aws:SourceArn").([]any) {
+			for _, v := range arns {
 				of := at(v, "Fn::If").([]any)
 				logical, _ := strings.CutSuffix(at(of[1], "Fn::GetAtt").(string), ".Arn")
 				if own[logical] == nil || at(own[logical], "Condition") != of[0] {
