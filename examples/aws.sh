@@ -5,7 +5,7 @@
 # All of it listens on loopback only, writes into a temporary directory that is
 # removed, and ends with the script.
 #
-#   SHUIN=/path/to/shuin SHUIND=/path/to/shuind   use those programs, and not bin/ of this repository
+#   SHUIN=/path/to/shuin SHUIND=/path/to/shuind   use those programs, and not this repository's
 #   KEEP=1                                        leave the directory, with the logs in it
 #
 # Needed: Go, python3, and the AWS CLI; moto_server and a newer AWS CLI are
@@ -45,12 +45,9 @@ trap 'exit 143' TERM
 start() {
 	local name images=()
 	for name in "$@"; do images+=(--image "$name"); done
-	for name in shuin shuind; do
-		[ -x "$root/bin/$name" ] || make -C "$root" build >&2 || fail "make build"
-	done
-	SHUIN=${SHUIN:-$root/bin/shuin} SHUIND=${SHUIND:-$root/bin/shuind}
-	(cd "$root" && CGO_ENABLED=0 go build -o bin/trial/cloud ./test/aws &&
-		CGO_ENABLED=0 go build -tags lambda.norpc -trimpath -ldflags "-s -w" -o bin/trial/bootstrap ./cmd/shuin-lambda) || fail "go build"
+	(cd "$root" && export CGO_ENABLED=0 && go build -trimpath -ldflags "-s -w" -o bin/trial/ ./cmd/shuin ./cmd/shuind &&
+		go build -tags lambda.norpc -trimpath -ldflags "-s -w" -o bin/trial/bootstrap ./cmd/shuin-lambda && go build -o bin/trial/cloud ./test/aws) || fail "go build"
+	SHUIN=${SHUIN:-$root/bin/trial/shuin} SHUIND=${SHUIND:-$root/bin/trial/shuind}
 
 	# An empty home: nothing of the caller's configuration or credentials is used.
 	unset XDG_CONFIG_HOME XDG_CACHE_HOME NOTATION_CONFIG NOTATION_CACHE NOTATION_LIBEXEC NOTATION_USERNAME NOTATION_PASSWORD

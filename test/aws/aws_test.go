@@ -32,6 +32,8 @@ func (m *fakeMoto) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(w, `{"service":{"serviceArn":"arn:aws:ecs:%[1]s:%[2]s:service/prod/shop","clusterArn":"arn:aws:ecs:%[1]s:%[2]s:cluster/prod","serviceName":"shop","taskDefinition":%[3]q}}`, region, account, in.TaskDefinition)
 	case "DescribeTaskDefinition":
 		fmt.Fprint(w, `{"taskDefinition":{"containerDefinitions":[{"name":"api","image":"r/shop@sha256:aa"}]}}`)
+	case "DescribeTasks":
+		fmt.Fprint(w, `{"tasks":[{"taskArn":"t","taskDefinitionArn":"shop:1","containers":[]}],"failures":[]}`)
 	case "ReceiveMessage":
 		_ = json.NewEncoder(w).Encode(map[string]any{"Messages": m.messages})
 		m.messages = nil
@@ -137,6 +139,14 @@ func TestTheFakeRefusesWhatItDoesNotKnow(t *testing.T) {
 	}
 	if _, out := call(t, s, "DescribeServiceRevisions", `{"serviceRevisionArns":["arn:x"]}`); !strings.Contains(out, `"MISSING"`) {
 		t.Errorf("a revision that is not there: %s", out)
+	}
+}
+
+func TestATaskHasAllContainersOfItsTaskDefinition(t *testing.T) {
+	server := httptest.NewServer(&fakeMoto{})
+	defer server.Close()
+	if _, out := call(t, newServices(server.URL, nil), "DescribeTasks", `{"tasks":["t"]}`); !strings.Contains(out, `"image":"r/shop@sha256:aa"`) || !strings.Contains(out, `"failures"`) {
+		t.Errorf("%s", out)
 	}
 }
 

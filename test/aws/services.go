@@ -104,6 +104,8 @@ func (s *services) answer(w http.ResponseWriter, r *http.Request, operation stri
 	case "CreateService", "UpdateService":
 		s.deploy(w, r, operation)
 		return true
+	case "DescribeTasks":
+		of = s.tasks
 	default:
 		return false
 	}
@@ -147,6 +149,30 @@ func (s *services) describeRevisions(body []byte) (any, error) {
 		failures = append(failures, map[string]string{"arn": arn, "reason": "MISSING"}) // types.Failure
 	}
 	return map[string]any{"serviceRevisions": found, "failures": failures}, nil
+}
+
+// tasks is DescribeTasks: moto gives a task the first container of its task
+// definition, and here it gets the others.
+func (s *services) tasks(body []byte) (any, error) {
+	var out map[string]any
+	if err := s.known("DescribeTasks", json.RawMessage(body), &out); err != nil {
+		return nil, err
+	}
+	all, _ := out["tasks"].([]any)
+	for _, one := range all {
+		task, _ := one.(map[string]any)
+		definition, _ := task["taskDefinitionArn"].(string)
+		images, err := s.imagesOf(definition)
+		if err != nil {
+			return nil, err
+		}
+		containers, _ := task["containers"].([]any)
+		for _, image := range images[min(len(containers), len(images)):] {
+			containers = append(containers, map[string]any{"name": image.Container, "image": image.Image, "taskArn": task["taskArn"], "lastStatus": task["lastStatus"]})
+		}
+		task["containers"] = containers
+	}
+	return out, nil
 }
 
 // list is ListServiceDeployments, newest first.
