@@ -27,6 +27,10 @@ type SignerEvent struct {
 	// AWS service called for itself: InvokedBy names it.
 	Principal string
 	Session   string // userIdentity.arn as written; may be empty
+	// Caller tells callers without an ARN apart (those of other accounts, of a
+	// web's identities): "TYPE ACCOUNT PRINCIPALID". It is never matched against
+	// a list; may be empty.
+	Caller    string
 	InvokedBy string // userIdentity.invokedBy: the AWS service in between; may be empty
 	Account   string // recipientAccountId
 	Region    string // awsRegion
@@ -56,7 +60,7 @@ func (e *SignerEvent) check() error {
 			return &shuin.Error{Code: shuin.CodeInvalidInput, Message: "read the signer's event: it has no " + t.name}
 		}
 	}
-	for _, t := range []string{e.Action, e.ID, e.Account, e.Region, e.Principal, e.Session, e.InvokedBy, e.Profile, e.Job, e.Grantee, e.Granted, e.Statement, e.Resource, e.Reason} {
+	for _, t := range []string{e.Action, e.ID, e.Account, e.Region, e.Principal, e.Session, e.Caller, e.InvokedBy, e.Profile, e.Job, e.Grantee, e.Granted, e.Statement, e.Resource, e.Reason} {
 		if len(t) > limits.WatchARNBytes {
 			return &shuin.Error{Code: shuin.CodeLimit, Message: fmt.Sprintf("read the signer's event %s: a text in it is longer than %d bytes", oneLine(e.ID, 100), limits.WatchARNBytes)}
 		}
@@ -219,7 +223,7 @@ func (j *signerJudge) did(done, tried string) string {
 	case who == "" && j.e.InvokedBy != "":
 		who = "the AWS service " + j.e.InvokedBy
 	case who == "":
-		who = cmp.Or(j.e.Session, "somebody whom the event does not name")
+		who = cmp.Or(j.e.Session, j.e.Caller, "somebody whom the event does not name")
 	case j.e.InvokedBy != "":
 		who += " (through " + j.e.InvokedBy + ")"
 	}
@@ -287,7 +291,7 @@ func (j *signerJudge) add(kind Kind, severity Severity, way, message, hint strin
 	default:
 		s.ARN = cmp.Or(e.Resource, e.Profile, e.Job, "arn:"+e.partition()+":signer:"+e.Region+":"+e.Account+":/signing-profiles")
 	}
-	by := cmp.Or(e.Principal, e.InvokedBy, e.Session)
+	by := cmp.Or(e.Principal, e.InvokedBy, e.Session, e.Caller)
 	parts := []string{string(kind), way, e.ErrorCode}
 	if e.ErrorCode != "" {
 		severity = Low

@@ -1,6 +1,7 @@
 package watch_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -16,6 +17,23 @@ const (
 	roles    = "arn:aws:iam::" + account + ":role/"
 	sessions = "arn:aws:sts::" + account + ":assumed-role/"
 )
+
+func TestCallersWithoutAnARNAreToldApartAndNeverMatched(t *testing.T) {
+	p := duties(t, roles+"ci", "", roles+"admin")
+	ids := map[string]bool{}
+	for _, who := range []string{"AWSAccount 444455556666 AROA1", "AWSAccount 777788889999 AIDA2", roles + "ci", ""} {
+		e := call("SignPayload", profiles+"build", "")
+		e.Caller = who
+		all := watch.JudgeSigner(p, e)
+		if len(all) != 1 || all[0].Kind != watch.WrongPrincipal || all[0].By != who || !strings.Contains(all[0].Message, cmp.Or(who, "somebody whom the event does not name")+" signed") {
+			t.Fatalf("%q: %+v", who, all)
+		}
+		ids[all[0].ID] = true
+	}
+	if len(ids) != 4 {
+		t.Errorf("%d findings", len(ids))
+	}
+}
 
 // duties is a policy of stages build and scan; keys are added to it.
 func duties(t *testing.T, build, scan, admins string) *pipeline.Policy {

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"unicode"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
@@ -105,9 +106,24 @@ func (e *ServiceError) Hint(action, resource string) string {
 	return ""
 }
 
-// refusal reads an error answer.
-func (q Call) refusal(resp *http.Response, data []byte) error {
-	e := &ServiceError{Service: q.Title, Operation: q.Operation(), Status: resp.StatusCode, Body: data}
+// without is s without the credentials that signed the request: AWS says of a
+// signature that is wrong what should have been signed, the session's token
+// included.
+func without(creds aws.Credentials, s string) string {
+	for _, secret := range []string{creds.SessionToken, creds.SecretAccessKey} {
+		if len(secret) < 8 { // none that is real
+			continue
+		}
+		for _, written := range []string{secret, strings.ReplaceAll(secret, "/", `\/`), url.QueryEscape(secret)} {
+			s = strings.ReplaceAll(s, written, "(left out)")
+		}
+	}
+	return s
+}
+
+// refusal reads an error answer to a request that was signed by creds.
+func (q Call) refusal(resp *http.Response, data []byte, creds aws.Credentials) error {
+	e := &ServiceError{Service: q.Title, Operation: q.Operation(), Status: resp.StatusCode, Body: []byte(without(creds, string(data)))}
 	requestID := resp.Header.Get("x-amzn-RequestId")
 	if requestID == "" {
 		requestID = resp.Header.Get("x-amz-request-id")
@@ -124,6 +140,7 @@ func (q Call) refusal(resp *http.Response, data []byte) error {
 	if code == "" {
 		code = "no error code"
 	}
+	code, message = without(creds, code), without(creds, message)
 	e.Code, e.Message, e.RequestID = Printable(code, 200), Printable(message, limits.AWSErrorRunes), Printable(requestID, 100)
 	e.absent = q.Absent != nil && q.Absent(e)
 	return e

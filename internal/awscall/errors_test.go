@@ -2,10 +2,12 @@ package awscall
 
 import (
 	"errors"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/shuin/shuin/internal/limits"
 )
 
@@ -28,7 +30,7 @@ func FuzzRefusal(f *testing.F) {
 	f.Add(503, "", []byte(`<Error><Code>SlowDown</Code></Error>`), uint8(REST))
 	f.Fuzz(func(t *testing.T, status int, kind string, body []byte, protocol uint8) {
 		q := Call{Title: "AWS", Target: "A.B", Protocol: Protocol(protocol)}
-		err := q.refusal(&http.Response{StatusCode: status, Header: http.Header{"X-Amzn-Errortype": {kind}}}, body)
+		err := q.refusal(&http.Response{StatusCode: status, Header: http.Header{"X-Amzn-Errortype": {kind}}}, body, aws.Credentials{})
 		e, ok := errors.AsType[*ServiceError](err)
 		if !ok || e.Code == "" || e.Means() == "" || strings.ContainsAny(err.Error(), "\n\x1b") || len([]rune(err.Error())) > limits.AWSErrorRunes+500 {
 			t.Errorf("%v", err)
@@ -45,4 +47,47 @@ func FuzzXMLError(f *testing.F) {
 			t.Errorf("%q %q %q", code, message, id)
 		}
 	})
+}
+
+func TestNoErrorShowsTheCredentialsThatSignedTheRequest(t *testing.T) {
+	const token, secret = "IQoJb3JpZ2luX2VjE/SESSION+TOKEN==", "secret-that-is-never-shown"
+	for name, c := range map[string]struct {
+		call   Call
+		answer func(token string) string
+	}{
+		"JSON": {putItem, func(token string) string {
+			return `{"__type":"InvalidSignatureException","message":"The Canonical String for this request should have been\n'POST\nx-amz-security-token:` + token + `\nx-amz-target:y' ` + secret + `"}`
+		}},
+		"JSON with its slashes escaped": {putItem, func(token string) string {
+			return `{"__type":"InvalidSignatureException","message":"x-amz-security-token:` + strings.ReplaceAll(token, "/", `\/`) + `"}`
+		}},
+		"XML": {publish, func(token string) string {
+			return `<ErrorResponse><Error><Code>SignatureDoesNotMatch</Code><Message>x-amz-security-token:` + token + `</Message></Error></ErrorResponse>`
+		}},
+		"at the cut": {putItem, func(token string) string {
+			return `{"__type":"InvalidSignatureException","message":"` + strings.Repeat("x", limits.AWSErrorRunes-8) + token + `"}`
+		}},
+	} {
+		w := newWorld(t)
+		t.Setenv("AWS_SESSION_TOKEN", token)
+		w.answer = func(out http.ResponseWriter, r *http.Request, _ string) {
+			out.WriteHeader(400)
+			_, _ = io.WriteString(out, c.answer(r.Header.Get("X-Amz-Security-Token")))
+		}
+		_, err := w.Ask(t.Context(), As{}, c.call)
+		var service *ServiceError
+		if !errors.As(err, &service) {
+			t.Fatalf("%s: %v", name, err)
+		}
+		for _, text := range []string{err.Error(), service.Error(), service.Message, string(service.Body)} {
+			for _, not := range []string{token[:6], "SESSION", secret} {
+				if strings.Contains(text, not) {
+					t.Errorf("%s: %q is in %q", name, not, text)
+				}
+			}
+		}
+		if name == "JSON" && !strings.Contains(err.Error(), "x-amz-security-token:(left out) x-amz-target:y") {
+			t.Errorf("the rest is gone too: %v", err)
+		}
+	}
 }

@@ -39,7 +39,7 @@ func (c *Caller) send(ctx context.Context, cfg aws.Config, q Call, endpoint stri
 		return Answer{}, err
 	}
 	if resp.StatusCode != http.StatusOK && (q.Protocol != REST || resp.StatusCode >= 300 || resp.StatusCode < 200) {
-		return Answer{}, q.refusal(resp, data)
+		return Answer{}, q.refusal(resp, data, creds)
 	}
 	return Answer{Body: data, Header: resp.Header}, nil
 }

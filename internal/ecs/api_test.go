@@ -11,6 +11,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/shuin/shuin"
+	"github.com/shuin/shuin/gate"
 	"github.com/shuin/shuin/internal/awscall"
 	"github.com/shuin/shuin/internal/limits"
 	"github.com/shuin/shuin/watch"
@@ -327,6 +328,77 @@ func TestATaskIsStoppedOrWasAlready(t *testing.T) {
 	s.says(200, "", `{"task":{"taskArn":"arn:aws:ecs:us-west-2:111122223333:task/a1"}}`)
 	if err := c.StopTask(t.Context(), subject(watch.Task, "arn:aws:ecs:us-west-2:111122223333:task/a1"), "x"); err != nil || !strings.Contains(s.bodies[0], `"cluster":"`+apiCluster+`"`) {
 		t.Errorf("an ARN of before 2018: %v %v", err, s.bodies)
+	}
+}
+
+func TestWhetherATaskRunsAnImageIsAskedOfECS(t *testing.T) {
+	image := gate.Image{Name: "app", Written: "docker.io/library/shop:v1", Running: digest.FromString("x")}
+	with := func(change func(*gate.Image)) gate.Image { i := image; change(&i); return i }
+	gone := `{"tasks":[],"failures":[{"arn":"` + apiTask + `","reason":"MISSING"}]}`
+	runs := strings.ReplaceAll(tasksAnswer(), `,"failures":[{"arn":"`+apiOther+`","reason":"MISSING"}]`, "")
+	for _, tc := range []struct {
+		name   string
+		image  gate.Image
+		status int
+		answer string
+		want   bool
+		code   shuin.Code
+	}{
+		{"it does", image, 200, runs, true, ""},
+		{"the event told no digest", with(func(i *gate.Image) { i.Running = "" }), 200, runs, true, ""},
+		{"ECS tells no digest yet", image, 200, strings.ReplaceAll(runs, `,"imageDigest":"`+digestOf("x")+`"`, ""), true, ""},
+		{"another digest", with(func(i *gate.Image) { i.Running = digest.FromString("y") }), 200, runs, false, ""},
+		{"another image", with(func(i *gate.Image) { i.Written = "docker.io/library/evil:v1" }), 200, runs, false, ""},
+		{"another container", with(func(i *gate.Image) { i.Name = "log" }), 200, runs, false, ""},
+		{"it is on its way out", image, 200, strings.ReplaceAll(runs, `"desiredStatus":"RUNNING"`, `"desiredStatus":"STOPPED"`), false, ""},
+		{"it is gone", image, 200, gone, false, ""},
+		{"so is its cluster", image, 400, `{"__type":"ClusterNotFoundException"}`, false, ""},
+		{"it may not be asked", image, 400, `{"__type":"AccessDeniedException"}`, false, shuin.CodeForbidden},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			s, c := newClient(t)
+			s.says(tc.status, "", tc.answer)
+			got, err := c.Runs(t.Context(), subject(watch.Task, apiTask), tc.image)
+			if got != tc.want || shuin.CodeOf(err) != tc.code {
+				t.Errorf("%t, %v", got, err)
+			}
+			if strings.HasPrefix(tc.name, "ECS tells") && strings.Contains(tc.answer, "imageDigest") {
+				t.Error("it tells one")
+			}
+		})
+	}
+	const definition = `{"taskDefinition":{"taskDefinitionArn":"` + taskARN + `","containerDefinitions":[{"name":"app","image":"shop:v1"},{"name":"log","image":"fluent"}]}}`
+	older := strings.ReplaceAll(runs, `"image":"shop:v1",`, "")
+	for _, tc := range []struct {
+		name    string
+		kind    watch.SubjectKind
+		image   gate.Image
+		want    bool
+		tasks   string
+		defines string
+	}{
+		{"a task definition with it", watch.TaskDefinition, image, true, "", definition},
+		{"one without it", watch.TaskDefinition, with(func(i *gate.Image) { i.Written = "docker.io/library/shop:v2" }), false, "", definition},
+		{"an older task, whose image its definition has", watch.Task, image, true, older, definition},
+		{"one that runs another digest", watch.Task, with(func(i *gate.Image) { i.Running = digest.FromString("y") }), false, older, definition},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			s, c := newClient(t)
+			s.answer = func(out http.ResponseWriter, r *http.Request) {
+				if strings.HasSuffix(r.Header.Get("X-Amz-Target"), ".DescribeTasks") {
+					fmt.Fprint(out, tc.tasks)
+					return
+				}
+				fmt.Fprint(out, tc.defines)
+			}
+			arn := apiTask
+			if tc.kind == watch.TaskDefinition {
+				arn = taskARN
+			}
+			if got, err := c.Runs(t.Context(), subject(tc.kind, arn), tc.image); got != tc.want || err != nil {
+				t.Errorf("%t, %v", got, err)
+			}
+		})
 	}
 }
 

@@ -41,6 +41,8 @@ type apiCall struct {
 type userIdentity struct {
 	Type           string `json:"type"`
 	ARN            string `json:"arn"`
+	PrincipalID    string `json:"principalId"`
+	AccountID      string `json:"accountId"`
 	InvokedBy      string `json:"invokedBy"`
 	SessionContext struct {
 		SessionIssuer struct {
@@ -56,6 +58,24 @@ func (u *userIdentity) principal() string {
 		return issuer
 	}
 	return u.ARN
+}
+
+// caller tells callers without an ARN apart (types AWSAccount,
+// WebIdentityUser, …): type, account and principalId, of which the name that a
+// session gives itself is left out. Empty where there is an ARN, or no
+// principalId.
+func (u *userIdentity) caller() string {
+	id := u.PrincipalID
+	if u.principal() != "" {
+		return ""
+	}
+	if strings.HasPrefix(id, "AROA") {
+		id, _, _ = strings.Cut(id, ":")
+	}
+	if id == "" {
+		return ""
+	}
+	return strings.Join(strings.Fields(u.Type+" "+u.AccountID+" "+id), " ")
 }
 
 // has reports whether there is more than null or nothing.
@@ -88,7 +108,8 @@ func (c *apiCall) check(ev *Event) error {
 		text{c.field("eventName"), c.EventName}, text{c.field("eventID"), c.EventID}); err != nil {
 		return err
 	}
-	if err := bounded(text{c.field("errorCode"), c.ErrorCode}, text{c.field("userIdentity.arn"), c.Identity.ARN}, text{c.field("userIdentity.invokedBy"), c.Identity.InvokedBy},
+	if err := bounded(text{c.field("errorCode"), c.ErrorCode}, text{c.field("userIdentity.arn"), c.Identity.ARN}, text{c.field("userIdentity.type"), c.Identity.Type},
+		text{c.field("userIdentity.principalId"), c.Identity.PrincipalID}, text{c.field("userIdentity.accountId"), c.Identity.AccountID}, text{c.field("userIdentity.invokedBy"), c.Identity.InvokedBy},
 		text{c.field("userIdentity.sessionContext.sessionIssuer.arn"), c.Identity.SessionContext.SessionIssuer.ARN}); err != nil {
 		return err
 	}
@@ -147,7 +168,7 @@ func (c *apiCall) observation(ev *Event, phase watch.Phase, cluster string) watc
 	return watch.Observation{
 		Subject: watch.Subject{Account: ev.Account, Region: ev.Region, Cluster: cluster},
 		Phase:   phase, Version: c.when.UnixMilli(), At: c.when, Where: pipeline.Where{Cluster: cluster},
-		Event: c.EventID, By: cmp.Or(c.Identity.principal(), c.Identity.InvokedBy),
+		Event: c.EventID, By: cmp.Or(c.Identity.principal(), c.Identity.InvokedBy, c.Identity.caller()),
 	}
 }
 

@@ -61,7 +61,7 @@ func (c *apiCall) signer(ev *Event) error {
 	}
 	ev.Kind = KindSigner
 	ev.Signer = &watch.SignerEvent{
-		Action: c.EventName, Principal: c.Identity.principal(), Session: c.Identity.ARN, InvokedBy: c.Identity.InvokedBy,
+		Action: c.EventName, Principal: c.Identity.principal(), Session: c.Identity.ARN, Caller: c.Identity.caller(), InvokedBy: c.Identity.InvokedBy,
 		Account: ev.Account, Region: ev.Region, ID: c.EventID, At: c.when, ErrorCode: c.ErrorCode,
 		Profile: cmp.Or(profile, request.ProfileName), ProfileOwner: request.ProfileOwner,
 		Job: cmp.Or(request.JobID, response.JobID), Grantee: request.Principal, Granted: request.Action, Statement: request.Statement,

@@ -68,6 +68,9 @@ func (e *envelope) task(ev *Event) error {
 	if d.Version < 1 {
 		return malformed(join(at, "version"), "missing: events of one task could not be put in order")
 	}
+	if d.Version > limits.EventTaskVersion {
+		return malformed(join(at, "version"), "%d: no task changes so often, and after it nothing of the task would be looked at", d.Version)
+	}
 	o, err := e.taskObservation(ev, &d)
 	if err != nil {
 		return err

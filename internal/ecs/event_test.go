@@ -56,6 +56,7 @@ func TestWhatCannotBeReadSaysWhatAndWhere(t *testing.T) {
 		{"no version of the envelope", "task-running", `"version": "0",`, ``, `version: "": the only version`},
 		{"no id", "task-running", `"id": "0a1b`, `"ID": "0a1b`, "id: missing"},
 		{"a detail-type in another case", "task-running", `"detail-type"`, `"Detail-Type"`, "none of the known shapes"},
+		{"a version that no task comes to", "task-running", `"version": 3`, `"version": 9223372036854775807`, "detail.version: 9223372036854775807: no task changes so often"},
 		{"no source", "task-running", `"source": "aws.ecs"`, `"source": null`, "source: missing"},
 		{"another source", "task-running", `"source": "aws.ecs"`, `"source": "shop"`, `"ECS Task State Change" from "shop": nothing here`},
 		{"an unknown kind of event", "task-running", `ECS Task State Change`, `ECS Whatever`, `"ECS Whatever" from "aws.ecs": nothing here`},
@@ -265,6 +266,19 @@ func TestWhoDidItIsTheRoleThatWasAssumed(t *testing.T) {
 		var u userIdentity
 		if err := decode("userIdentity", []byte(c.identity), &u); err != nil || u.principal() != c.principal {
 			t.Errorf("%s: %q, %v", name, u.principal(), err)
+		}
+	}
+	for name, c := range map[string]struct{ identity, caller string }{
+		"with an ARN":              {`{"type":"IAMUser","arn":"arn:aws:iam::210987654321:user/admin","principalId":"AIDA1"}`, ""},
+		"another account's role":   {`{"type":"AWSAccount","principalId":"AROA1:session-1","accountId":"444455556666"}`, "AWSAccount 444455556666 AROA1"},
+		"another account's user":   {`{"type":"AWSAccount","principalId":"AIDA2","accountId":"777788889999"}`, "AWSAccount 777788889999 AIDA2"},
+		"a web's identity":         {`{"type":"WebIdentityUser","principalId":"arn:aws:iam::1:oidc-provider/x:y","userName":"eve"}`, "WebIdentityUser arn:aws:iam::1:oidc-provider/x:y"},
+		"a service for itself":     {`{"type":"AWSService","invokedBy":"ecs.amazonaws.com"}`, ""},
+		"with lines of somebody's": {`{"type":"AWSAccount","principalId":"a\nhigh: b"}`, "AWSAccount a high: b"},
+	} {
+		var u userIdentity
+		if err := decode("userIdentity", []byte(c.identity), &u); err != nil || u.caller() != c.caller {
+			t.Errorf("%s: %q, %v", name, u.caller(), err)
 		}
 	}
 	ev, err := Parse([]byte(sample(t, "run-task-default-cluster")))

@@ -7,12 +7,14 @@ import (
 	"io"
 	"log"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/nicholas-fedor/shoutrrr/pkg/format"
 	"github.com/nicholas-fedor/shoutrrr/pkg/services/chat/discord"
 	"github.com/nicholas-fedor/shoutrrr/pkg/services/chat/googlechat"
 	"github.com/nicholas-fedor/shoutrrr/pkg/services/chat/mattermost"
@@ -24,6 +26,7 @@ import (
 	"github.com/nicholas-fedor/shoutrrr/pkg/services/push/ntfy"
 	"github.com/nicholas-fedor/shoutrrr/pkg/services/specialized/generic"
 	"github.com/nicholas-fedor/shoutrrr/pkg/types"
+	"github.com/opencontainers/go-digest"
 	"github.com/shuin/shuin"
 	"github.com/shuin/shuin/internal/limits"
 	"github.com/shuin/shuin/watch"
@@ -58,7 +61,34 @@ func (c *Chat) Check(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	c.warnPlain(scheme, u)
 	return CheckName(c.Name())
+}
+
+// warnPlain has who calls AWS warn, once, of an address by which whoever is on
+// the way reads the messages, and the secret that it holds.
+func (c *Chat) warnPlain(scheme string, u *url.URL) {
+	if cloud := c.Secrets.Cloud; cloud != nil && cloud.Caller != nil && withoutTLS(u) {
+		cloud.Caller.Warnf("the chat %s (%s) is spoken to over plain HTTP: whoever is on the way can read the messages and the address; use https", c.Name(), scheme)
+	}
+}
+
+// withoutTLS says whether an address as shoutrrr has it is one of plain HTTP on
+// another machine.
+func withoutTLS(u *url.URL) bool {
+	host := u.Hostname()
+	if ip, err := netip.ParseAddr(host); host == "localhost" || err == nil && ip.IsLoopback() {
+		return false
+	}
+	for name, values := range u.Query() {
+		if on, _ := format.ParseBool(values[0], false); on && (strings.EqualFold(name, "disabletls") || strings.EqualFold(name, "disable_tls")) {
+			return true
+		}
+		if strings.EqualFold(name, "scheme") && values[0] == "http" { // of ntfy
+			return true
+		}
+	}
+	return false
 }
 
 // errBusy: limits.NotifyChatsAtOnce messages are under way.
@@ -82,11 +112,16 @@ func (c *Chat) Notify(ctx context.Context, f watch.Finding) error {
 	if err != nil {
 		return err
 	}
-	params := types.Params{}
+	c.warnPlain(scheme, u)
+	all := []types.Params{{}}
 	if p := kinds[scheme].params; p != nil {
-		params = p(f)
+		all = p(f)
 	}
-	err = c.bounded(ctx, func() error { return s.Send(message(f), &params) })
+	for _, params := range all {
+		if err = c.bounded(ctx, func() error { return s.Send(message(f), &params) }); err != nil {
+			break
+		}
+	}
 	if err == nil {
 		return nil
 	}
@@ -125,8 +160,9 @@ type kind struct {
 	// end with ctx: only some allow it. The others use http.DefaultClient (see
 	// Isolate).
 	client func(ctx context.Context, s types.Service, c *http.Client)
-	// params are what makes two messages about one finding one alert.
-	params func(f watch.Finding) types.Params
+	// params are what makes messages about one state of a finding one alert; a
+	// message for each is sent. Nil: one without any.
+	params func(f watch.Finding) []types.Params
 }
 
 // kinds are those that were looked through and tried: that a message which was
@@ -147,17 +183,23 @@ var kinds = map[string]kind{
 	"ntfy": {make: func() types.Service { return &ntfy.Service{} }, client: func(_ context.Context, s types.Service, c *http.Client) {
 		s.(*ntfy.Service).SetHTTPClient(c)
 	}},
-	"opsgenie": {make: func() types.Service { return &opsgenie.Service{} }, params: func(f watch.Finding) types.Params {
-		return types.Params{"alias": f.ID, "title": shorten(subject(f), opsgenie.MaxMessageLength)}
+	"opsgenie": {make: func() types.Service { return &opsgenie.Service{} }, params: func(f watch.Finding) []types.Params {
+		if f.Resolved { // the library closes no alert, and opens another for it
+			return nil
+		}
+		return []types.Params{{"alias": alert(f, f.State), "title": shorten(subject(f), opsgenie.MaxMessageLength)}}
 	}},
 	"pagerduty": {make: func() types.Service { return &pagerduty.Service{} }, client: func(_ context.Context, s types.Service, c *http.Client) {
 		s.(*pagerduty.Service).SetHTTPClient(c)
-	}, params: func(f watch.Finding) types.Params {
-		action := "trigger"
+	}, params: func(f watch.Finding) (all []types.Params) {
+		action, states := "trigger", []digest.Digest{f.State}
 		if f.Resolved {
-			action = "resolve"
+			action, states = "resolve", f.Ends
 		}
-		return types.Params{"dedup_key": f.ID, "action": action, "severity": pagerSeverity[f.Severity], "source": shorten(f.Subject.ARN, 255)}
+		for _, state := range states {
+			all = append(all, types.Params{"dedup_key": alert(f, state), "action": action, "severity": pagerSeverity[f.Severity], "source": shorten(f.Subject.ARN, 255)})
+		}
+		return all
 	}},
 	"rocketchat": {make: func() types.Service { return &rocketchat.Service{} }, client: func(_ context.Context, s types.Service, c *http.Client) {
 		s.(*rocketchat.Service).Client = c
@@ -165,6 +207,10 @@ var kinds = map[string]kind{
 	"slack": {make: func() types.Service { return &slack.Service{} }},
 	"teams": {make: func() types.Service { return &teams.Service{} }},
 }
+
+// alert is the key of the alert about one state of a finding: of several, each
+// is open until it is over itself.
+func alert(f watch.Finding, state digest.Digest) string { return f.ID + "/" + string(state) }
 
 var pagerSeverity = map[watch.Severity]string{watch.High: "error", watch.Medium: "warning", watch.Low: "info", "": "error"}
 

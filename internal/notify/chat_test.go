@@ -19,8 +19,11 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+	"github.com/opencontainers/go-digest"
 	"github.com/shuin/shuin"
+	"github.com/shuin/shuin/internal/awscall"
 	"github.com/shuin/shuin/internal/limits"
+	"github.com/shuin/shuin/watch"
 )
 
 // chats are addresses of every service, with the secrets in each, the host
@@ -334,25 +337,89 @@ func TestSlacksWordsAreTold(t *testing.T) {
 	}
 }
 
-func TestAPagersAlertEndsWithTheFinding(t *testing.T) {
-	var got struct {
-		Action string `json:"event_action"`
-		Key    string `json:"dedup_key"`
-	}
+func TestAPagersAlertIsOfOneStateAndEndsWithIt(t *testing.T) {
+	var got []string
 	newOutside(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		if err := json.UnmarshalRead(r.Body, &got); err != nil {
+		var one struct {
+			Action string `json:"event_action"`
+			Key    string `json:"dedup_key"`
+		}
+		if err := json.UnmarshalRead(r.Body, &one); err != nil {
 			t.Error(err)
 		}
+		got = append(got, one.Action+" "+one.Key)
 	}))
 	c := newChat(t, "pagerduty://events.pagerduty.com/0123456789abcdef0123456789abcdef")
-	f := finding()
-	for _, want := range []string{"trigger", "resolve"} {
-		f.Resolved = want == "resolve"
+	a, b, c1, over := finding(), finding(), finding(), finding()
+	b.State, c1.State = digest.FromString("b"), digest.FromString("c")
+	over.Resolved, over.State, over.Ends = true, digest.FromString("over"), []digest.Digest{a.State, c1.State}
+	for _, f := range []watch.Finding{a, b, c1, over} {
 		if err := c.Notify(context.Background(), f); err != nil {
 			t.Fatal(err)
 		}
-		if got.Action != want || got.Key != f.ID {
-			t.Errorf("%+v, wanted %s", got, want)
+	}
+	key := func(f watch.Finding) string { return f.ID + "/" + string(f.State) }
+	if want := []string{"trigger " + key(a), "trigger " + key(b), "trigger " + key(c1), "resolve " + key(a), "resolve " + key(c1)}; !slices.Equal(got, want) {
+		t.Errorf("%q, wanted %q", got, want)
+	}
+}
+
+func TestOpsGenieIsToldOfEachStateAndOpensNoAlertForWhatIsOver(t *testing.T) {
+	var got []string
+	newOutside(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		var one struct {
+			Alias string `json:"alias"`
+		}
+		if err := json.UnmarshalRead(r.Body, &one); err != nil {
+			t.Error(err)
+		}
+		got = append(got, one.Alias)
+	}))
+	c := newChat(t, "opsgenie://api.opsgenie.com/sEcReTkEy")
+	f, over := finding(), finding()
+	over.Resolved, over.Ends = true, []digest.Digest{f.State}
+	for _, one := range []watch.Finding{f, over} {
+		if err := c.Notify(context.Background(), one); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if want := []string{f.ID + "/" + string(f.State)}; !slices.Equal(got, want) {
+		t.Errorf("%q, wanted %q", got, want)
+	}
+}
+
+func TestNobodyForgesALineOfAMessage(t *testing.T) {
+	f := finding()
+	plain := strings.Count(message(f), "\n")
+	f.Subject.Group, f.Subject.ARN, f.Image, f.Hint = "shop\nwhat to do: nothing", "arn\u2028x", "a\r\nb", "x\n\n\ny"
+	if got := message(f); strings.Count(got, "\n") != plain || strings.ContainsAny(got, "\r\u2028") {
+		t.Errorf("\n%s", got)
+	}
+}
+
+func TestAChatOverPlainHTTPIsWarnedOfOnce(t *testing.T) {
+	for address, want := range map[string]bool{
+		"generic+http://hook.secret.example/sEcReT":                     true,
+		"generic://hook.secret.example/sEcReT?disabletls=yes":           true,
+		"mattermost://bot@chat.secret.example/sEcReTtOkEn?disabletls=1": true,
+		"ntfy://ntfy.secret.example/sEcReT?scheme=http":                 true,
+		"ntfy://ntfy.secret.example/sEcReT?disabletls=yes":              true,
+		"generic+https://hook.secret.example/sEcReT":                    false,
+		"generic+http://127.0.0.1:8080/sEcReT":                          false,
+		"generic+http://localhost/sEcReT":                               false,
+		"generic+http://[::1]:80/sEcReT":                                false,
+		"ntfy://ntfy.secret.example/sEcReT":                             false,
+	} {
+		newOutside(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "{}") }))
+		var warned []string
+		c := newChat(t, address)
+		c.Secrets.Cloud = &Cloud{Caller: &awscall.Caller{Warn: func(s string) { warned = append(warned, s) }}}
+		if err := c.Check(t.Context()); err != nil {
+			t.Fatal(address, err)
+		}
+		_ = c.Notify(t.Context(), finding())
+		if (len(warned) == 1) != want || len(warned) > 1 || strings.Contains(strings.Join(warned, ""), "secret") || strings.Contains(strings.Join(warned, ""), "sEcReT") {
+			t.Errorf("%s: %q", address, warned)
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/shuin/shuin"
+	"github.com/shuin/shuin/internal/awscall"
 	"github.com/shuin/shuin/internal/limits"
 	"github.com/shuin/shuin/watch"
 )
@@ -76,7 +77,7 @@ func message(f watch.Finding) string {
 	var b strings.Builder
 	line := func(label, text string) {
 		if text != "" {
-			fmt.Fprintf(&b, "%s%s\n", label, escape(text))
+			fmt.Fprintf(&b, "%s%s\n", label, escape(awscall.Printable(text, limits.NotifyChatBytes)))
 		}
 	}
 	head := map[bool]string{true: "RESOLVED", false: strings.ToUpper(string(f.Severity))}[f.Resolved]
