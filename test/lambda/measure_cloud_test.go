@@ -439,14 +439,15 @@ func (c *cloud) askECS(operation string, in *ecsInput) (int, any) {
 		return http.StatusOK, map[string]any{"services": out, "failures": []any{}}
 	case "DescribeTasks":
 		out, failures := []any{}, []any{}
-		if c.gone {
-			return http.StatusOK, map[string]any{"tasks": out, "failures": []any{map[string]any{"arn": in.Tasks[0], "reason": "MISSING"}}}
-		}
-		for _, one := range s.tasks {
-			if slices.Contains(in.Tasks, arn("task", one.id)) {
-				out = append(out, map[string]any{"taskArn": arn("task", one.id), "clusterArn": clusterARN, "taskDefinitionArn": definitionARN(one.definition), "group": one.group,
-					"lastStatus": "RUNNING", "desiredStatus": "RUNNING", "version": 3, "containers": inAnswer("name", one.containers)})
+		for _, task := range in.Tasks {
+			i := slices.IndexFunc(s.tasks, func(t ecsTask) bool { return strings.HasSuffix(task, "/"+t.id) })
+			if i < 0 || c.gone {
+				failures = append(failures, map[string]any{"arn": task, "reason": "MISSING"})
+				continue
 			}
+			one := s.tasks[i]
+			out = append(out, map[string]any{"taskArn": task, "clusterArn": clusterARN, "taskDefinitionArn": definitionARN(one.definition), "group": one.group,
+				"lastStatus": "RUNNING", "desiredStatus": "RUNNING", "version": 3, "containers": inAnswer("name", one.containers)})
 		}
 		return http.StatusOK, map[string]any{"tasks": out, "failures": failures}
 	case "DescribeServiceRevisions":

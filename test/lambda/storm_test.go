@@ -122,12 +122,14 @@ type stormWorld struct {
 	images [stormServices][stormReleases]image
 	newest map[string]int64  // version of each task, by ARN
 	bad    map[string]string // digests that have to be told, and their service
+	denied map[string]bool   // tasks that run one, by ARN
+	run    []ecsTask         // all of them
 	events []*stormMessage
 	plain  []string // bodies of events, before anything is around them
 }
 
 func newStormWorld(t *testing.T) *stormWorld {
-	s := &stormWorld{world: newWorld(t), random: rand.New(rand.NewPCG(7, 11)), newest: map[string]int64{}, bad: map[string]string{}}
+	s := &stormWorld{world: newWorld(t), random: rand.New(rand.NewPCG(7, 11)), newest: map[string]int64{}, bad: map[string]string{}, denied: map[string]bool{}}
 	s.side = s.push("shop/side", "side")
 	s.world.seal(s.side, ci())
 	for n := range stormServices {
@@ -159,6 +161,8 @@ func (s *stormWorld) tasks() {
 		service, release := s.random.IntN(stormServices), min(len(s.events)*stormReleases/unique, stormReleases-1)
 		im := s.images[service][release]
 		id := fmt.Sprintf("%032x", n)
+		tag := fmt.Sprintf("%s/%s:v%d", s.host, im.repository, release)
+		s.run = append(s.run, ecsTask{id, fmt.Sprint("service:s", service), "shop:7", []container{{"app", tag, im.Digest}, {"side", s.side.String(), s.side.Digest}}})
 		for v := 1; v <= 1+n%3 && len(s.events) < unique; v++ {
 			var digests [2]digest.Digest
 			status := "PROVISIONING"
@@ -166,13 +170,14 @@ func (s *stormWorld) tasks() {
 				status, digests = "RUNNING", [2]digest.Digest{im.Digest, s.side.Digest}
 			}
 			e := taskEvent(id, v,
-				container{"app", fmt.Sprintf("%s/%s:v%d", s.host, im.repository, release), digests[0]},
+				container{"app", tag, digests[0]},
 				container{"side", s.side.String(), digests[1]})
 			detail := e["detail"].(map[string]any)
 			detail["lastStatus"], detail["group"] = status, fmt.Sprint("service:s", service)
 			e["id"] = fmt.Sprintf("0a1b2c3d-0000-4000-8000-%012d", len(s.events))
 			task := detail["taskArn"].(string)
 			s.newest[task] = max(s.newest[task], int64(v))
+			s.denied[task] = s.bad[im.Digest.String()] != ""
 			s.add(mustJSON(e), false)
 		}
 	}
@@ -233,6 +238,7 @@ func (s *stormWorld) spoil() {
 func TestInAStormOfEventsEveryTaskIsDecidedOnceAndNothingElseIsGivenUp(t *testing.T) {
 	s := newStormWorld(t)
 	c := newCloud(t, s.world)
+	c.ecs.tasks = s.run
 	var asked, sent, lost atomic.Int64
 	c.fails = func(action string) (before, after bool) {
 		if action == "sns:Publish" || action == "events:PutEvents" {
@@ -260,7 +266,8 @@ func TestInAStormOfEventsEveryTaskIsDecidedOnceAndNothingElseIsGivenUp(t *testin
 	}}
 	q.settled.L = &q.mu
 	env := s.env(c.env("SHUIN_CONFIG", s.config("state: {dynamodb: shuin}", "tell: [{sns: \""+topicARN+"\"}, {eventBus: \""+busARN+"\"}]",
-		fmt.Sprintf("events: {receives: %d}", stormReceives)))...)
+		fmt.Sprintf("events: {receives: %d}", stormReceives), "react: {dangerouslyStopTasks: true}"))...)
+	began := time.Now()
 	var functions []*lambdaFunction
 	var all sync.WaitGroup
 	for range stormFunctions {
@@ -285,6 +292,10 @@ func TestInAStormOfEventsEveryTaskIsDecidedOnceAndNothingElseIsGivenUp(t *testin
 		}
 	}
 	checkTellings(t, s, c)
+	minutes := int(time.Now().Truncate(time.Minute).Sub(began.Truncate(time.Minute))/time.Minute) + 1
+	if n := len(c.stopped); n == 0 || n > min(5*minutes, 30) || slices.ContainsFunc(c.stopped, func(task string) bool { return !s.denied[task] }) {
+		t.Errorf("%d tasks were stopped in %d minutes, by all functions together: %q; want at most 5 a minute, and none that is good", n, minutes, c.stopped)
+	}
 	starts := 0
 	for _, f := range functions {
 		starts += f.starts
@@ -293,8 +304,8 @@ func TestInAStormOfEventsEveryTaskIsDecidedOnceAndNothingElseIsGivenUp(t *testin
 	t.Logf("%d messages in %d deliveries to %d processes, %d of them while the registry answered 429; %d were given back undecided",
 		stormMessages, q.deliveries, starts, q.away, q.undecided)
 	t.Logf("one call of DynamoDB in 500 and one message in 3 failed: %d answers of DynamoDB were lost after they had their effect", lost.Load())
-	t.Logf("%d tasks, %d decisions recorded, %d findings told; %d calls of AWS (%s), %d requests of the registry",
-		len(s.newest), decisions, len(c.published), total, describe(by), len(s.registry.Log()))
+	t.Logf("%d tasks, %d decisions recorded, %d findings told, %d tasks stopped; %d calls of AWS (%s), %d requests of the registry",
+		len(s.newest), decisions, len(c.published), len(c.stopped), total, describe(by), len(s.registry.Log()))
 }
 
 // serve takes batches until nothing is left. After stormLife of them the
@@ -365,8 +376,10 @@ func checkDecided(t *testing.T, s *stormWorld, c *cloud) (decisions int) {
 			t.Errorf("%s: versions %v were decided, want each at most once and the newest, %d, last", task, versions, newest)
 		}
 	}
-	if len(c.table.decided) != len(s.newest) {
-		t.Errorf("%d subjects were decided, want %d tasks", len(c.table.decided), len(s.newest))
+	for claim := range c.table.decided {
+		if task, is := strings.CutPrefix(claim, "task/state/"); is && s.newest[task] == 0 {
+			t.Errorf("decided, though no message is about it: %s", claim)
+		}
 	}
 	return decisions
 }
