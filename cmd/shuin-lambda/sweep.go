@@ -37,8 +37,8 @@ type sweeping struct {
 	inventory watch.Inventory
 
 	mu        sync.Mutex
-	again     []watch.Observation // what could not be settled the first time
-	unsettled bool                // something is not settled at the end
+	again     []ecs.Found // what could not be settled the first time
+	unsettled bool        // something is not settled at the end
 }
 
 // sweep has all looked at that runs, whether or not an event told of it. What
@@ -78,9 +78,10 @@ func (f *function) sweep(ctx context.Context) ([]byte, error) {
 
 // found has what a sweep found judged. Tasks that are like it share its
 // judgement; where something is done to such, each is looked at for itself.
+// What is tried again is so with all that it stands for.
 func (s *sweeping) found(ctx context.Context, f ecs.Found) error {
-	r, err := s.observe(ctx, f.Observation)
-	if err != nil || r == nil {
+	r, err := s.observe(ctx, f)
+	if err != nil || r == nil || !r.Ack() && !f.Observation.Last {
 		return err
 	}
 	alone := s.reacts() && r.Verdict != nil && r.Verdict.Outcome == pipeline.Deny
@@ -88,10 +89,10 @@ func (s *sweeping) found(ctx context.Context, f ecs.Found) error {
 		o := f.Observation
 		o.Subject = other
 		switch {
-		case !alone && r.Ack():
+		case !alone:
 			s.inventory.Add(o, r)
-		case alone:
-			if _, err := s.observe(ctx, o); err != nil {
+		default:
+			if _, err := s.observe(ctx, ecs.Found{Observation: o}); err != nil {
 				return err
 			}
 		}
@@ -106,7 +107,8 @@ func (s *sweeping) reacts() bool {
 
 // observe settles one observation. Only the end of the sweep's time is an
 // error: one that can never be judged is told in the log.
-func (s *sweeping) observe(ctx context.Context, o watch.Observation) (*watch.Result, error) {
+func (s *sweeping) observe(ctx context.Context, f ecs.Found) (*watch.Result, error) {
+	o := f.Observation
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
@@ -123,7 +125,7 @@ func (s *sweeping) observe(ctx context.Context, o watch.Observation) (*watch.Res
 	case o.Last:
 		s.leave()
 	default:
-		s.later(o)
+		s.later(f)
 		return r, nil
 	}
 	s.inventory.Add(o, r)
@@ -136,9 +138,9 @@ func (s *sweeping) observe(ctx context.Context, o watch.Observation) (*watch.Res
 
 // rest tries once more what could not be settled, for the last time.
 func (s *sweeping) rest(ctx context.Context) error {
-	for _, o := range s.again {
-		o.Last = true
-		if _, err := s.observe(ctx, o); err != nil {
+	for _, f := range s.again {
+		f.Observation.Last = true
+		if err := s.found(ctx, f); err != nil {
 			return err
 		}
 	}
@@ -146,11 +148,11 @@ func (s *sweeping) rest(ctx context.Context) error {
 }
 
 // later keeps what could not be settled for the end.
-func (s *sweeping) later(o watch.Observation) {
+func (s *sweeping) later(f ecs.Found) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.again) < limits.LambdaSweepAgain {
-		s.again = append(s.again, o)
+		s.again = append(s.again, f)
 	} else {
 		s.unsettled = true
 	}

@@ -2,12 +2,14 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"testing"
 	"time"
 
 	"github.com/opencontainers/go-digest"
 
+	"github.com/shuin/shuin"
 	"github.com/shuin/shuin/gate"
 	"github.com/shuin/shuin/internal/ecs"
 	"github.com/shuin/shuin/pipeline"
@@ -88,5 +90,65 @@ func TestASweepEndsWithItsTime(t *testing.T) {
 	cancel()
 	if err := s.found(ctx, ecs.Found{Observation: sweptTask("a")}); err == nil {
 		t.Error("it went on")
+	}
+}
+
+// darkGate is a gate that denies; not before dark is over.
+type darkGate struct{ dark bool }
+
+func (d *darkGate) Decide(_ context.Context, w gate.Workload) *gate.Verdict {
+	v := &gate.Verdict{Outcome: pipeline.Deny}
+	code := shuin.CodeUnsigned
+	if d.dark {
+		v.Outcome, code = pipeline.Undecided, shuin.CodeThrottled
+	}
+	for _, i := range w.Images {
+		v.Images = append(v.Images, gate.ImageVerdict{Image: i, Outcome: v.Outcome, Rule: "r", Err: &shuin.Error{Code: code, Message: "x"}})
+	}
+	return v
+}
+
+// stops notes what it is asked to stop.
+type stops struct{ arns []string }
+
+func (*stops) Runs(context.Context, watch.Subject, gate.Image) (bool, error) { return true, nil }
+
+func (s *stops) StopTask(_ context.Context, t watch.Subject, _ string) error {
+	s.arns = append(s.arns, t.ARN)
+	return nil
+}
+
+func (*stops) DeregisterTaskDefinition(context.Context, watch.Subject, string) error { return nil }
+
+func TestWhatIsLikeATaskThatIsTriedAgainIsCountedAndStoppedToo(t *testing.T) {
+	like := []watch.Subject{sweptTask("b").Subject, sweptTask("c").Subject}
+	for name, reacts := range map[string]bool{"and nothing is done": false, "and each is stopped": true} {
+		t.Run(name, func(t *testing.T) {
+			ear, d, e := &hears{}, &darkGate{dark: true}, &stops{}
+			s := sweptWorld(ear)
+			s.settings.React.DangerouslyStopTasks = reacts
+			s.watcher = &watch.Watcher{Gate: d, Store: &watch.MemoryStore{}, Routes: []watch.Route{{Notifier: ear}}, Now: time.Now, Reactor: e,
+				Reactions: watch.Reactions{DangerouslyStopTasks: reacts}}
+			if err := s.found(t.Context(), ecs.Found{Observation: sweptTask("a"), Others: like}); err != nil {
+				t.Fatal(err)
+			}
+			d.dark = false
+			if err := s.rest(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			var got struct{ Subjects, Settled, Denied, Told, Reactions int }
+			text, err := json.Marshal(&s.inventory)
+			if err == nil {
+				err = json.Unmarshal(text, &got)
+			}
+			want := got
+			want.Subjects, want.Settled, want.Denied, want.Told, want.Reactions = 3, 3, 3, 1, 0
+			if reacts {
+				want.Reactions = 3
+			}
+			if err != nil || got != want || len(e.arns) != want.Reactions || len(ear.told) != 1 || s.unsettled {
+				t.Errorf("%s; stopped %q, told %d (%v)", text, e.arns, len(ear.told), err)
+			}
+		})
 	}
 }
