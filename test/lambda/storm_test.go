@@ -296,7 +296,12 @@ func TestInAStormOfEventsEveryTaskIsDecidedOnceAndNothingElseIsGivenUp(t *testin
 	if n := len(c.stopped); n == 0 || n > min(5*minutes, 30) || slices.ContainsFunc(c.stopped, func(task string) bool { return !s.denied[task] }) {
 		t.Errorf("%d tasks were stopped in %d minutes, by all functions together: %q; want at most 5 a minute, and none that is good", n, minutes, c.stopped)
 	}
-	starts := 0
+	starts, bad := 0, 0
+	for _, is := range s.denied {
+		if is {
+			bad++
+		}
+	}
 	for _, f := range functions {
 		starts += f.starts
 	}
@@ -304,8 +309,8 @@ func TestInAStormOfEventsEveryTaskIsDecidedOnceAndNothingElseIsGivenUp(t *testin
 	t.Logf("%d messages in %d deliveries to %d processes, %d of them while the registry answered 429; %d were given back undecided",
 		stormMessages, q.deliveries, starts, q.away, q.undecided)
 	t.Logf("one call of DynamoDB in 500 and one message in 3 failed: %d answers of DynamoDB were lost after they had their effect", lost.Load())
-	t.Logf("%d tasks, %d decisions recorded, %d findings told, %d tasks stopped; %d calls of AWS (%s), %d requests of the registry",
-		len(s.newest), decisions, len(c.published), len(c.stopped), total, describe(by), len(s.registry.Log()))
+	t.Logf("%d tasks, %d decisions recorded, %d findings told, %d of %d bad tasks stopped; %d calls of AWS (%s), %d requests of the registry",
+		len(s.newest), decisions, len(c.published), len(c.stopped), bad, total, describe(by), len(s.registry.Log()))
 }
 
 // serve takes batches until nothing is left. After stormLife of them the
