@@ -45,8 +45,7 @@ trap 'exit 143' TERM
 start() {
 	local name images=()
 	for name in "$@"; do images+=(--image "$name"); done
-	(cd "$root" && export CGO_ENABLED=0 && go build -trimpath -ldflags "-s -w" -o bin/trial/ ./cmd/shuin ./cmd/shuind &&
-		go build -tags lambda.norpc -trimpath -ldflags "-s -w" -o bin/trial/bootstrap ./cmd/shuin-lambda && go build -o bin/trial/cloud ./test/aws) || fail "go build"
+	[ -n "${BUILT:-}" ] || "$root/examples/build.sh" >&2 || fail "build.sh"
 	SHUIN=${SHUIN:-$root/bin/trial/shuin} SHUIND=${SHUIND:-$root/bin/trial/shuind}
 
 	# An empty home: nothing of the caller's configuration or credentials is used.
