@@ -34,7 +34,8 @@ test: tools-test
 test-e2e: tools-e2e build
 	$(GO) vet -tags e2e ./...
 	$(GO) test -count=1 -tags e2e -timeout 30m ./test/...
-	$(GO) test -count=1 -race ./signing ./audit ./issue ./internal/awssigner ./internal/sqlstore ./internal/sigv4 ./internal/awsclient ./gate ./internal/gateapi ./internal/blobcache
+	$(GO) test -count=1 -race ./signing ./audit ./issue ./internal/awssigner ./internal/sqlstore ./internal/sigv4 ./internal/awsclient ./gate ./internal/gateapi ./internal/blobcache \
+		./watch ./internal/awscall ./internal/ecs ./internal/awsstate ./internal/notify ./cmd/shuin-lambda
 	./examples/run-all.sh
 	FUZZTIME=$(FUZZTIME) AGREETIME=$(AGREETIME) ./test/fuzz.sh
 
@@ -54,4 +55,4 @@ lint:
 tools-test:
 	@./test/need.sh openssl python3-jsonschema
 tools-e2e:
-	@./test/need.sh openssl curl gcc strace aws python3-boto3 python3-jsonschema python3-venv
+	@./test/need.sh openssl curl gcc jq strace aws python3-boto3 python3-jsonschema python3-venv
