@@ -1,6 +1,7 @@
 package watch
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
@@ -168,6 +169,26 @@ func resolved(o *Observation, v *gate.Verdict, iv *gate.ImageVerdict, now time.T
 // judged as it is written, as `shuin check` does.
 func (o *Observation) workload() gate.Workload {
 	return gate.Workload{Images: slices.Clone(o.Images), Where: o.Where, Pins: o.Subject.Kind == Task}
+}
+
+// DecideRunning has work decided by what runs: where a tag names something else
+// by now than the digest that runs, that digest is judged by itself. Both may be
+// admitted; what runs and is not stays denied.
+func DecideRunning(ctx context.Context, g Decider, work gate.Workload) *gate.Verdict {
+	v := g.Decide(ctx, work)
+	if v == nil {
+		return nil
+	}
+	which, images := moved(v)
+	if len(which) == 0 {
+		return v
+	}
+	work.Images, work.Pins = images, false
+	again := g.Decide(ctx, work)
+	if again == nil {
+		return v
+	}
+	return joined(v, which, again)
 }
 
 // moved are the images of a verdict whose tags name something else by now than

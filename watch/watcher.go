@@ -158,12 +158,7 @@ func (w *Watcher) alone(ctx context.Context, c Claim, r *Result, settle func(unt
 
 // decide asks the gate and does what follows from its answer.
 func (w *Watcher) decide(ctx context.Context, o *Observation, r *Result, until time.Time) error {
-	work := o.workload()
-	r.Verdict = w.Gate.Decide(ctx, work)
-	if which, images := moved(r.Verdict); len(which) > 0 {
-		work.Images, work.Pins = images, false
-		r.Verdict = joined(r.Verdict, which, w.Gate.Decide(ctx, work))
-	}
+	r.Verdict = DecideRunning(ctx, w.Gate, o.workload())
 	now := w.Now()
 	all, undecided := findings(o, r.Verdict, now)
 	if o.Phase == Swept {

@@ -25,6 +25,9 @@ type containerAnswer struct {
 	Revision string `json:"containerName"` // what service revisions call it
 	Image    string `json:"image"`
 	Digest   string `json:"imageDigest"`
+	// Consistency is of task definitions: "enabled", which is the default, or
+	// "disabled" ("ContainerDefinition", Amazon ECS API Reference).
+	Consistency string `json:"versionConsistency"`
 }
 
 // images holds containers of an answer to what they can be.
@@ -210,7 +213,7 @@ func (c *Client) TaskDefinitionImages(ctx context.Context, ref TaskDefinitionRef
 }
 
 func (r RevisionImages) clone() RevisionImages {
-	r.Images = slices.Clone(r.Images)
+	r.Images, r.Unresolved = slices.Clone(r.Images), slices.Clone(r.Unresolved)
 	return r
 }
 
@@ -236,26 +239,35 @@ func readTaskDefinition(data []byte, q *asked) (RevisionImages, error) {
 	if i := slices.IndexFunc(images, func(c ContainerImage) bool { return c.Container == "" || c.Image == "" }); i >= 0 {
 		return RevisionImages{}, q.malformed("container %d of the task definition has no name or no image", i)
 	}
-	return RevisionImages{TaskDefinition: got.TaskDefinition.ARN, Images: images}, nil
+	out := RevisionImages{TaskDefinition: got.TaskDefinition.ARN, Images: images}
+	for _, c := range got.TaskDefinition.Containers {
+		if c.Consistency == "disabled" {
+			out.Unresolved = append(out.Unresolved, c.Name)
+		}
+	}
+	return out, nil
 }
 
 // RunningImages are the containers of the running tasks of a service (its ARN)
-// that are of the task definition (its ARN): the same image under the same
-// container once, in order. None: none runs.
-func (c *Client) RunningImages(ctx context.Context, service, taskDefinition string) ([]ContainerImage, error) {
+// that are what is asked for: the same image under the same container once, in
+// order. None: none runs.
+func (c *Client) RunningImages(ctx context.Context, service string, of Started) ([]ContainerImage, error) {
 	s, err := ParseService(service)
 	if err != nil {
 		return nil, err
 	}
 	cluster := ClusterName{s.place, s.account, s.Cluster}
-	seen := map[ContainerImage]bool{}
+	all, own := map[ContainerImage]bool{}, map[ContainerImage]bool{}
 	err = c.eachTask(ctx, cluster, s.Name, func(tasks []Task) error {
 		for _, t := range tasks {
-			if t.TaskDefinition != taskDefinition || t.LastStatus != "RUNNING" || t.DesiredStatus != "RUNNING" {
+			if t.TaskDefinition != of.TaskDefinition || t.LastStatus != "RUNNING" || t.DesiredStatus != "RUNNING" {
 				continue
 			}
 			for _, i := range t.Images {
-				seen[i] = true
+				all[i] = true
+				if of.By != "" && t.StartedBy == of.By {
+					own[i] = true
+				}
 			}
 		}
 		return nil
@@ -263,5 +275,8 @@ func (c *Client) RunningImages(ctx context.Context, service, taskDefinition stri
 	if err != nil {
 		return nil, err
 	}
-	return sortedImages(seen), nil
+	if len(own) > 0 {
+		return sortedImages(own), nil
+	}
+	return sortedImages(all), nil
 }

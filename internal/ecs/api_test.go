@@ -112,7 +112,7 @@ func TestWhyAServiceRevisionIsNotReadIsTold(t *testing.T) {
 }
 
 func TestATaskDefinitionsImagesAreReadWhereverItIsNamed(t *testing.T) {
-	const answer = `{"taskDefinition":{"taskDefinitionArn":"` + taskARN + `","containerDefinitions":[{"name":"app","image":"shop:v1","environment":[]},{"name":"log","image":"fluent"}]}}`
+	const answer = `{"taskDefinition":{"taskDefinitionArn":"` + taskARN + `","containerDefinitions":[{"name":"app","image":"shop:v1","environment":[]},{"name":"log","image":"fluent","versionConsistency":"disabled"}]}}`
 	for _, tc := range []struct {
 		name string
 		ref  TaskDefinitionRef
@@ -125,7 +125,7 @@ func TestATaskDefinitionsImagesAreReadWhereverItIsNamed(t *testing.T) {
 		s, c := newClient(t)
 		s.says(200, "", answer)
 		got, err := c.TaskDefinitionImages(t.Context(), tc.ref)
-		if diff := cmp.Diff(RevisionImages{taskARN, []ContainerImage{{"app", "shop:v1", ""}, {"log", "fluent", ""}}}, got); err != nil || diff != "" || s.bodies[0] != `{"taskDefinition":"`+tc.sent+`"}` {
+		if diff := cmp.Diff(RevisionImages{taskARN, []ContainerImage{{"app", "shop:v1", ""}, {"log", "fluent", ""}}, []string{"log"}}, got); err != nil || diff != "" || s.bodies[0] != `{"taskDefinition":"`+tc.sent+`"}` {
 			t.Errorf("%s: %v %s %v", tc.name, err, diff, s.bodies)
 		}
 	}
@@ -175,14 +175,23 @@ func TestTheImagesThatAServiceRunsAreThoseOfItsRunningTasksOfThatTaskDefinition(
 		{id: "e", group: "service:shop", def: "shop:7", status: "PENDING", images: app("")},
 		{id: "f", group: "service:else", def: "shop:7", images: app(digestOf("else"))},
 		{id: "g", group: "service:shop", def: "shop:7", status: "GONE"},
+		{id: "h", group: "service:shop", def: "shop:7", by: "ecs-svc/2", images: app(digestOf("new"))},
+		{id: "i", group: "service:shop", def: "shop:7", desired: "STOPPED", images: app(digestOf("leaving"))},
 	}
-	got, err := c.RunningImages(t.Context(), f.arn("service", "prod/shop"), taskARN)
+	got, err := c.RunningImages(t.Context(), f.arn("service", "prod/shop"), Started{TaskDefinition: taskARN})
 	want := []ContainerImage{{"app", "shop:v1", digest.FromString("new")}, {"app", "shop:v1", digest.FromString("newer")}, {"log", "fluent", ""}}
 	slices.SortFunc(want[:2], func(a, b ContainerImage) int { return strings.Compare(string(a.Digest), string(b.Digest)) })
 	if diff := cmp.Diff(want, got); err != nil || diff != "" {
 		t.Errorf("%v %s", err, diff)
 	}
-	if got, err := c.RunningImages(t.Context(), f.arn("service", "prod/idle"), taskARN); err != nil || len(got) != 0 {
+	if got, err := c.RunningImages(t.Context(), f.arn("service", "prod/shop"), Started{taskARN, "ecs-svc/3"}); err != nil || len(got) != len(want) {
+		t.Errorf("another numbering than startedBy's: %v %v", got, err)
+	}
+	got, err = c.RunningImages(t.Context(), f.arn("service", "prod/shop"), Started{taskARN, "ecs-svc/2"})
+	if diff := cmp.Diff([]ContainerImage{{"app", "shop:v1", digest.FromString("new")}, {"log", "fluent", ""}}, got); err != nil || diff != "" {
+		t.Errorf("of one deployment: %v %s", err, diff)
+	}
+	if got, err := c.RunningImages(t.Context(), f.arn("service", "prod/idle"), Started{TaskDefinition: taskARN}); err != nil || len(got) != 0 {
 		t.Errorf("%v %v", got, err)
 	}
 }

@@ -38,6 +38,7 @@ type fakeService struct {
 
 type fakeTask struct {
 	id, group, def, status string
+	by, desired            string // desired: RUNNING, unless status is STOPPED
 	images                 []fakeImage
 }
 
@@ -225,8 +226,11 @@ func (f *fakeECS) describeTasks(cluster string, asked []any) any {
 		if status == "STOPPED" {
 			desired = "STOPPED"
 		}
+		if t.desired != "" {
+			desired = t.desired
+		}
 		out = append(out, map[string]any{"taskArn": arn, "clusterArn": f.arn("cluster", cluster), "taskDefinitionArn": f.arn("task-definition", t.def),
-			"group": t.group, "lastStatus": status, "desiredStatus": desired, "containers": containers, "createdAt": 1.5e9, "version": 3})
+			"group": t.group, "startedBy": t.by, "lastStatus": status, "desiredStatus": desired, "containers": containers, "createdAt": 1.5e9, "version": 3})
 	}
 	return map[string]any{"tasks": out, "failures": failures}
 }

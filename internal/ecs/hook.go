@@ -27,6 +27,9 @@ type RevisionImages struct {
 	// TaskDefinition is an ARN with its revision.
 	TaskDefinition string
 	Images         []ContainerImage
+	// Unresolved are the containers of a task definition whose tags ECS resolves
+	// for each task anew (versionConsistency "disabled"), and not once for all.
+	Unresolved []string
 }
 
 // ContainerImage is the image of one container, in ECS's words.
@@ -51,9 +54,18 @@ type RevisionReader interface {
 // TaskReader is a RevisionReader that can look at running tasks.
 type TaskReader interface {
 	// RunningImages are the containers of the running tasks of a service (by ARN)
-	// that are of the task definition, with the digests that they run; the same
+	// that are what is asked for, with the digests that they run; the same
 	// container with the same digest once.
-	RunningImages(ctx context.Context, service, taskDefinition string) ([]ContainerImage, error)
+	RunningImages(ctx context.Context, service string, of Started) ([]ContainerImage, error)
+}
+
+// Started tells which tasks of a service are a deployment's.
+type Started struct {
+	TaskDefinition string // ARN
+	// By is startedBy of the deployment's tasks as far as it is known: where any
+	// has it, those without it are another deployment's of the same task
+	// definition. Where none has it, all are looked at.
+	By string
 }
 
 // HookStatus is the answer to a lifecycle hook.
@@ -90,8 +102,8 @@ type HookAnswer struct {
 // concurrent use.
 type Hook struct {
 	Gate Decider
-	// Reader reads revisions. Where it is a TaskReader too, containers whose
-	// digest ECS has not on record are looked up in the tasks that started.
+	// Reader reads revisions. Where it is a TaskReader too, the tasks that started
+	// are looked at for what runs of each container that is not written by digest.
 	Reader RevisionReader
 	Now    func() time.Time
 	// Warn answers SUCCEEDED whatever happens; what would have been answered is
@@ -147,6 +159,7 @@ type result struct {
 	taskDefinition string
 	where          pipeline.Where
 	deployment     Deployment // of CodeDeploy
+	note           string
 	err            error
 }
 
@@ -164,99 +177,54 @@ func (h *Hook) judge(ctx context.Context, e *HookEvent) result {
 		return out
 	}
 	out.taskDefinition = revision.TaskDefinition
-	images, err := h.images(ctx, e, place, revision)
+	images, unresolved, err := h.images(ctx, place, revision)
 	if err != nil {
 		out.err = err
 		return out
 	}
-	out.verdict = h.Gate.Decide(ctx, gate.Workload{Images: images, Where: out.where})
+	work := gate.Workload{Images: images, Where: out.where}
+	if !e.started() {
+		out.note, out.verdict = notPinned(images, unresolved), h.Gate.Decide(ctx, work)
+		return out
+	}
+	service := e.Service
+	_, name, id := cutPath(place.path)
+	if service == "" {
+		service = place.sibling("service", cluster+"/"+name)
+	}
+	// That a deployment's tasks carry the revision's number is not documented.
+	of := Started{TaskDefinition: revision.TaskDefinition, By: "ecs-svc/" + id}
+	out.running(ctx, h.Gate, h.Reader, service, of, work, e.Stage != "")
+	out.note = joinNotes(notPinned(images, unresolved), out.note)
 	return out
 }
 
 // images are all containers of a revision: those of its task definition, which
 // are all there are, each with what ECS has on record of it, and what ECS has
-// on record beside them.
-func (h *Hook) images(ctx context.Context, e *HookEvent, place resource, revision RevisionImages) ([]gate.Image, error) {
+// on record beside them. unresolved are as in [RevisionImages].
+func (h *Hook) images(ctx context.Context, place resource, revision RevisionImages) (images []gate.Image, unresolved []string, err error) {
 	if _, err := arnOf("taskDefinition of the service revision", revision.TaskDefinition, "ecs", "task-definition"); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	definition, err := h.Reader.TaskDefinitionImages(ctx, TaskDefinitionRef{Account: place.account, Region: place.region, Name: revision.TaskDefinition})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	var known []gate.Image
 	for i, c := range revision.Images {
 		image, err := imageOf(index("containerImages", i), c.Container, c.Image, string(c.Digest))
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		known = append(known, image)
 	}
-	images, err := merged(definition.Images, known)
-	if err != nil || !e.started() {
-		return images, err
-	}
-	service := e.Service
-	if service == "" {
-		cluster, name, _ := cutPath(place.path)
-		service = place.sibling("service", cluster+"/"+name)
-	}
-	return withRunning(ctx, h.Reader, service, revision.TaskDefinition, images)
+	images, err = merged(definition.Images, known)
+	return images, definition.Unresolved, err
 }
 
-// started reports whether tasks of the new revision run at this stage.
+// started reports whether tasks of the new revision run at this stage. The
+// older shape may leave the stage out: they may.
 func (e *HookEvent) started() bool { return e.Stage != stageReconcile && e.Stage != stagePreScaleUp }
-
-// withRunning looks up, in the tasks that started, the digests that nothing
-// else tells, where the reader is a TaskReader.
-func withRunning(ctx context.Context, from any, service, definition string, images []gate.Image) ([]gate.Image, error) {
-	reader, ok := from.(TaskReader)
-	if !ok || !open(images) {
-		return images, nil
-	}
-	tasks, err := reader.RunningImages(ctx, service, definition)
-	if err != nil {
-		return nil, err
-	}
-	if len(tasks) > limits.EventContainers {
-		return nil, tooMuch("containers of running tasks", len(tasks), "different ones", limits.EventContainers, "EventContainers")
-	}
-	digests := map[string][]digest.Digest{}
-	for i, t := range tasks {
-		if t.Digest == "" {
-			continue // not of Amazon ECR
-		}
-		if _, err := imageOf(index("tasks", i), t.Container, "", string(t.Digest)); err != nil {
-			return nil, err
-		}
-		digests[t.Container] = append(digests[t.Container], t.Digest)
-	}
-	var out []gate.Image
-	for _, image := range images {
-		found := digests[image.Name]
-		if image.Running != "" || len(found) == 0 {
-			out = append(out, image)
-		}
-		for _, d := range found { // one task may run another digest than the next, or than is on record
-			if d != image.Running {
-				running := image
-				running.Running = d
-				out = append(out, running)
-			}
-		}
-	}
-	return out, nil
-}
-
-// open reports whether it is not known of an image what runs.
-func open(images []gate.Image) bool {
-	for _, image := range images {
-		if ref, err := shuin.ParseReference(image.Written); image.Running == "" && (err != nil || ref.Digest == "") {
-			return true
-		}
-	}
-	return false
-}
 
 // Rollback reports whether the call is for traffic that goes back to where it
 // came from: the revision that was to be deployed has none, and others have all

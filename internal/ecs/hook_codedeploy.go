@@ -15,6 +15,8 @@ type Deployment struct {
 	Service string // ARN
 	// TaskDefinition is that of the replacement task set, ARN.
 	TaskDefinition string
+	// TaskSet is the replacement task set's ID.
+	TaskSet string
 	// Event is the lifecycle event under way, as far as CodeDeploy tells:
 	// AfterInstall, AfterAllowTestTraffic, …
 	Event string
@@ -87,7 +89,7 @@ func (h *DeploymentHook) Answer(ctx context.Context, e *CodeDeployEvent) error {
 	r.Answer = answer
 	err := h.To.PutHookStatus(ctx, e, answer == deploymentSucceeded)
 	if err != nil {
-		r.Note = "CodeDeploy could not be told: " + err.Error()
+		r.Note = joinNotes(r.Note, "CodeDeploy could not be told: "+err.Error())
 	}
 	record(ctx, h.Record, r)
 	return err
@@ -118,11 +120,13 @@ func judgeDeployment(ctx context.Context, g Decider, reader DeploymentReader, d 
 		return out
 	}
 	images, err := merged(definition.Images, nil)
-	if err == nil {
-		images, err = withRunning(ctx, reader, d.Service, d.TaskDefinition, images)
+	if err != nil {
+		out.err = err
+		return out
 	}
-	if out.err = err; err == nil {
-		out.verdict = g.Decide(ctx, gate.Workload{Images: images, Where: out.where})
-	}
+	// At AfterInstall the tasks may be starting yet.
+	of, must := Started{TaskDefinition: d.TaskDefinition, By: d.TaskSet}, d.Event != "AfterInstall"
+	out.running(ctx, g, reader, d.Service, of, gate.Workload{Images: images, Where: out.where}, must)
+	out.note = joinNotes(notPinned(images, definition.Unresolved), out.note)
 	return out
 }

@@ -89,7 +89,7 @@ func (h *Job) Answer(ctx context.Context, e *CodePipelineEvent) error {
 		err = h.To.PutJobSuccess(ctx, e.Job, JobResult{Summary: r.Reason(), Continuation: token})
 	}
 	if err != nil {
-		r.Note = strings.TrimPrefix(r.Note+"; CodePipeline could not be told: "+err.Error(), "; ")
+		r.Note = joinNotes(r.Note, "CodePipeline could not be told: "+err.Error())
 	}
 	record(ctx, h.Record, r)
 	return err

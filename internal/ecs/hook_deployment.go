@@ -43,7 +43,8 @@ func (c *Client) Deployment(ctx context.Context, id string) (Deployment, error) 
 		return d, &shuin.Error{Code: shuin.CodeInvalidInput, Message: "read deployment " + awscall.Printable(id, 60) + ": it has no replacement task set yet",
 			Hint: "name the function at AfterInstall, or later, in the AppSpec file, and not at BeforeInstall"}
 	}
-	d.TaskDefinition, err = c.taskSet(ctx, target.ARN, target.TaskSets[at].ID)
+	d.TaskSet = target.TaskSets[at].ID
+	d.TaskDefinition, err = c.taskSet(ctx, target.ARN, d.TaskSet)
 	return d, err
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/opencontainers/go-digest"
 
 	"github.com/shuin/shuin"
 	"github.com/shuin/shuin/gate"
@@ -83,6 +84,40 @@ func TestWhatCodeDeployIsTold(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestOfCodeDeployWhatRunsIsJudgedOnceItHasTo(t *testing.T) {
+	for event, want := range map[string]bool{"AfterInstall": true, "AfterAllowTestTraffic": false, "": false} {
+		for name, c := range map[string]struct {
+			running []ContainerImage
+			want    bool
+		}{
+			"nothing runs":                {nil, want},
+			"what is sealed runs":         {[]ContainerImage{{"app", webImage, digestB}}, true},
+			"something else runs":         {[]ContainerImage{{"app", webImage, digestA}}, false},
+			"both run":                    {[]ContainerImage{{"app", webImage, digestA}, {"app", webImage, digestB}}, false},
+			"a task that tells no digest": {[]ContainerImage{{"app", webImage, ""}}, want},
+		} {
+			r := someReader()
+			r.definition.Images = r.definition.Images[:1]
+			tasks := &runner{reader: r, running: c.running}
+			d := Deployment{Service: serviceARN, TaskDefinition: definitionARN, TaskSet: "ecs-svc/2", Event: event}
+			out := judgeDeployment(t.Context(), realGate(t, "enforce", []digest.Digest{digestB}), withTasks{tasks, nil}, d)
+			if got := out.err == nil && out.verdict.Allowed; got != c.want || tasks.of != (Started{definitionARN, "ecs-svc/2"}) {
+				t.Errorf("%s, %s: %t, %v, asked for %+v", event, name, got, out.err, tasks.of)
+			}
+		}
+	}
+}
+
+// withTasks is a DeploymentReader that is a TaskReader too.
+type withTasks struct {
+	*runner
+	of *deployments
+}
+
+func (w withTasks) Deployment(ctx context.Context, id string) (Deployment, error) {
+	return w.of.Deployment(ctx, id)
 }
 
 func TestThatCodeDeployCouldNotBeToldIsAnError(t *testing.T) {
@@ -204,7 +239,7 @@ func TestADeploymentIsReadByTheTaskSetThatReplaces(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(Deployment{Service: serviceARN, TaskDefinition: definitionARN, Event: "AfterInstall"}, got); diff != "" {
+	if diff := cmp.Diff(Deployment{Service: serviceARN, TaskDefinition: definitionARN, TaskSet: "ecs-svc/2", Event: "AfterInstall"}, got); diff != "" {
 		t.Error(diff)
 	}
 	if len(s.seen) != 4 || s.seen[0].Header.Get("X-Amz-Target") != "CodeDeploy_20141006.GetDeployment" || !strings.Contains(s.bodies[2], `"targetId":"prod-a:shop"`) {

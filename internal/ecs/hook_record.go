@@ -40,7 +40,7 @@ type HookRecord struct {
 	Since   time.Time
 	// Verdict is the gate's; nil where it was not asked.
 	Verdict *gate.Verdict
-	// Err is why there is no verdict.
+	// Err is why there is no verdict, or why one that allows all is not enough.
 	Err error
 	// Note is what is odd, and changed nothing for the better.
 	Note string
@@ -48,7 +48,7 @@ type HookRecord struct {
 
 // take takes over what became of a judgement.
 func (r *HookRecord) take(got result) {
-	r.Verdict, r.TaskDefinition, r.Where, r.Err = got.verdict, got.taskDefinition, got.where, got.err
+	r.Verdict, r.TaskDefinition, r.Where, r.Note, r.Err = got.verdict, got.taskDefinition, got.where, got.note, got.err
 	if r.Verdict == nil && r.Err == nil {
 		r.Err = &shuin.Error{Code: shuin.CodeInternal, Message: "the gate gave no verdict"}
 	}

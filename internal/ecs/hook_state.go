@@ -51,10 +51,10 @@ func (h *Hook) again(e *HookEvent, r *HookRecord) HookAnswer {
 	most := retriesOf(h.Retries)
 	switch {
 	case spoiled:
-		r.Note = "hookDetails has a member " + stateKey + " that is not ours: the calls cannot be counted, so ECS is not asked to call again"
+		r.Note = joinNotes(r.Note, "hookDetails has a member "+stateKey+" that is not ours: the calls cannot be counted, so ECS is not asked to call again")
 		return HookAnswer{Status: HookFailed}
 	case s.Attempts >= most:
-		r.Note = "it could not be checked in " + times(s.Attempts+1)
+		r.Note = joinNotes(r.Note, "it could not be checked in "+times(s.Attempts+1))
 		return HookAnswer{Status: HookFailed}
 	}
 	if s.Since.IsZero() {

@@ -84,11 +84,12 @@ func (r *reader) TaskDefinitionImages(_ context.Context, ref TaskDefinitionRef) 
 type runner struct {
 	*reader
 	running []ContainerImage
+	of      Started
 	err     error
 }
 
-func (r *runner) RunningImages(_ context.Context, service, _ string) ([]ContainerImage, error) {
-	r.reader.asked = append(r.reader.asked, service)
+func (r *runner) RunningImages(_ context.Context, service string, of Started) ([]ContainerImage, error) {
+	r.reader.asked, r.of = append(r.reader.asked, service), of
 	return r.running, r.err
 }
 
@@ -189,8 +190,8 @@ func TestEveryContainerIsJudgedWhateverECSHasOnRecord(t *testing.T) {
 		{"after the start what runs is judged", "POST_SCALE_UP", nil, []ContainerImage{{"app", webImage, digestA}}, []gate.Image{with(web, digestA), nginx}, 3},
 		{"after the start each digest that runs is judged", "POST_SCALE_UP", nil, []ContainerImage{{"app", webImage, digestA}, {"app", webImage, digestB}},
 			[]gate.Image{with(web, digestA), with(web, digestB), nginx}, 3},
-		{"what ECS has on record is not asked of tasks", "POST_SCALE_UP", []ContainerImage{{"app", webImage, digestA}, {"proxy", "nginx:1.29", digestB}},
-			[]ContainerImage{{"app", webImage, digestB}}, []gate.Image{with(web, digestA), with(nginx, digestB)}, 2},
+		{"what ECS has on record does not hide what tasks run", "POST_SCALE_UP", []ContainerImage{{"app", webImage, digestA}, {"proxy", "nginx:1.29", digestB}},
+			[]ContainerImage{{"app", webImage, digestB}}, []gate.Image{with(web, digestA), with(web, digestB), with(nginx, digestB)}, 3},
 		{"what runs beside what ECS has on record is judged too", "POST_SCALE_UP", []ContainerImage{{"app", webImage, digestA}},
 			[]ContainerImage{{"app", webImage, digestB}, {"app", webImage, digestA}, {"proxy", "nginx:1.29", ""}}, []gate.Image{with(web, digestA), with(web, digestB), nginx}, 3},
 		{"a stage that nobody knows is judged like those after the start", "SOME_NEW_STAGE", nil, []ContainerImage{{"app", webImage, digestA}}, []gate.Image{with(web, digestA), nginx}, 3},

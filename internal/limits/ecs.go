@@ -21,6 +21,7 @@ const (
 	HookDelayMost    = 15 * time.Minute
 	HookRetries      = 20       // times that could not check is answered with "ask again", unless asked otherwise
 	HookRetriesMost  = 10_000   // likewise, that may be asked for
+	HookNoted        = 5        // images that a note of a hook's record names
 	HookDetailsBytes = 64 << 10 // what a service's configuration hands its hooks
 	AppSpecBytes     = 1 << 20  // an AppSpec file
 	JobParameters    = 16 << 10 // UserParameters of an action: AWS allows 1000 characters, variables may be longer
