@@ -50,8 +50,9 @@ start() {
 
 	# An empty home: nothing of the caller's configuration or credentials is used.
 	unset XDG_CONFIG_HOME XDG_CACHE_HOME NOTATION_CONFIG NOTATION_CACHE NOTATION_LIBEXEC NOTATION_USERNAME NOTATION_PASSWORD
+	local mine=$HOME # where pip is configured, if it has to install something
 	export HOME=$home DOCKER_CONFIG=$home/docker
-	"$root/bin/trial/cloud" --dir "$home" --function "$root/bin/trial/bootstrap" --shuind "$SHUIND" --tools "$root/bin/trial/venv" "${images[@]}" >"$home/cloud.log" 2>&1 &
+	HOME=$mine "$root/bin/trial/cloud" --dir "$home" --function "$root/bin/trial/bootstrap" --shuind "$SHUIND" --tools "$root/bin/trial/venv" "${images[@]}" >"$home/cloud.log" 2>&1 &
 	cloud=$!
 	until [ -e "$home/env.sh" ]; do
 		kill -0 "$cloud" 2>/dev/null || fail "it did not start: $(cat "$home/cloud.log")"

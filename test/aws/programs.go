@@ -91,7 +91,7 @@ func (c *cloud) startMoto(ctx context.Context) (address string, err error) {
 		return "", err
 	}
 	cmd := exec.Command(server, "-H", "127.0.0.1", "-p", port)
-	cmd.Env = append(os.Environ(), "MOTO_ACCOUNT_ID="+account, "AWS_EC2_METADATA_DISABLED=true", "PYTHONUNBUFFERED=1")
+	cmd.Env = append(os.Environ(), "HOME="+c.dir, "MOTO_ACCOUNT_ID="+account, "AWS_EC2_METADATA_DISABLED=true", "PYTHONUNBUFFERED=1")
 	_, err = c.background(cmd, "moto")
 	return "http://127.0.0.1:" + port, err
 }
