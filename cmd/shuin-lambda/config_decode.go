@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -18,6 +20,8 @@ import (
 type decoder struct {
 	lines  map[string]int // of the keys that are written, by path
 	faults document.Faults
+	// unreadable: nothing of the document is in the configuration.
+	unreadable bool
 }
 
 // decodeConfig reads YAML or JSON into c. Unknown and repeated keys, wrong
@@ -32,6 +36,10 @@ func decodeConfig(text []byte, c *config) *decoder {
 		} else {
 			d.faults.Add(0, "", "%v", err)
 		}
+		d.unreadable = true
+		if saysWarn(text) {
+			c.Mode = modeWarn
+		}
 		return d
 	}
 	switch {
@@ -43,6 +51,28 @@ func decodeConfig(text []byte, c *config) *decoder {
 		d.mapping("", docs[0], reflect.ValueOf(c).Elem())
 	}
 	return d
+}
+
+// Lines that set the mode, of what cannot be read as a document: at the top of
+// YAML, or anywhere in an object of JSON, where no other key is called so.
+const (
+	modeLine   = `(?mi)^(?:"mode"|'mode'|mode)[ \t]*:[ \t]*["']?([a-z]*)["']?[ \t]*(?:#.*)?\r?$`
+	modeMember = `(?i)[{,]\s*(?:"mode"|mode)\s*:\s*["']?([a-z]*)`
+)
+
+// saysWarn says whether a text that is no document asks for warn mode all the
+// same, and nowhere for another. A mistake in another line is not to block
+// deployments that were not to be blocked.
+func saysWarn(text []byte) bool {
+	if len(text) > limits.LambdaConfigBytes {
+		return false
+	}
+	line := modeLine
+	if strings.HasPrefix(strings.TrimSpace(string(text)), "{") {
+		line = modeMember
+	}
+	all := regexp.MustCompile(line).FindAllSubmatch(text, -1)
+	return len(all) > 0 && !slices.ContainsFunc(all, func(m [][]byte) bool { return !strings.EqualFold(string(m[1]), modeWarn) })
 }
 
 // at adds a fault of the key named by path; a key that is not written is

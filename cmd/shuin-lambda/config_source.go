@@ -1,12 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/shuin/shuin"
 	"github.com/shuin/shuin/internal/limits"
@@ -32,30 +34,36 @@ type settings struct {
 	source       string // what the configuration was read from, for texts
 	dir          string // of the package: relative paths begin here
 	reactionsOff bool
+	region       string // the function's own; empty: not known
+	// modeFault: SHUIN_MODE says nothing that is known, and counts for nothing.
+	modeFault error
 }
 
 // loadSettings reads the configuration. Where that fails, what is returned
 // beside the error tells at least whether the function warns or enforces.
 func loadSettings(env func(string) string) (*settings, error) {
-	s := &settings{config: newConfig(), dir: packageDir(env)}
+	s := &settings{config: newConfig(), dir: packageDir(env), region: env("AWS_REGION")}
 	text, err := s.read(env)
 	if err == nil {
 		err = s.parse(text, env)
 	}
 	// First and last: whatever else is unreadable, and whatever the
-	// configuration says.
-	switch mode := env(envMode); mode {
-	case "":
-		if s.Mode != modeWarn {
-			s.Mode = modeEnforce
-		}
-	case modeEnforce, modeWarn:
-		s.Mode = mode
-	default:
-		s.Mode = modeEnforce
-		err = errors.Join(err, invalid("the environment variable %s is %q; it is %s or %s", envMode, mode, modeEnforce, modeWarn))
+	// configuration says. Who misspelt it did not mean to change the mode.
+	configured := modeOf(s.Mode)
+	s.Mode = cmp.Or(modeOf(env(envMode)), configured, modeEnforce)
+	if mode := env(envMode); strings.TrimSpace(mode) != "" && modeOf(mode) == "" {
+		s.modeFault = invalid("the environment variable %s is %q; it is %s or %s: it counts for nothing", envMode, mode, modeEnforce, modeWarn)
 	}
 	return s, err
+}
+
+// modeOf is the mode that somebody wrote, whatever its case; empty: none.
+func modeOf(written string) string {
+	switch mode := strings.ToLower(strings.TrimSpace(written)); mode {
+	case modeEnforce, modeWarn:
+		return mode
+	}
+	return ""
 }
 
 // packageDir is where the function's package was unpacked.
@@ -102,7 +110,9 @@ func (s *settings) read(env func(string) string) ([]byte, error) {
 func (s *settings) parse(text []byte, env func(string) string) error {
 	d := decodeConfig(text, s.config)
 	s.reactionsOff = env(envReactions) != "" && env(envReactions) != "on"
-	s.validate(d)
+	if !d.unreadable { // else what is missing was not read
+		s.validate(d)
+	}
 	if err := d.faults.Err(); err != nil {
 		return &shuin.Error{Code: shuin.CodeInvalidInput, Message: "the configuration (" + s.source + ") cannot be used", Err: err,
 			Hint: checkHint}

@@ -126,6 +126,69 @@ sweep: {targets: [{taskDefinitions: true}, {role: "arn:aws:iam::444455556666:rol
 	}
 }
 
+func TestAModeThatIsMisspeltFailsTheCheckOfAConfiguration(t *testing.T) {
+	env := with(pkg(t, map[string]string{"pipeline.yaml": somePolicy, "shuin-lambda.yaml": "policy: {file: pipeline.yaml}\n"}), envMode, "wran")
+	var out, complaints bytes.Buffer
+	if code := run([]string{"--check-config", filepath.Join(env(envPackage), "shuin-lambda.yaml")}, env, &out, &complaints); code != 1 || !strings.Contains(complaints.String(), `SHUIN_MODE is "wran"`) {
+		t.Errorf("--check-config ends with %d:\n%s%s", code, out.String(), complaints.String())
+	}
+}
+
+func TestWhatCannotBeReadIsNotCalledMissing(t *testing.T) {
+	_, err := loadSettings(with(pkg(t, nil), envConfig, "policy: {file: pipeline.yaml}\nremind: 7d\nremind: 8d\n"))
+	if err == nil || strings.Contains(err.Error(), "missing") || !strings.Contains(err.Error(), "line 3") {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestFaultsOfAConfigurationHoldNoSecrets(t *testing.T) {
+	const secret = "https://hooks.slack.com/services/T0/B0/SECRETSECRETSECRET"
+	text := strings.ReplaceAll(`policy: {s3: "s3://bucket/key"}
+state: {dynamodb: "URL"}
+tell:
+  - {sns: "URL"}
+  - {eventBus: "URL?x", name: "URL"}
+  - {sns: "arn:aws:sns:eu-central-1:111122223333:shuin", name: b, role: "URL", region: "URL"}
+  - {chat: {env: "URL"}, name: c}
+  - {chat: "URL", name: d}
+  - {name: e, server: {url: "https://user:SECRETSECRETSECRET@example.com", token: "URL"}}
+sweep: {targets: [{role: "URL", region: "URL", clusters: ["URL"]}]}
+`, "URL", secret)
+	_, err := loadSettings(with(pkg(t, nil), envConfig, text))
+	if err == nil {
+		t.Fatal("it was accepted")
+	}
+	if strings.Contains(err.Error(), "SECRET") {
+		t.Errorf("a secret is told:\n%v", err)
+	}
+	for _, want := range []string{"line 4: tell[0].sns", "tell[1].eventBus", "tell[2].role", "tell[2].region", "tell[3].chat.env", "tell[4].chat", "tell[5].server", "sweep.targets[0].role", "state.dynamodb"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("no %q in\n%v", want, err)
+		}
+	}
+}
+
+func TestTargetsOfASweepAreDistinctPlaces(t *testing.T) {
+	const a, b = "arn:aws:iam::111122223333:role/a", "arn:aws:iam::111122223333:role/b"
+	for _, c := range []struct{ name, targets, want string }{
+		{"one role in two regions", "[{role: '" + a + "'}, {role: '" + a + "', region: us-east-1}]", ""},
+		{"roles of two accounts", "[{}, {role: '" + a + "'}, {role: 'arn:aws:iam::444455556666:role/a'}]", ""},
+		{"patterns of clusters", "[{clusters: ['*', 'prod-*', blue_1]}]", ""},
+		{"the function's own region, named and not", "[{}, {region: eu-west-1}]", "sweep.targets[1]: the same role and region"},
+		{"two roles of one account", "[{role: '" + a + "'}, {role: '" + b + "', region: us-east-1}]", "sweep.targets[1].role: another target has another role"},
+		{"two external IDs of one role", "[{role: '" + a + "'}, {role: '" + a + "', region: us-east-1, externalId: x}]", "sweep.targets[1].role: another"},
+		{"a cluster that can be none", "[{clusters: ['prod a']}]", "sweep.targets[0].clusters[0]"},
+		{"a pattern of another kind", "[{clusters: ['prod-?']}]", "sweep.targets[0].clusters[0]"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := loadSettings(with(pkg(t, nil), "AWS_REGION", "eu-west-1", envConfig, "policy: {s3: 's3://bucket/key'}\nsweep: {targets: "+c.targets+"}\n"))
+			if (err != nil) != (c.want != "") || err != nil && !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%v, want %q", err, c.want)
+			}
+		})
+	}
+}
+
 func TestDefaultsAreTheSafeOnes(t *testing.T) {
 	s, err := loadSettings(with(pkg(t, map[string]string{"pipeline.yaml": somePolicy}), envConfig, "policy: {file: pipeline.yaml}"))
 	if err != nil {
@@ -150,13 +213,30 @@ func TestTheModeIsKnownWhateverElseIsNot(t *testing.T) {
 		{"warn holds where there is no configuration", modeWarn, "", modeWarn, true},
 		{"warn holds where nothing can be read", modeWarn, "mode: [", modeWarn, true},
 		{"warn of the configuration holds where another key is wrong", "", "mode: warn\nfoo: 1\n", modeWarn, true},
-		{"what cannot be read enforces", "", "mode: warn\n  x: [", modeEnforce, true},
-		{"a mode that is misspelt enforces, and is told", "wran", "mode: warn\n" + good, modeEnforce, true},
+		{"warn holds where its line is all that can be read", "", "mode: warn\n  x: [", modeWarn, true},
+		{"warn holds where a key is there twice", "", "mode: warn\n" + good + "remind: 7d\nremind: 8d\n", modeWarn, true},
+		{"warn holds where a tab indents", "", "mode: warn # for now\r\n" + good + "\tx: 1\n", modeWarn, true},
+		{"warn holds where an alias is used", "", "'mode': \"warn\"\nremind: *a\npolicy: &a {file: pipeline.yaml}\n", modeWarn, true},
+		{"warn holds in JSON that is cut off", "", `{"policy": {"file": "pipeline.yaml"}, "mode": "warn", "remind"`, modeWarn, true},
+		{"warn holds, and is a fault, in another case", "", "mode: WARN\n" + good, modeWarn, true},
+		{"two modes enforce", "", "mode: warn\nmode: enforce\n" + good, modeEnforce, true},
+		{"two modes of JSON enforce", "", `{"mode": "warn", "mode": "enforce"}`, modeEnforce, true},
+		{"a mode that is not at the top is none", "", "tell:\n  mode: warn\n\tx: [", modeEnforce, true},
+		{"what cannot be read enforces", "", "mode: [", modeEnforce, true},
+		{"the environment's case does not count", "Warn", good, modeWarn, false},
+		{"nor do spaces around it", " warn\n", good, modeWarn, false},
+		{"blanks are no mode", "  ", "mode: warn\n" + good, modeWarn, false},
+		{"a mode that is misspelt leaves the configuration's", "wran", "mode: warn\n" + good, modeWarn, false},
+		{"a mode that is misspelt enforces where the configuration has none", "wran", good, modeEnforce, false},
+		{"a mode that is misspelt enforces where nothing can be read", "wran", "mode: [", modeEnforce, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s, err := loadSettings(with(pkg(t, map[string]string{"pipeline.yaml": somePolicy}), envMode, c.env, envConfig, c.text))
 			if s.Mode != c.want || (err != nil) != c.fails {
 				t.Errorf("mode %s (%v), want %s", s.Mode, err, c.want)
+			}
+			if (s.modeFault != nil) != (c.env == "wran") {
+				t.Errorf("of %s=%q is told: %v", envMode, c.env, s.modeFault)
 			}
 		})
 	}

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
@@ -23,7 +25,7 @@ func (s *settings) validate(d *decoder) {
 	s.validatePackage(d)
 	s.validateHook(d)
 	if s.State.DynamoDB != "" && !tableName.matches(s.State.DynamoDB) {
-		d.at("state.dynamodb", "%q is no table's name", s.State.DynamoDB)
+		d.at("state.dynamodb", "%s is no table's name", shown(s.State.DynamoDB))
 	}
 	if s.State.Region != "" && s.State.DynamoDB == "" {
 		d.at("state.region", "it goes with state.dynamodb")
@@ -54,6 +56,10 @@ const (
 	roleARN    pattern = `^arn:[a-z0-9-]+:iam::[0-9]{12}:role/[\w+=,.@/-]+$`
 	topicARN   pattern = `^arn:[a-z0-9-]+:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]+(\.fifo)?$`
 	envName    pattern = `^[A-Za-z_][A-Za-z0-9_]*$`
+	plainWord  pattern = `^[A-Za-z0-9_.-]{0,24}$`
+	// A cluster's name (CreateCluster: up to 255 letters, digits, "_" and "-"),
+	// "*" standing for any run of characters.
+	clusterName pattern = `^[A-Za-z0-9_*-]{1,255}$`
 )
 
 func between(d *decoder, path string, value, least, most int) {
@@ -64,8 +70,18 @@ func between(d *decoder, path string, value, least, most int) {
 
 func region(d *decoder, path, name string) {
 	if name != "" && !regionName.matches(name) {
-		d.at(path, "%q is no region of AWS", name)
+		d.at(path, "%s is no region of AWS", shown(name))
 	}
+}
+
+// shown is a value in a text about it: an ARN, or a plain word. What has
+// another form may be the address of a chat that somebody wrote into the wrong
+// line, and that is a secret.
+func shown(value string) string {
+	if strings.HasPrefix(value, "arn:") || plainWord.matches(value) {
+		return strconv.Quote(value)
+	}
+	return "what is written there (" + strconv.Itoa(len(value)) + " bytes, not shown: it may be a secret)"
 }
 
 func (s *settings) validatePolicy(d *decoder) {
@@ -165,26 +181,33 @@ func (s *settings) validateSweep(d *decoder) {
 		d.at("sweep.targets", "more than %d (limit LambdaTargets)", limits.LambdaTargets)
 		return
 	}
-	seen := map[string]bool{}
+	seen, roles := map[string]bool{}, map[string]*targetConfig{}
 	for i := range s.Sweep.Targets {
 		t := &s.Sweep.Targets[i]
 		at := fmt.Sprintf("sweep.targets[%d]", i)
 		if t.Role != "" && !roleARN.matches(t.Role) {
-			d.at(at+".role", "%q is no role's ARN", t.Role)
+			d.at(at+".role", "%s is no role's ARN", shown(t.Role))
 		}
 		if t.ExternalID != "" && t.Role == "" {
 			d.at(at+".externalId", "it goes with a role")
 		}
 		region(d, at+".region", t.Region)
 		for j, name := range t.Clusters {
-			if name == "" || strings.ContainsAny(name, "/:") {
-				d.at(fmt.Sprintf("%s.clusters[%d]", at, j), "%q is no cluster's name", name)
+			if !clusterName.matches(name) {
+				d.at(fmt.Sprintf("%s.clusters[%d]", at, j), "%s is no cluster's name, and no pattern of one", shown(name))
 			}
 		}
-		if key := t.Role + " " + t.Region; seen[key] {
+		key := t.Role + " " + cmp.Or(t.Region, s.region)
+		if seen[key] {
 			d.at(at, "the same role and region are there twice")
-		} else {
-			seen[key] = true
+		}
+		seen[key] = true
+		if account := accountOf(t.Role); account != "" {
+			if other := roles[account]; other != nil && (other.Role != t.Role || other.ExternalID != t.ExternalID) {
+				d.at(at+".role", "another target has another role (or external ID) of the account %s: an account is read by one", account)
+			} else {
+				roles[account] = t
+			}
 		}
 	}
 }
@@ -228,13 +251,13 @@ func (t *tellConfig) validate(d *decoder, at string) string {
 	}
 	switch {
 	case t.SNS != "" && !topicARN.matches(t.SNS):
-		d.at(at+".sns", "%q is no topic's ARN", t.SNS)
+		d.at(at+".sns", "%s is no topic's ARN", shown(t.SNS))
 	case t.EventBus != "" && !busName.matches(t.EventBus):
-		d.at(at+".eventBus", "%q is no event bus", t.EventBus)
+		d.at(at+".eventBus", "%s is no event bus", shown(t.EventBus))
 	}
 	t.validateSecrets(d, at)
 	if t.Role != "" && !roleARN.matches(t.Role) {
-		d.at(at+".role", "%q is no role's ARN", t.Role)
+		d.at(at+".role", "%s is no role's ARN", shown(t.Role))
 	}
 	if (t.Role != "" || t.Region != "") && t.SNS == "" && t.EventBus == "" {
 		d.at(at, "role and region go with sns and eventBus")
@@ -246,7 +269,7 @@ func (t *tellConfig) validate(d *decoder, at string) string {
 		name = kinds[0]
 	}
 	if len(name) > 48 || !tellName.matches(name) {
-		d.at(at+".name", "1 to 48 letters, digits, \"-\", \"_\" and \".\" are wanted, not %q", t.Name)
+		d.at(at+".name", "1 to 48 letters, digits, \"-\", \"_\" and \".\" are wanted, not %s", shown(t.Name))
 	}
 	return name
 }

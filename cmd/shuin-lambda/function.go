@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -36,6 +37,8 @@ type function struct {
 	sources  registrySources
 	metrics  *notify.Metrics
 	now      func() time.Time
+	busy     busyness
+	sweeps   sweeps
 }
 
 // newFunction wires the function. It dials nothing: what is needed is fetched
@@ -56,7 +59,7 @@ func newFunction(s *settings, env func(string) string, logger *slog.Logger, stdo
 	if f.watcher, err = f.newWatcher(caller, env, stdout); err != nil {
 		return nil, err
 	}
-	if p.file != "" {
+	if p.file != "" && !s.Policy.SignedBy.set() { // a signature may take the network, and the start has 10 s
 		_, _ = p.current(withLogger(context.Background(), logger)) // what is wrong is logged, and found again when it matters
 	}
 	return f, nil
@@ -115,7 +118,7 @@ func (f *function) handle(ctx context.Context, payload []byte) (body []byte, err
 	case ecs.KindCodePipeline:
 		return nil, f.codePipeline(ctx, e.CodePipeline)
 	case ecs.KindSweep:
-		return f.sweep(ctx)
+		return f.sweepNow(ctx)
 	case ecs.KindBatch:
 		return f.batch(ctx, e.Records)
 	case ecs.KindDecide:
@@ -140,7 +143,9 @@ func (f *function) settle(ctx context.Context, e ecs.Event, last bool) (ack bool
 		if _, err := f.policies.current(ctx); err != nil {
 			return false, fmt.Errorf("there is no policy to judge the signer by: %w", err)
 		}
-		r, err = f.watcher.ObserveSigner(ctx, *e.Signer)
+		r, err = f.watched(ctx, func(ctx context.Context, w *watch.Watcher) (*watch.Result, error) {
+			return w.ObserveSigner(ctx, *e.Signer)
+		})
 	case ecs.KindSeen:
 		o, relevant, readErr := f.observation(ctx, e.Seen)
 		if readErr != nil {
@@ -150,7 +155,9 @@ func (f *function) settle(ctx context.Context, e ecs.Event, last bool) (ack bool
 			return true, nil
 		}
 		o.Last = last
-		r, err = f.watcher.Observe(ctx, o)
+		r, err = f.observe(ctx, o)
+	case ecs.KindSweep:
+		return f.sweepOnce(ctx, e)
 	default:
 		return false, fmt.Errorf("%s cannot come in a message", e.Kind)
 	}
@@ -159,8 +166,14 @@ func (f *function) settle(ctx context.Context, e ecs.Event, last bool) (ack bool
 	}
 	tallyOf(ctx).settled(r)
 	logResult(ctx, r)
+	if errors.Is(r.Reason, watch.ErrBusy) {
+		return false, errBusy
+	}
 	return r.Ack(), nil
 }
+
+// errBusy: another is at it. It comes again, and this time was no try.
+var errBusy = &shuin.Error{Code: shuin.CodeUnavailable, Message: "another is at it: the event has to come again"}
 
 // observation completes what an event leaves out. Not relevant: what was
 // pushed is no image.
@@ -219,7 +232,7 @@ func (f *function) unread(ctx context.Context, e ecs.Event, err error, last bool
 	w := &watch.Watcher{
 		Gate: cannotRead{f, err}, Store: f.watcher.Store, Routes: f.watcher.Routes, Policy: f.watcher.Policy, Now: f.now, Remind: f.watcher.Remind,
 	}
-	r, err := w.Observe(ctx, o)
+	r, err := f.watched(ctx, func(ctx context.Context, _ *watch.Watcher) (*watch.Result, error) { return w.Observe(ctx, o) })
 	if err != nil {
 		return false, err
 	}
@@ -248,7 +261,7 @@ func (f *function) batch(ctx context.Context, records []ecs.Record) ([]byte, err
 	acked := make([]bool, len(records))
 	if slices.ContainsFunc(records, func(r ecs.Record) bool { return r.FIFO() }) {
 		for i := range records { // their order counts, and what follows a failure comes again
-			if acked[i] = f.record(ctx, &records[i]); !acked[i] {
+			if acked[i] = f.recordInTime(ctx, &records[i], len(records)-i, 1); !acked[i] {
 				break
 			}
 		}
@@ -259,7 +272,7 @@ func (f *function) batch(ctx context.Context, records []ecs.Record) ([]byte, err
 			places <- struct{}{}
 			wg.Go(func() {
 				defer func() { <-places }()
-				acked[i] = f.record(ctx, &records[i])
+				acked[i] = f.recordInTime(ctx, &records[i], len(records)-i, limits.LambdaBatch)
 			})
 		}
 		wg.Wait()
@@ -289,6 +302,20 @@ type failure struct {
 	ID string `json:"itemIdentifier"`
 }
 
+// recordInTime settles one message in its share of the invocation's time: a
+// registry that hangs is not to use up what others need. left messages, it
+// included, are to be settled, so many at a time. A sweep takes what there is.
+func (f *function) recordInTime(ctx context.Context, r *ecs.Record, left, together int) bool {
+	end, ok := ctx.Deadline()
+	rounds := (left + together - 1) / together
+	if ok && rounds > 1 && r.Event.Kind != ecs.KindSweep {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, time.Until(end)/time.Duration(rounds))
+		defer cancel()
+	}
+	return f.record(ctx, r)
+}
+
 // record settles one message, and says whether it is settled. A panic is the
 // message's own.
 func (f *function) record(ctx context.Context, r *ecs.Record) (ack bool) {
@@ -306,7 +333,14 @@ func (f *function) record(ctx context.Context, r *ecs.Record) (ack bool) {
 	err := r.Err
 	if err == nil {
 		ctx = withAbout(ctx, r.Event)
-		ack, err = f.settle(ctx, r.Event, r.Received >= f.settings.Events.Receives)
+		ack, err = f.settle(ctx, r.Event, r.Received-f.busy.of(r.ID) >= f.settings.Events.Receives)
+	}
+	switch {
+	case errors.Is(err, errBusy):
+		f.busy.came(r.ID)
+		return false
+	case ack && err == nil:
+		f.busy.forget(r.ID)
 	}
 	if err != nil {
 		tallyOf(ctx).add(notify.Counts{Errors: 1})

@@ -65,6 +65,9 @@ func checkConfig(path string, env func(string) string, stdout, stderr io.Writer)
 		return env(name)
 	})
 	if err == nil {
+		err = s.modeFault
+	}
+	if err == nil {
 		err = checkPolicy(s, env)
 	}
 	if err != nil {
@@ -87,6 +90,9 @@ func serve(env func(string) string, stdout io.Writer) int {
 	logger := newLogger(stdout)
 	boundMemory(env)
 	s, err := loadSettings(env)
+	if s.modeFault != nil {
+		logger.Error("the mode is not what was meant", "error", oneLine(s.modeFault.Error()), "mode", s.Mode)
+	}
 	var f *function
 	if err == nil {
 		f, err = newFunction(s, env, logger, stdout)

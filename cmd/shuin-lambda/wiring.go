@@ -76,7 +76,7 @@ func (f *function) newWatcher(caller *awscall.Caller, env func(string) string, s
 		return nil, err
 	}
 	return &watch.Watcher{
-		Gate: f, Store: store, Routes: routes, Policy: f.policies.policy, Now: f.now, Remind: s.Remind, Reactor: f.ecs,
+		Gate: f, Store: leased{store}, Routes: routes, Policy: f.policies.policy, Now: f.now, Remind: s.Remind, Reactor: f.ecs,
 		Settle: max(s.Sweep.Interval/2*3, limits.WatchSettle),
 		Reactions: watch.Reactions{
 			DangerouslyStopTasks:                 s.React.DangerouslyStopTasks,

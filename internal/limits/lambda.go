@@ -22,4 +22,11 @@ const (
 	LambdaInitBytes  = 8 << 10          // what is told of a failed start
 	LambdaLogBytes   = 200 << 10        // of a verdict in one line of the log: CloudWatch cuts off what is longer than 256 KiB
 
+	// LambdaLeaseMargin is how long a claim outlives the work that took it: the
+	// margin of the answer, and what clocks differ by. Shorter than what a
+	// queue's visibility timeout is to exceed the function's (30 s in the deploy
+	// kit), or what comes again finds the claim of a function that was killed.
+	LambdaLeaseMargin = 15 * time.Second
+	LambdaReleaseTime = 5 * time.Second // to release a claim after a panic
+	LambdaBusy        = 10_000          // messages of which it is kept that another was at it
 )
