@@ -235,8 +235,9 @@ func Nameless(err error) bool {
 }
 
 // SDKError reads what a service answered a client of the SDK, nil where it did
-// not answer.
-func SDKError(service, operation string, err error) *ServiceError {
+// not answer. Credentials that signed the request are left out
+// of its text.
+func SDKError(service, operation string, err error, by ...aws.Credentials) *ServiceError {
 	e := &ServiceError{Service: service, Operation: operation}
 	var resp *smithyhttp.ResponseError
 	if errors.As(err, &resp) && resp.Response != nil {
@@ -249,7 +250,11 @@ func SDKError(service, operation string, err error) *ServiceError {
 	var api smithy.APIError
 	switch {
 	case errors.As(err, &api):
-		e.Code, e.Message = Printable(api.ErrorCode(), 200), Printable(api.ErrorMessage(), limits.AWSErrorRunes)
+		message := api.ErrorMessage()
+		for _, creds := range by {
+			message = without(creds, message)
+		}
+		e.Code, e.Message = Printable(api.ErrorCode(), 200), Printable(message, limits.AWSErrorRunes)
 		// The SDK's words for an answer whose code it could not read.
 		if e.Code == "UnknownError" || e.Code == "" {
 			e.Code, e.Message = "no error code", ""

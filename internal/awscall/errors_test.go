@@ -91,3 +91,16 @@ func TestNoErrorShowsTheCredentialsThatSignedTheRequest(t *testing.T) {
 		}
 	}
 }
+
+func TestWhyARoleIsNotAssumedShowsNoCredentials(t *testing.T) {
+	w := newWorld(t)
+	t.Setenv("AWS_SESSION_TOKEN", "IQoJb3JpZ2luX2VjE/SESSION+TOKEN==")
+	w.answer = func(out http.ResponseWriter, r *http.Request, _ string) {
+		out.WriteHeader(403)
+		_, _ = io.WriteString(out, `<ErrorResponse><Error><Code>SignatureDoesNotMatch</Code><Message>should have been x-amz-security-token:`+r.Header.Get("X-Amz-Security-Token")+` end</Message></Error></ErrorResponse>`)
+	}
+	_, err := w.Ask(t.Context(), As{Role: "arn:aws:iam::111122223333:role/sweeper"}, putItem)
+	if err == nil || strings.Contains(err.Error(), "SESSION") || !strings.Contains(err.Error(), "x-amz-security-token:(left out) end") {
+		t.Error(err)
+	}
+}

@@ -81,7 +81,8 @@ func (a *assumed) Retrieve(ctx context.Context) (aws.Credentials, error) {
 // failed says why a role could not be assumed.
 func (a *assumed) failed(ctx context.Context, err error) error {
 	q := Call{Doing: "assume the role " + a.as.Role, Title: "AWS STS", Target: "AssumeRole", Action: ActionAssumeRole, Resource: a.as.Role}
-	if e := SDKError(q.Title, q.Target, err); e != nil {
+	by, _ := a.found.Credentials.Retrieve(ctx) // those that are kept
+	if e := SDKError(q.Title, q.Target, err, by); e != nil {
 		failure := q.failed(ctx, e)
 		if known, ok := failure.(*shuin.Error); ok && known.Code == shuin.CodeForbidden {
 			known.Hint += "; the role's trust policy has to name them too, with the external id where it asks for one"
