@@ -112,7 +112,7 @@ func (s *services) hooks(one *service, d *deployment, r *revision, stage string,
 		}
 		e := hookEvent{Execution: fmt.Sprintf("e8d5a28f-eb01-4f3c-9454-%012d", order(stage)+1), Stage: stage, Resource: d.ARN, Details: x, Hook: h.Details}
 		if err := s.call(&e); err != nil {
-			return fmt.Errorf("Lifecycle hook %s at %s: %w", h.Target, stage, err)
+			return fmt.Errorf("lifecycle hook %s at %s: %w", h.Target, stage, err)
 		}
 	}
 	return nil
