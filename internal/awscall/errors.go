@@ -235,13 +235,16 @@ func Nameless(err error) bool {
 }
 
 // SDKError reads what a service answered a client of the SDK, nil where it did
-// not answer. Credentials that signed the request are left out
-// of its text.
+// not answer. The session token that the request was sent with, and the
+// credentials given, are left out of its text.
 func SDKError(service, operation string, err error, by ...aws.Credentials) *ServiceError {
 	e := &ServiceError{Service: service, Operation: operation}
 	var resp *smithyhttp.ResponseError
 	if errors.As(err, &resp) && resp.Response != nil {
 		e.Status = resp.HTTPStatusCode()
+		if sent := resp.Response.Request; sent != nil {
+			by = append(by, aws.Credentials{SessionToken: sent.Header.Get("X-Amz-Security-Token")})
+		}
 	}
 	var awsResp *awshttp.ResponseError
 	if errors.As(err, &awsResp) {
