@@ -92,7 +92,7 @@ func (f *functionResources) told() []iamStatement {
 }
 
 func eventStatements(f *functionResources) []iamStatement {
-	all := append(f.common(), allow("ReadServices", f.of("service"), ecs.ActionDescribeServices))
+	all := f.common()
 	if f.queue != "" {
 		all = append(all, allow("TakeEvents", one(f.queue), "sqs:ReceiveMessage", "sqs:DeleteMessage", awsdeploy.ActionGetQueueAttributes))
 	}

@@ -27,7 +27,6 @@ var unused = map[string]map[string]string{
 		"sqs:ReceiveMessage":     "Lambda reads the queue, with the function's role",
 		"sqs:DeleteMessage":      "likewise",
 		"sqs:GetQueueAttributes": "likewise",
-		"ecs:DescribeServices":   "no event has a service read: it is more than the least",
 	},
 	"role": {
 		"sqs:ReceiveMessage":     "Lambda reads the queue, with the function's role",
