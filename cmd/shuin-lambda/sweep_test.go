@@ -152,3 +152,29 @@ func TestWhatIsLikeATaskThatIsTriedAgainIsCountedAndStoppedToo(t *testing.T) {
 		})
 	}
 }
+
+func TestWhatIsStoppedAtOnceIsNotCountedTwiceWhereItCouldNotBeTold(t *testing.T) {
+	ear, e := &hears{err: errors.New("the topic is away")}, &stops{}
+	s := sweptWorld(ear)
+	s.settings.React.DangerouslyStopTasks = true
+	s.watcher = &watch.Watcher{Gate: &darkGate{}, Store: &watch.MemoryStore{}, Routes: []watch.Route{{Notifier: ear}}, Now: time.Now, Reactor: e,
+		Reactions: watch.Reactions{DangerouslyStopTasks: true}}
+	if err := s.found(t.Context(), ecs.Found{Observation: sweptTask("a"), Others: []watch.Subject{sweptTask("b").Subject, sweptTask("c").Subject}}); err != nil {
+		t.Fatal(err)
+	}
+	if len(e.arns) != 3 {
+		t.Errorf("stopped %q before the end of the sweep, want all three", e.arns)
+	}
+	ear.err = nil
+	if err := s.rest(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var got struct{ Subjects, Settled int }
+	text, err := json.Marshal(&s.inventory)
+	if err == nil {
+		err = json.Unmarshal(text, &got)
+	}
+	if err != nil || got.Subjects != 3 || got.Settled != 3 || len(ear.told) != 1 || s.unsettled {
+		t.Errorf("%s, told %d, unsettled %v (%v)", text, len(ear.told), s.unsettled, err)
+	}
+}
