@@ -2,6 +2,7 @@ package ecs
 
 import (
 	"cmp"
+	"slices"
 	"strings"
 	"time"
 
@@ -10,7 +11,6 @@ import (
 	"github.com/shuin/shuin/awsprofile"
 	"github.com/shuin/shuin/gate"
 	"github.com/shuin/shuin/internal/awscall"
-	"github.com/shuin/shuin/internal/limits"
 	"github.com/shuin/shuin/pipeline"
 	"github.com/shuin/shuin/watch"
 )
@@ -91,13 +91,18 @@ func (e *envelope) call(ev *Event) error {
 		return err
 	}
 	ev.What = c.EventName + " (CloudTrail)"
-	switch c.EventSource {
-	case "ecs.amazonaws.com":
+	service, of := strings.CutSuffix(c.EventSource, ".amazonaws.com")
+	switch {
+	case !of || service != "ecs" && service != "signer":
+		return malformed(c.field("eventSource"), "%q: only calls of ecs.amazonaws.com and signer.amazonaws.com are read; take others out of the rule's pattern", awscall.Printable(c.EventSource, 100))
+	case e.Source != "aws."+service:
+		// Nobody but AWS can put events of such a source on a bus ("PutEvents",
+		// Amazon EventBridge API Reference).
+		return malformed(e.field("source"), "%q: calls of %s come from \"aws.%s\"", awscall.Printable(e.Source, 100), c.EventSource, service)
+	case service == "ecs":
 		return c.ecs(ev)
-	case "signer.amazonaws.com":
-		return c.signer(ev)
 	}
-	return malformed(c.field("eventSource"), "%q: only calls of ecs.amazonaws.com and signer.amazonaws.com are read; take others out of the rule's pattern", awscall.Printable(c.EventSource, 100))
+	return c.signer(ev)
 }
 
 func (c *apiCall) field(names ...string) string { return join(c.at, names...) }
@@ -137,20 +142,33 @@ func (c *apiCall) check(ev *Event) error {
 
 // judged are the calls after which something else may run.
 var judged = map[string]func(*apiCall, *Event) error{
-	"RegisterTaskDefinition": (*apiCall).registered,
-	"RunTask":                (*apiCall).requested,
-	"StartTask":              (*apiCall).requested,
-	"CreateService":          (*apiCall).deployed,
-	"UpdateService":          (*apiCall).deployed,
-	"CreateTaskSet":          (*apiCall).deployed,
+	"RegisterTaskDefinition":      (*apiCall).registered,
+	"RunTask":                     (*apiCall).requested,
+	"StartTask":                   (*apiCall).requested,
+	"CreateService":               (*apiCall).deployed,
+	"UpdateService":               (*apiCall).deployed,
+	"CreateTaskSet":               (*apiCall).deployed,
+	"CreateExpressGatewayService": (*apiCall).expressed,
+	"UpdateExpressGatewayService": (*apiCall).expressed,
+}
+
+// harmless are the beginnings of the names of calls that read, end, or arrange
+// what is there ("Actions", Amazon ECS API Reference).
+var harmless = []string{
+	"List", "Describe", "Get", "Discover", "Delete", "Deregister", "Stop", "Tag", "Untag", "Put", "Submit", "RegisterContainerInstance", "ExecuteCommand",
+	"CreateCapacityProvider", "CreateCluster", "UpdateCapacityProvider", "UpdateCluster", "UpdateContainer", "UpdateServicePrimaryTaskSet",
+	"UpdateTaskProtection", "UpdateTaskSet",
 }
 
 // ecs reads a call of ECS.
 func (c *apiCall) ecs(ev *Event) error {
 	read, ok := judged[c.EventName]
 	switch {
-	case !ok:
+	case !ok && slices.ContainsFunc(harmless, func(name string) bool { return strings.HasPrefix(c.EventName, name) }):
 		ev.irrelevant("%s brings nothing else to run", awscall.Printable(c.EventName, 100))
+		return nil
+	case !ok:
+		ev.irrelevant("%s is no call that is known here: what it may bring to run is judged when its tasks start", awscall.Printable(c.EventName, 100))
 		return nil
 	case c.ErrorCode != "":
 		ev.irrelevant("the call failed (errorCode %s)", awscall.Printable(c.ErrorCode, 100))
@@ -182,82 +200,43 @@ type omitted struct {
 	Omitted bool `json:"omitted"`
 }
 
-// containers are containerDefinitions of a call.
-type containers []struct {
-	Name  string `json:"name"`
-	Image string `json:"image"`
-}
-
-func (cs containers) images(at string) ([]gate.Image, error) {
-	if len(cs) > limits.EventContainers {
-		return nil, tooMuch(at, len(cs), "containers", limits.EventContainers, "EventContainers")
-	}
-	var out []gate.Image
-	for i, one := range cs {
-		image, err := imageOf(index(at, i), one.Name, one.Image, "")
-		if err != nil {
-			return nil, err
-		}
-		if image.Written == "" {
-			return nil, nil // cut: it has to be read
-		}
-		out = append(out, image)
-	}
-	return out, nil
-}
-
-// registered reads RegisterTaskDefinition.
+// registered reads RegisterTaskDefinition. What was registered is read from
+// ECS, and not taken from the event.
 func (c *apiCall) registered(ev *Event) error {
-	var request struct {
-		omitted
-		Family     string     `json:"family"`
-		Containers containers `json:"containerDefinitions"`
-	}
 	var response struct {
-		omitted
 		TaskDefinition struct {
-			ARN        string     `json:"taskDefinitionArn"`
-			Containers containers `json:"containerDefinitions"`
+			ARN string `json:"taskDefinitionArn"`
 		} `json:"taskDefinition"`
 	}
-	if err := c.both(&request, &response); err != nil {
+	if err := c.both(&struct{}{}, &response); err != nil {
 		return err
 	}
-	o := c.observation(ev, watch.Registered, "")
-	o.Subject.Kind, o.Where = watch.TaskDefinition, pipeline.Where{}
-	arn := response.TaskDefinition.ARN
-	var images []gate.Image
-	var err error
-	if arn == "" {
-		if err := check(text{c.field("requestParameters.family"), request.Family}); err != nil {
-			return err
-		}
-		arn = placeOf(ev).sibling("task-definition", request.Family)
-	} else if images, err = response.TaskDefinition.Containers.images(c.field("responseElements.taskDefinition.containerDefinitions")); err != nil {
+	at := c.field("responseElements.taskDefinition.taskDefinitionArn")
+	if err := check(text{at, response.TaskDefinition.ARN}); err != nil {
 		return err
 	}
-	r, err := arnOf(c.field("responseElements.taskDefinition.taskDefinitionArn"), arn, "ecs", "task-definition")
+	r, err := arnOf(at, response.TaskDefinition.ARN, "ecs", "task-definition")
 	if err != nil {
 		return err
 	}
-	if err := r.in(c.field("responseElements.taskDefinition.taskDefinitionArn"), ev.Account, ev.Region); err != nil {
+	if err := r.in(at, ev.Account, ev.Region); err != nil {
 		return err
 	}
-	if len(images) == 0 {
-		if images, err = request.Containers.images(c.field("requestParameters.containerDefinitions")); err != nil {
-			return err
-		}
-	}
 	name, revision := family(r.path)
-	o.Subject.ARN, o.Subject.Group, o.Images = arn, "family:"+name, images
-	if revision > 0 {
-		o.Version = revision
+	if revision == 0 {
+		return noRevision(at, r.path)
 	}
-	ev.Kind, ev.Seen = KindSeen, &Seen{Observation: o}
-	if len(images) == 0 {
-		ev.Seen.Read = &TaskDefinitionRef{Account: ev.Account, Region: ev.Region, Name: arn}
-	}
+	o := c.observation(ev, watch.Registered, "")
+	o.Subject.Kind, o.Where = watch.TaskDefinition, pipeline.Where{}
+	o.Subject.ARN, o.Subject.Group, o.Version = response.TaskDefinition.ARN, "family:"+name, revision
+	ev.Kind = KindSeen
+	ev.Seen = &Seen{Observation: o, Read: &TaskDefinitionRef{Account: ev.Account, Region: ev.Region, Name: response.TaskDefinition.ARN}}
 	return nil
+}
+
+// noRevision: what is newest by now need not be what was meant.
+func noRevision(at, name string) error {
+	return malformed(at, "%q: which revision it was is not said, and the newest by now may be another; a sweep of task definitions judges what there is", awscall.Printable(name, 300))
 }
 
 // both reads what was asked and what was answered.
@@ -336,10 +315,13 @@ func (c *apiCall) definition(ev *Event, o watch.Observation, name string) error 
 		return err
 	}
 	base, revision := family(r.path)
+	if revision == 0 {
+		return noRevision(at, r.path)
+	}
 	if o.Subject.Kind == watch.TaskDefinition {
 		o.Subject.ARN = arn
 		o.Subject.Group = cmp.Or(o.Subject.Group, "family:"+base)
-	} else if revision > 0 {
+	} else {
 		o.Subject.TaskDefinition = arn
 	}
 	ev.Kind = KindSeen
@@ -392,6 +374,55 @@ func (c *apiCall) deployed(ev *Event) error {
 		return nil
 	}
 	return c.definition(ev, o, definition)
+}
+
+// expressed reads CreateExpressGatewayService and UpdateExpressGatewayService:
+// they bring the image themselves, and ECS makes a task definition of it.
+func (c *apiCall) expressed(ev *Event) error {
+	type service struct {
+		ARN     string `json:"serviceArn"`
+		Name    string `json:"serviceName"`
+		Cluster string `json:"cluster"`
+	}
+	var request struct {
+		omitted
+		service
+		Container struct {
+			Image string `json:"image"`
+		} `json:"primaryContainer"`
+	}
+	var response struct {
+		Service service `json:"service"`
+	}
+	if err := c.both(&request, &response); err != nil {
+		return err
+	}
+	at := c.field("requestParameters.primaryContainer.image")
+	image, err := imageOf(strings.TrimSuffix(at, ".image"), "", request.Container.Image, "")
+	switch {
+	case err != nil:
+		return err
+	case image.Written == "" && c.EventName == "UpdateExpressGatewayService" && !request.Omitted && has(c.Request):
+		ev.irrelevant("the update changes no image")
+		return nil
+	case image.Written == "":
+		return malformed(at, "missing or empty")
+	}
+	arn := cmp.Or(response.Service.ARN, request.ARN)
+	if r, err := arnOf("", arn, "ecs", "service"); err == nil && response.Service.Cluster+request.Cluster == "" {
+		request.Cluster, _, _ = strings.Cut(r.path, "/")
+	}
+	cluster, err := clusterName(c.field("requestParameters.cluster"), cmp.Or(response.Service.Cluster, request.Cluster))
+	if err != nil {
+		return err
+	}
+	o := c.observation(ev, watch.Deployed, cluster)
+	if err := c.service(ev, &o, cmp.Or(arn, response.Service.Name, request.Name)); err != nil {
+		return err
+	}
+	o.Images = []gate.Image{image}
+	ev.Kind, ev.Seen = KindSeen, &Seen{Observation: o}
+	return nil
 }
 
 // service makes a service, by ARN or by name, the subject.

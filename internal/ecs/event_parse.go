@@ -46,15 +46,28 @@ func Parse(payload []byte) (Event, error) {
 func ParseMessage(body []byte) (Event, error) { return parseMessage("body", body, true) }
 
 // ProbablyHook reports whether a payload that Parse refuses looks like a
-// lifecycle hook of ECS: somebody waits for its answer all the same. Events of
-// EventBridge may quote one.
-func ProbablyHook(payload []byte) bool {
-	if bytes.Contains(payload, []byte(`"detail-type"`)) {
+// lifecycle hook of ECS, by its own members: somebody waits for its answer all
+// the same. What only quotes one, deeper down, does not.
+func ProbablyHook(payload []byte) (found bool) {
+	d := jsontext.NewDecoder(bytes.NewReader(payload), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	if t, err := d.ReadToken(); err != nil || t.Kind() != '{' {
 		return false
 	}
-	return slices.ContainsFunc([]string{`"executionDetails"`, `"targetServiceRevisionArn"`, `"lifecycleStage"`}, func(name string) bool {
-		return bytes.Contains(payload, []byte(name))
-	})
+	for {
+		name, err := d.ReadToken()
+		if err != nil || name.Kind() != '"' {
+			return found
+		}
+		switch name.String() {
+		case "detail-type":
+			return false
+		case "executionDetails", "targetServiceRevisionArn", "lifecycleStage":
+			found = true
+		}
+		if d.SkipValue() != nil {
+			return found // as far as it can be read
+		}
+	}
 }
 
 // shape is how a payload is known.

@@ -5,6 +5,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"github.com/shuin/shuin"
 	"github.com/shuin/shuin/gate"
 	"github.com/shuin/shuin/internal/awscall"
 	"github.com/shuin/shuin/internal/limits"
@@ -175,34 +176,62 @@ func (s *Seen) WithTaskDefinition(got RevisionImages) (watch.Observation, error)
 // it beside, and what is known beside of containers that it does not hold: ECS
 // itself adds those (agents of AWS's), nobody else can. One of them whose image
 // is not told is left out: there is nothing to be judged, and to refuse it
-// would refuse every task that has the agent.
+// would refuse every task that has the agent. Where both name another image for
+// a container, both are judged.
 func merged(written []ContainerImage, known []gate.Image) ([]gate.Image, error) {
 	if len(written)+len(known) > 2*limits.EventContainers {
 		return nil, tooMuch("containers", len(written)+len(known), "containers", 2*limits.EventContainers, "EventContainers")
 	}
-	byName := make(map[string]int, len(known))
+	byName := make(map[string][]int, len(known))
 	for i, k := range known {
-		byName[k.Name] = i
+		byName[k.Name] = append(byName[k.Name], i)
 	}
 	var out []gate.Image
+	there := map[gate.Image]bool{}
+	add := func(image gate.Image) {
+		if !there[image] {
+			there[image] = true
+			out = append(out, image)
+		}
+	}
 	used := make([]bool, len(known))
 	for _, w := range written {
-		image := Image(w.Container, w.Image, w.Digest)
-		if i, ok := byName[w.Container]; ok {
-			used[i] = true
-			image = over(image, known[i])
+		image, alike := Image(w.Container, w.Image, w.Digest), false
+		for _, i := range byName[w.Container] {
+			if used[i] = true; !differ(image, known[i]) {
+				alike = true
+				add(over(image, known[i]))
+			}
 		}
-		out = append(out, image)
+		if !alike {
+			add(image)
+		}
+		for _, i := range byName[w.Container] {
+			if differ(image, known[i]) {
+				add(known[i])
+			}
+		}
 	}
 	for i, k := range known {
 		if !used[i] && k.Written != "" {
-			out = append(out, k)
+			add(k)
 		}
 	}
 	if len(out) == 0 {
 		return nil, malformed("containers", "there are none: what would run is not said")
 	}
 	return out, nil
+}
+
+// differ reports whether what is known is of another image than what is
+// written. A tag and the digest that it was resolved to are one.
+func differ(image, known gate.Image) bool {
+	if known.Written == "" || known.Written == image.Written {
+		return false
+	}
+	written, err := shuin.ParseReference(image.Written)
+	told, fault := shuin.ParseReference(known.Written)
+	return err != nil || fault != nil || written.Name() != told.Name() || written.Digest != "" || told.Digest == ""
 }
 
 // over is an image with what is known of it besides.

@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/opencontainers/go-digest"
 
 	"github.com/shuin/shuin"
 	"github.com/shuin/shuin/gate"
@@ -89,7 +91,14 @@ func TestWhatCannotBeReadSaysWhatAndWhere(t *testing.T) {
 		{"a record of an unknown version", "register", `"eventVersion": "1.11"`, `"eventVersion": "2.0"`, `detail.eventVersion: "2.0": only 1.x`},
 		{"a call without its name", "register", `"eventName"`, `"name"`, "detail.eventName: missing"},
 		{"a call of another service", "register", `"ecs.amazonaws.com"`, `"ec2.amazonaws.com"`, `detail.eventSource: "ec2.amazonaws.com": only calls of`},
-		{"a registration without a family", "register-omitted", `"family": "shop"`, `"families": "shop"`, "detail.requestParameters.family: missing"},
+		{"a registration whose answer is left out", "register-omitted", `"taskDefinition": {`, `"omitted": true, "other": {`, "detail.responseElements.taskDefinition.taskDefinitionArn: missing"},
+		{"a registration of no revision", "register-omitted", `task-definition/shop:7`, `task-definition/shop`, `"shop": which revision it was is not said`},
+		{"a run of the newest revision, whose answer is left out", "run-task-default-cluster", `"taskDefinition": "batch:3"`, `"taskDefinition": "batch"`, `"batch": which revision it was is not said`},
+		{"a run of no revision", "run-task-default-cluster", `"taskDefinition": "batch:3"`, `"taskDefinition": "batch:x"`, `which revision it was is not said`},
+		{"a call that somebody put on the bus", "register", `"source": "aws.ecs"`, `"source": "my.app"`, `source: "my.app": calls of ecs.amazonaws.com come from "aws.ecs"`},
+		{"a signer's call from elsewhere", "signer-sign-payload", `"source": "aws.signer"`, `"source": "aws.ecs"`, `source: "aws.ecs": calls of signer.amazonaws.com come from "aws.signer"`},
+		{"a push that somebody put on the bus", "ecr-push", `"source": "aws.ecr"`, `"source": "my.app"`, `"ECR Image Action" from "my.app": nothing here`},
+		{"a schedule that somebody put on the bus", "scheduled", `"source": "aws.events"`, `"source": "my.app"`, `"Scheduled Event" from "my.app": nothing here`},
 		{"a registration in another account", "register", `"taskDefinitionArn": "arn:aws:ecs:eu-west-1:210987654321`, `"taskDefinitionArn": "arn:aws:ecs:eu-west-1:345678901234`, "responseElements.taskDefinition.taskDefinitionArn: it is of account"},
 		{"a run of nothing", "run-task-default-cluster", `"taskDefinition": "batch:3"`, `"other": 1`, "detail.requestParameters.taskDefinition: missing"},
 		{"a cluster that is none", "start-task", `"cluster": "arn:aws:ecs:eu-west-1:210987654321:cluster/prod-a"`, `"cluster": "a/b"`, `"a/b" is no cluster`},
@@ -157,7 +166,6 @@ func TestWhatIsTooMuchSaysWhichLimit(t *testing.T) {
 		{"messages", `{"Records":[{}` + strings.Repeat(",{}", limits.EventRecords) + `]}`, "EventRecords"},
 		{"images of a question", `{"shuin":"decide","images":[{"image":"a"}` + strings.Repeat(`,{"image":"a"}`, limits.EventContainers) + `]}`, "EventContainers"},
 		{"containers of a task", taskOf(t, 1001), "EventContainers"},
-		{"containers of a registration", registrationOf(t, 1001), "EventContainers"},
 		{"an ARN", changed(t, "task-running", "ecs-svc/1234567890123456789", long), "EventStringBytes"},
 		{"a container's name", changed(t, "task-running", `"name": "proxy"`, `"name": "`+long+`"`), "EventStringBytes"},
 		{"an image", changed(t, "task-running", "nginx:1.29", long), "EventStringBytes"},
@@ -174,15 +182,9 @@ func TestWhatIsTooMuchSaysWhichLimit(t *testing.T) {
 	}
 }
 
-// taskOf is a running task with n containers, registrationOf a task definition.
+// taskOf is a running task with n containers.
 func taskOf(t *testing.T, n int) string {
 	return changed(t, "task-running", `"containers": [`, `"containers": [`+containersOf(n-3, `"imageDigest":"`+string(digestA)+`",`))
-}
-
-func registrationOf(t *testing.T, n int) string {
-	return changed(t, "register-response-without-containers", `"responseElements": {
-   "taskDefinition": {`, `"responseElements": {
-   "taskDefinition": {"containerDefinitions": [`+strings.TrimSuffix(containersOf(n, ""), ",")+`],`)
 }
 
 func containersOf(n int, more string) string {
@@ -194,15 +196,109 @@ func containersOf(n int, more string) string {
 }
 
 func TestAThousandContainersAreAllThere(t *testing.T) {
-	for name, payload := range map[string]string{"task": taskOf(t, 1000), "registration": registrationOf(t, 1000)} {
-		ev, err := Parse([]byte(payload))
-		if err != nil {
-			t.Fatal(name, err)
+	ev, err := Parse([]byte(taskOf(t, 1000)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	images := ev.Seen.Observation.Images
+	if len(images) != 1000 || images[500].Written != "quay.io/shop/c500:1" || images[500].Name != "c500" || ev.Seen.Read != nil {
+		t.Errorf("%d images, read %v", len(images), ev.Seen.Read)
+	}
+}
+
+func TestWhatWasRegisteredIsReadAndNotTakenFromTheEvent(t *testing.T) {
+	ev, err := Parse([]byte(sample(t, "register")))
+	if err != nil || len(ev.Seen.Observation.Images) != 0 || ev.Seen.Read == nil || *ev.Seen.Read != (TaskDefinitionRef{"210987654321", "eu-west-1", strings.Replace(definitionARN, ":7", ":8", 1)}) {
+		t.Errorf("%+v, %v", ev.Seen, err)
+	}
+}
+
+func TestAnExpressServicesImageIsJudged(t *testing.T) {
+	const request, image = `"cluster": "prod-a",
+   "serviceName": "shop",
+   "taskDefinition": "shop",
+   "desiredCount": 2`, `"primaryContainer": {"image": "nginx:1.29"}`
+	express := func(name, with, answer string) string {
+		s := strings.Replace(changed(t, "create-service", request, with), `"CreateService"`, `"`+name+`"`, 1)
+		return regexp.MustCompile(`(?s)"responseElements": \{.*?\n  \},`).ReplaceAllString(s, `"responseElements": `+answer+`,`)
+	}
+	const answered = `{"service": {"serviceArn": "` + serviceARN + `", "serviceName": "shop", "cluster": "prod-a"}}`
+	for _, c := range []struct{ name, payload, want string }{
+		{"it is created", express("CreateExpressGatewayService", image, answered), ""},
+		{"it is updated", express("UpdateExpressGatewayService", `"serviceArn": "`+serviceARN+`", `+image, answered), ""},
+		{"its answer is left out", express("UpdateExpressGatewayService", `"serviceArn": "`+serviceARN+`", `+image, `{"omitted": true}`), ""},
+		{"by name alone", express("CreateExpressGatewayService", `"cluster": "prod-a", "serviceName": "shop", `+image, `{}`), ""},
+		{"its size is changed", express("UpdateExpressGatewayService", `"serviceArn": "`+serviceARN+`", "cpu": "512"`, answered), "the update changes no image"},
+		{"what was asked is left out", express("UpdateExpressGatewayService", `"omitted": true`, answered), "requestParameters.primaryContainer.image: missing"},
+		{"nothing is asked for", express("CreateExpressGatewayService", `"cpu": "512"`, answered), "requestParameters.primaryContainer.image: missing"},
+		{"of nothing", express("CreateExpressGatewayService", image, `{}`), "requestParameters.service: missing"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			ev, err := Parse([]byte(c.payload))
+			if c.want != "" {
+				if err != nil && !strings.Contains(err.Error(), c.want) || err == nil && !strings.Contains(ev.Reason, c.want) {
+					t.Errorf("%+v, %v", ev, err)
+				}
+				return
+			}
+			if err != nil || ev.Seen == nil {
+				t.Fatalf("%+v, %v", ev, err)
+			}
+			o := ev.Seen.Observation
+			if o.Phase != watch.Deployed || o.Subject.ARN != serviceARN || o.Subject.Kind != watch.Service || o.Where.Cluster != "prod-a" || ev.Seen.Read != nil ||
+				len(o.Images) != 1 || o.Images[0] != (gate.Image{Written: "docker.io/library/nginx:1.29"}) {
+				t.Errorf("%+v", o)
+			}
+		})
+	}
+}
+
+func TestACallThatIsNotKnownIsNotCalledHarmless(t *testing.T) {
+	for name, want := range map[string]string{
+		"StartTaskOnTheMoon": "StartTaskOnTheMoon is no call that is known here: what it may bring to run is judged when its tasks start",
+		"UpdateTaskSet":      "UpdateTaskSet brings nothing else to run", "DescribeTasks": "DescribeTasks brings nothing else to run",
+		"PutClusterCapacityProviders": "brings nothing else to run", "UpdateServicePrimaryTaskSet": "brings nothing else to run",
+		"CreateDaemon": "is no call that is known", "UpdateServiceOfSomeKind": "is no call that is known",
+	} {
+		ev, err := Parse([]byte(changed(t, "stop-task", `"StopTask"`, `"`+name+`"`)))
+		if err != nil || ev.Kind != KindIrrelevant || !strings.Contains(ev.Reason, want) {
+			t.Errorf("%s: %s %q, %v", name, ev.Kind, ev.Reason, err)
 		}
-		images := ev.Seen.Observation.Images
-		if len(images) != 1000 || images[500].Written != "quay.io/shop/c500:1" || images[500].Name != "c500" || ev.Seen.Read != nil {
-			t.Errorf("%s: %d images, read %v", name, len(images), ev.Seen.Read)
-		}
+	}
+}
+
+func TestWhatTheEventAndTheTaskDefinitionSayAreBothJudged(t *testing.T) {
+	at := func(name string, d digest.Digest) gate.Image {
+		return gate.Image{Name: "app", Written: name, Running: d}
+	}
+	byDigest := "quay.io/shop/web@" + digestA.String()
+	for _, c := range []struct {
+		name    string
+		written []string // images of container app
+		known   []gate.Image
+		want    []gate.Image
+	}{
+		{"the same", []string{"quay.io/shop/web:1"}, []gate.Image{at("quay.io/shop/web:1", digestA)}, []gate.Image{at("quay.io/shop/web:1", digestA)}},
+		{"a digest alone", []string{"quay.io/shop/web:1"}, []gate.Image{at("", digestA)}, []gate.Image{at("quay.io/shop/web:1", digestA)}},
+		{"two digests", []string{"quay.io/shop/web:1"}, []gate.Image{at("", digestA), at("", digestB)}, []gate.Image{at("quay.io/shop/web:1", digestA), at("quay.io/shop/web:1", digestB)}},
+		{"another image", []string{"quay.io/shop/evil:1"}, []gate.Image{at("quay.io/shop/web:1", digestA)}, []gate.Image{at("quay.io/shop/evil:1", ""), at("quay.io/shop/web:1", digestA)}},
+		{"another tag", []string{"quay.io/shop/web:2"}, []gate.Image{at("quay.io/shop/web:1", "")}, []gate.Image{at("quay.io/shop/web:2", ""), at("quay.io/shop/web:1", "")}},
+		{"what the tag was resolved to", []string{"quay.io/shop/web:1"}, []gate.Image{at(byDigest, "")}, []gate.Image{at(byDigest, "")}},
+		{"another digest than is written", []string{"quay.io/shop/web@" + digestB.String()}, []gate.Image{at(byDigest, "")}, []gate.Image{at("quay.io/shop/web@"+digestB.String(), ""), at(byDigest, "")}},
+		{"a container twice", []string{byDigest, "quay.io/shop/evil:1"}, []gate.Image{at("quay.io/shop/web:1", digestB)},
+			[]gate.Image{at(byDigest, ""), at("quay.io/shop/web:1", digestB), at("quay.io/shop/evil:1", "")}},
+		{"what is no reference", []string{"${IMAGE}"}, []gate.Image{at(byDigest, "")}, []gate.Image{at("${IMAGE}", ""), at(byDigest, "")}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var written []ContainerImage
+			for _, image := range c.written {
+				written = append(written, ContainerImage{Container: "app", Image: image})
+			}
+			got, err := merged(written, c.known)
+			if diff := cmp.Diff(c.want, got); err != nil || diff != "" {
+				t.Errorf("%v %s", err, diff)
+			}
+		})
 	}
 }
 
@@ -241,6 +337,18 @@ func TestNothingIsJudgedWhereNothingBeginsToRun(t *testing.T) {
 				t.Errorf("%s %q", ev.Kind, ev.Reason)
 			}
 		})
+	}
+}
+
+func TestWhatCloudTrailLeavesOutIsNotTakenForNothing(t *testing.T) {
+	for name, payload := range map[string]string{
+		"what was asked of a service": changed(t, "update-service-scale", `"desiredCount": 5`, `"omitted": true`),
+		"what a run was answered":     changed(t, "run-task-failures", `"failures": [`, `"omitted": true, "failures": [`),
+	} {
+		ev, err := Parse([]byte(payload))
+		if err != nil || ev.Kind != KindSeen || ev.Seen.Read == nil {
+			t.Errorf("%s: %s %q, %v", name, ev.Kind, ev.Reason, err)
+		}
 	}
 }
 
@@ -415,11 +523,17 @@ func TestOnlyEventsComeInMessages(t *testing.T) {
 
 func TestAHookThatCannotBeReadIsKnownForOne(t *testing.T) {
 	for payload, want := range map[string]bool{
-		sample(t, "hook-pre-scale-up"): true,
-		`{"executionDetails":{`:        true,
-		`{"lifecycleStage":7}`:         true,
-		sample(t, "task-running"):      false,
-		sample(t, "codedeploy"):        false,
+		sample(t, "hook-pre-scale-up"):                                 true,
+		`{"executionDetails":{`:                                        true,
+		`{"lifecycleStage":7}`:                                         true,
+		`{"lifecycleStage":"PRE_SCALE_UP","lifecycleStage":1}`:         true,
+		`{"Records":[{"body":{"lifecycleStage":1}}]}`:                  false,
+		`{"Records":[{"body":"{\"executionDetails\":{}}"}]}`:           false,
+		`{"a":{"executionDetails":{}},"b":"\"lifecycleStage\""}`:       false,
+		`{"x":"detail-type","executionDetails":{"detail-type":1}}`:     true,
+		`["executionDetails"]`:                                         false,
+		sample(t, "task-running"):                                      false,
+		sample(t, "codedeploy"):                                        false,
 		`{"detail-type":1,"detail":{"lifecycleStage":"PRE_SCALE_UP"}}`: false,
 		`{}`: false,
 	} {

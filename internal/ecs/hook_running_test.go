@@ -29,7 +29,9 @@ func (movedTags) Resolve(_ context.Context, ref shuin.Reference) (shuin.Artifact
 	return shuin.NewArtifact(ref, shuin.Descriptor{MediaType: "application/vnd.oci.image.manifest.v1+json", Digest: d, Size: 10})
 }
 
-func (movedTags) Platforms(context.Context, shuin.Artifact) ([]shuin.Platform, error) { return nil, nil }
+func (movedTags) Platforms(context.Context, shuin.Artifact) ([]shuin.Platform, error) {
+	return nil, nil
+}
 
 // realGate is a gate over that registry, under a policy that allows these
 // digests of shop, by tag too.

@@ -28,8 +28,11 @@ type hookState struct {
 // cannot be, so that nothing can be counted.
 func readState(details []byte, now time.Time) (others map[string]jsontext.Value, s hookState, spoiled bool) {
 	others = map[string]jsontext.Value{}
-	if len(details) == 0 || jsontext.Value(details).Kind() != '{' || json.Unmarshal(details, &others) != nil {
-		return map[string]jsontext.Value{}, hookState{}, false // what is no object holds no count: this is the first call
+	if len(details) == 0 {
+		return others, hookState{}, false
+	}
+	if jsontext.Value(details).Kind() != '{' || json.Unmarshal(details, &others) != nil {
+		return map[string]jsontext.Value{}, hookState{}, true // what is no object holds no count, and may come again and again
 	}
 	own, there := others[stateKey]
 	delete(others, stateKey)
@@ -51,7 +54,7 @@ func (h *Hook) again(e *HookEvent, r *HookRecord) HookAnswer {
 	most := retriesOf(h.Retries)
 	switch {
 	case spoiled:
-		r.Note = joinNotes(r.Note, "hookDetails has a member "+stateKey+" that is not ours: the calls cannot be counted, so ECS is not asked to call again")
+		r.Note = joinNotes(r.Note, "hookDetails is no object, or has a member "+stateKey+" that is not ours: the calls cannot be counted, so ECS is not asked to call again")
 		return HookAnswer{Status: HookFailed}
 	case s.Attempts >= most:
 		r.Note = joinNotes(r.Note, "it could not be checked in "+times(s.Attempts+1))

@@ -15,6 +15,7 @@ import (
 
 	"github.com/shuin/shuin"
 	"github.com/shuin/shuin/gate"
+	"github.com/shuin/shuin/internal/limits"
 	"github.com/shuin/shuin/pipeline"
 )
 
@@ -291,8 +292,9 @@ func TestHookDetailsAreNotTrusted(t *testing.T) {
 		kept          string
 	}{
 		{"there are none", ``, HookInProgress, `{"shuin":{"attempts":1,"since":"2026-11-20T08:30:00Z"}}`},
-		{"they are a list", `[1]`, HookInProgress, `{"shuin":{"attempts":1,"since":"2026-11-20T08:30:00Z"}}`},
-		{"they are a text", `"x"`, HookInProgress, `{"shuin":{"attempts":1,"since":"2026-11-20T08:30:00Z"}}`},
+		{"they are a list", `[1]`, HookFailed, ""},
+		{"they are a text", `"x"`, HookFailed, ""},
+		{"they are an object in a text, which may come again and again", `"{\"team\":\"shop\"}"`, HookFailed, ""},
 		{"a count below zero, which would never end", `{"shuin":{"attempts":-1000000,"since":"2026-11-20T08:00:00Z"}}`, HookFailed, ""},
 		{"a count of zero, which is never kept", `{"shuin":{"attempts":0,"since":"2026-11-20T08:00:00Z"}}`, HookFailed, ""},
 		{"a count larger than any", `{"shuin":{"attempts":99999999,"since":"2026-11-20T08:00:00Z"}}`, HookFailed, ""},
@@ -316,6 +318,17 @@ func TestHookDetailsAreNotTrusted(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestNothingIsCountedBeyondTheMostThatMayBeAskedFor(t *testing.T) {
+	for n, want := range map[int]string{limits.HookRetriesMost: "all 10001 attempts", limits.HookRetriesMost + 1: "that is not ours"} {
+		e := hookAt("PRE_SCALE_UP")
+		e.Details = fmt.Appendf(nil, `{"shuin":{"attempts":%d,"since":"2026-11-20T08:00:00Z"}}`, n)
+		answer, record := answerOf(t, &Hook{Gate: &decider{answer: undecided}, Reader: someReader(), Retries: limits.HookRetriesMost}, e)
+		if answer.Status != HookFailed || !strings.Contains(record.Note, want) {
+			t.Errorf("%d: %+v, %q", n, answer, record.Note)
+		}
 	}
 }
 

@@ -178,7 +178,7 @@ func TestAnEventThatComesStraightIsAnErrorUntilItIsSettled(t *testing.T) {
 		{"a task that could not be checked comes again", taskEvent("b", 1, container{"web", away.String(), away.Digest}), true, `"disposition":"retry"`},
 		{"a topic's as well", topic(taskEvent("b", 1, container{"web", away.String(), away.Digest})), true, ""},
 		{"what is no event is an error", map[string]any{"hello": "world"}, true, ""},
-		{"a task definition is read where the event leaves it out", registered, false, familyARN},
+		{"a task definition is read, whatever the event says of it", registered, false, familyARN},
 		{"what is of no interest is settled", bridged("aws.ecs", "ECS Service Action", map[string]any{"eventName": "SERVICE_STEADY_STATE"}), false, "nothing has to be done"},
 		{"a sweep is answered with what it saw", map[string]any{"shuin": "sweep"}, false, "a sweep"},
 	} {
@@ -197,13 +197,13 @@ func TestAnEventThatComesStraightIsAnErrorUntilItIsSettled(t *testing.T) {
 	}
 }
 
-// registeredEvent is CloudTrail's of a task definition, too large to be told.
+// registeredEvent is CloudTrail's of a task definition.
 func registeredEvent() map[string]any {
 	return bridged("aws.ecs", "AWS API Call via CloudTrail", map[string]any{
 		"eventVersion": "1.11", "userIdentity": map[string]any{"type": "AssumedRole", "arn": "arn:aws:sts::" + account + ":assumed-role/deploy/ci",
 			"sessionContext": map[string]any{"sessionIssuer": map[string]any{"type": "Role", "arn": "arn:aws:iam::" + account + ":role/deploy"}}},
 		"eventTime": "2026-11-20T08:15:29Z", "eventSource": "ecs.amazonaws.com", "eventName": "RegisterTaskDefinition", "awsRegion": region,
-		"requestParameters": map[string]any{"family": "shop", "omitted": true}, "responseElements": map[string]any{"omitted": true},
+		"requestParameters": map[string]any{"family": "shop", "omitted": true}, "responseElements": map[string]any{"taskDefinition": map[string]any{"taskDefinitionArn": familyARN}},
 		"eventID": "bbbbbbbb-0000-4000-8000-000000000003", "eventType": "AwsApiCall", "recipientAccountId": account, "eventCategory": "Management",
 	})
 }
