@@ -79,6 +79,9 @@ type Observation struct {
 	Where   pipeline.Where
 	Event   string // the event's id, for logs and findings; may be empty
 	By      string // who did it: a principal's ARN, or what started the task; may be empty
+	// Over: it is stopping, or has stopped, after it ran. What ran is told;
+	// nothing is done to it, and nothing that was told is over for it.
+	Over bool
 	// Last: nobody will bring it again. What still cannot be checked becomes a
 	// finding of outcome Undecided in place of a Retry.
 	Last bool

@@ -123,6 +123,8 @@ func Allowed(r Reactions, o *Observation, v *gate.Verdict) Permission {
 	switch {
 	case !p.Allowed:
 		p.Why = why
+	case o.Over:
+		p.Allowed, p.Why = false, "it is stopping already, or has stopped"
 	case !configured:
 		p.Allowed, p.Why = false, key+" is not set"
 	case r.Warn:

@@ -403,3 +403,25 @@ func TestATaskDefinitionIsDeregisteredOnlyForWhatIsSoInEveryCluster(t *testing.T
 		t.Errorf("%+v, %q", r.Reaction, e.did)
 	}
 }
+
+func TestATaskThatIsOverIsToldAndLeftAlone(t *testing.T) {
+	s, e := reacting(t)
+	over := task("a", 1, app)
+	over.Over = true
+	r := s.observe(over, watch.Decided)
+	if len(e.did) != 0 || r.Reaction.Allowed || !strings.Contains(r.Reaction.Why, "stopping already, or has stopped") {
+		t.Errorf("%q, %+v", e.did, r.Reaction)
+	}
+	if len(r.Told) != 1 || r.Told[0].Finding.Resolved {
+		t.Errorf("%+v", r.Told)
+	}
+	s.gate.say(app, with(good, func(s *said) { s.digest = bad.digest }))
+	over = task("b", 1, app)
+	over.Over = true
+	if r := s.observe(over, watch.Decided); len(r.Told) != 0 {
+		t.Errorf("what has stopped ends a finding: %+v", r.Told)
+	}
+	if r := s.observe(task("c", 1, app), watch.Decided); len(r.Told) != 1 || !r.Told[0].Finding.Resolved {
+		t.Errorf("what runs does not: %+v", r.Told)
+	}
+}

@@ -173,7 +173,11 @@ func (w *Watcher) decide(ctx context.Context, o *Observation, r *Result, until t
 	if undecided != nil && !o.Last {
 		faults = append(faults, fmt.Errorf("could not check: %w", undecided))
 	}
-	faults = append(faults, w.tellAll(ctx, r, until), w.resolve(ctx, o, r, all, now), w.react(ctx, o, r, until))
+	faults = append(faults, w.tellAll(ctx, r, until))
+	if !o.Over {
+		faults = append(faults, w.resolve(ctx, o, r, all, now))
+	}
+	faults = append(faults, w.react(ctx, o, r, until))
 	return errors.Join(faults...)
 }
 

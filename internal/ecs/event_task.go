@@ -29,11 +29,30 @@ type taskDetail struct {
 	LastStatus     string `json:"lastStatus"`
 	DesiredStatus  string `json:"desiredStatus"`
 	Version        int64  `json:"version"`
+	PullStarted    string `json:"pullStartedAt"`
+	Started        string `json:"startedAt"`
 	Containers     []struct {
 		Name        string `json:"name"`
 		Image       string `json:"image"`
 		ImageDigest string `json:"imageDigest"`
 	} `json:"containers"`
+}
+
+// began reports whether anything of the task ran, or was pulled to run.
+func (d *taskDetail) began() bool {
+	for _, c := range d.Containers {
+		if c.ImageDigest != "" {
+			return true
+		}
+	}
+	return d.Started != "" || d.PullStarted != ""
+}
+
+// over reports whether the task is stopping or has stopped, and ran before: of a
+// short one no other event may tell. Its states between are left out, for it
+// comes to STOPPED after them.
+func (d *taskDetail) over() bool {
+	return d.LastStatus == "RUNNING" && d.DesiredStatus == "STOPPED" || d.LastStatus == "STOPPED" && d.began()
 }
 
 // phases are the states of a task ("Amazon ECS task lifecycle") in which it is
@@ -62,7 +81,10 @@ func (e *envelope) task(ev *Event) error {
 		return malformed(join(at, "desiredStatus"), "%q is neither RUNNING nor STOPPED", awscall.Printable(d.DesiredStatus, 60))
 	}
 	ev.What += " " + d.LastStatus
-	if phase == "" || d.DesiredStatus == "STOPPED" {
+	over := d.over()
+	if over {
+		phase = watch.Running
+	} else if phase == "" || d.DesiredStatus == "STOPPED" {
 		ev.irrelevant("the task is on its way out (lastStatus %s, desiredStatus %s)", d.LastStatus, d.DesiredStatus)
 		return nil
 	}
@@ -76,7 +98,7 @@ func (e *envelope) task(ev *Event) error {
 	if err != nil {
 		return err
 	}
-	o.Phase = phase
+	o.Phase, o.Over = phase, over
 	images, all, err := d.images(join(at, "containers"))
 	if err != nil {
 		return err

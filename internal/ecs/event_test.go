@@ -305,7 +305,7 @@ func TestWhatTheEventAndTheTaskDefinitionSayAreBothJudged(t *testing.T) {
 func TestNothingIsJudgedWhereNothingBeginsToRun(t *testing.T) {
 	for _, c := range []struct{ name, sample, from, to, want string }{
 		{"a task on its way out", "task-stopping", "", "", "on its way out"},
-		{"a task that runs and is to stop", "task-running", `"desiredStatus": "RUNNING"`, `"desiredStatus": "STOPPED"`, "on its way out"},
+		{"a task that is to stop before it started", "task-provisioning", `"desiredStatus": "RUNNING"`, `"desiredStatus": "STOPPED"`, "on its way out"},
 		{"a task that was deleted", "task-running", "\"RUNNING\",\n  \"overrides\"", "\"DELETED\",\n  \"overrides\"", "on its way out (lastStatus DELETED"},
 		{"a call that was refused", "register-denied", "", "", "the call failed (errorCode AccessDenied)"},
 		{"a call that was not answered", "register-null-response", "", "", "the call failed (responseElements is null)"},
@@ -337,6 +337,42 @@ func TestNothingIsJudgedWhereNothingBeginsToRun(t *testing.T) {
 				t.Errorf("%s %q", ev.Kind, ev.Reason)
 			}
 		})
+	}
+}
+
+func TestWhatRanIsJudgedWhenItIsOver(t *testing.T) {
+	const stopped = `"lastStatus": "STOPPED",
+  "overrides"`
+	end := func(name, from, to string) string {
+		return strings.Replace(changed(t, name, `"lastStatus": "RUNNING",
+  "overrides"`, stopped), from, to, 1)
+	}
+	bare := strings.NewReplacer(`"imageDigest"`, `"x"`, `"startedAt"`, `"y"`, `"pullStartedAt"`, `"z"`)
+	for _, c := range []struct {
+		name, payload string
+		want          bool
+	}{
+		{"it runs and is to stop", changed(t, "task-running", `"desiredStatus": "RUNNING"`, `"desiredStatus": "STOPPED"`), true},
+		{"it has stopped, and told a digest", end("task-running", `"startedAt"`, `"y"`), true},
+		{"it has stopped, and told when it started", strings.Replace(bare.Replace(end("task-running", "", "")), `"version": 3`, `"version": 3, "startedAt": "2026-11-20T08:15:20Z"`, 1), true},
+		{"it has stopped, and told when it began to pull", strings.Replace(bare.Replace(end("task-running", "", "")), `"version": 3`, `"version": 3, "pullStartedAt": "2026-11-20T08:15:20Z"`, 1), true},
+		{"it has stopped, and never began", bare.Replace(end("task-running", "", "")), false},
+		{"it is stopping: there is more to come", sample(t, "task-stopping"), false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			ev, err := Parse([]byte(c.payload))
+			switch {
+			case err != nil:
+				t.Fatal(err)
+			case (ev.Seen != nil) != c.want:
+				t.Errorf("%s %q", ev.Kind, ev.Reason)
+			case c.want && (!ev.Seen.Observation.Over || ev.Seen.Observation.Phase != watch.Running || len(ev.Seen.Observation.Images) != 3):
+				t.Errorf("%+v", ev.Seen.Observation)
+			}
+		})
+	}
+	if ev, err := Parse([]byte(sample(t, "task-running"))); err != nil || ev.Seen.Observation.Over {
+		t.Errorf("a task that runs is over: %+v, %v", ev, err)
 	}
 }
 
