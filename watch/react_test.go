@@ -415,7 +415,9 @@ func TestATaskThatIsOverIsToldAndLeftAlone(t *testing.T) {
 	if len(r.Told) != 1 || r.Told[0].Finding.Resolved {
 		t.Errorf("%+v", r.Told)
 	}
-	s.gate.say(app, with(good, func(s *said) { s.digest = bad.digest }))
+	same := good
+	same.digest = bad.digest
+	s.gate.say(app, same)
 	over = task("b", 1, app)
 	over.Over = true
 	if r := s.observe(over, watch.Decided); len(r.Told) != 0 {
