@@ -556,6 +556,35 @@ func TestCodePipelineIsToldHowAJobEnded(t *testing.T) {
 	}
 }
 
+func TestOfServicesEachIsThereOrMissing(t *testing.T) {
+	const shop, other = "arn:aws:ecs:us-west-2:111122223333:service/prod/shop", "arn:aws:ecs:us-west-2:111122223333:service/prod/other"
+	cluster, err := ParseCluster(apiCluster)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const one = `{"serviceArn":"` + shop + `","clusterArn":"` + apiCluster + `","status":"ACTIVE","taskDefinition":"` + taskARN + `"}`
+	for _, tc := range []struct {
+		name, answer string
+		want         int
+		code         shuin.Code
+	}{
+		{"one, and the other missing", `{"services":[` + one + `],"failures":[{"arn":"` + other + `","reason":"MISSING"}]}`, 1, ""},
+		{"one, and nothing of the other", `{"services":[` + one + `],"failures":[]}`, 0, shuin.CodeMalformed},
+		{"nothing", `{}`, 0, shuin.CodeMalformed},
+		{"one twice", `{"services":[` + one + `,` + one + `]}`, 0, shuin.CodeMalformed},
+		{"the other could not be told", `{"services":[` + one + `],"failures":[{"arn":"` + other + `","reason":"BUSY"}]}`, 0, shuin.CodeUnavailable},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			s, c := newClient(t)
+			s.says(200, "", tc.answer)
+			got, err := c.services(t.Context(), cluster, []string{shop, other})
+			if len(got) != tc.want || shuin.CodeOf(err) != tc.code {
+				t.Errorf("%+v, %v", got, err)
+			}
+		})
+	}
+}
+
 func FuzzAnswers(f *testing.F) {
 	f.Add([]byte(revisionAnswer()))
 	f.Add([]byte(tasksAnswer()))

@@ -10,8 +10,8 @@ import (
 )
 
 // push reads "ECR Image Action" ("Amazon ECR events and EventBridge", Amazon
-// ECR User Guide). Whether what was pushed is an image or a signature, its
-// manifest says; newer events name the manifest's types.
+// ECR User Guide). Whether what was pushed is an image or a signature is
+// for its manifest to say: newer events name types, which whoever pushes chooses.
 func (e *envelope) push(ev *Event) error {
 	var d struct {
 		Result       string `json:"result"`
@@ -49,10 +49,6 @@ func (e *envelope) push(ev *Event) error {
 	}
 	if err := bounded(text{join(at, "manifest-media-type"), d.ManifestType}, text{join(at, "artifact-media-type"), d.ArtifactType}); err != nil {
 		return err
-	}
-	if d.ArtifactType == shuin.ArtifactTypeSignature {
-		ev.irrelevant("a signature was pushed")
-		return nil
 	}
 	partition := awscall.Partition(ev.Region)
 	p := &Push{

@@ -317,7 +317,7 @@ func TestNothingIsJudgedWhereNothingBeginsToRun(t *testing.T) {
 		{"a reading call of the signer", "signer-get-profile", "", "", "neither signs nor changes"},
 		{"a deleted image", "ecr-delete", "", "", "nothing was pushed (action-type DELETE)"},
 		{"a push that failed", "ecr-failure", "", "", "it did not succeed"},
-		{"a signature", "ecr-push-signature", "", "", "a signature was pushed"},
+		{"what is pushed as a signature, until its manifest was looked at", "ecr-push-signature", "", "", ""},
 		{"how a service fares", "service-action", "", "", "it says how a service fares"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

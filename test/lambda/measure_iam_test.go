@@ -181,6 +181,14 @@ func cloudTrail(name string, request map[string]any) map[string]any {
 	return e
 }
 
+// registration is CloudTrail's of a task definition, whose containers it leaves
+// out.
+func registration(name string) map[string]any {
+	e := cloudTrail("RegisterTaskDefinition", map[string]any{})
+	e["detail"].(map[string]any)["responseElements"] = map[string]any{"taskDefinition": map[string]any{"taskDefinitionArn": definitionARN(name)}}
+	return e
+}
+
 func taskARN(id string) string {
 	return "arn:aws:ecs:" + region + ":" + account + ":task/" + cluster + "/" + id
 }
@@ -236,7 +244,7 @@ func TestTheFunctionCallsWhatItsPoliciesAllowAndNothingElse(t *testing.T) {
 			w.runningIn(w.bad)
 			defer w.runningIn(w.good)
 			const reacting = telling + "react: {dangerouslyStopTasks: true, dangerouslyDeregisterTaskDefinitions: true}\n"
-			calls := w.run(t, reacting, w.taskOf("job0", w.bad), cloudTrail("RegisterTaskDefinition", map[string]any{"family": "idle"}))
+			calls := w.run(t, reacting, w.taskOf("job0", w.bad), registration("idle:3"))
 			w.cloud.gone = true
 			defer func() { w.cloud.gone = false }()
 			calls = append(calls, w.run(t, reacting, w.taskOf("service0", w.bad))...)
