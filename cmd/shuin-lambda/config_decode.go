@@ -161,7 +161,7 @@ func (d *decoder) scalar(path string, n *document.Node, v reflect.Value) {
 	wrong := func(want string) {
 		got := n.Kind.String()
 		if n.Kind != document.Mapping && n.Kind != document.Sequence {
-			got = strconv.Quote(n.Text)
+			got = shown(n.Text)
 		}
 		d.at(path, "%s is wanted, not %s", want, got)
 	}

@@ -151,8 +151,13 @@ tell:
   - {sns: "arn:aws:sns:eu-central-1:111122223333:shuin", name: b, role: "URL", region: "URL"}
   - {chat: {env: "URL"}, name: c}
   - {chat: "URL", name: d}
+  - {log: true, name: f, outcomes: ["URL"], kinds: ["URL"], severities: ["URL"]}
+  - {log: "URL", name: g}
   - {name: e, server: {url: "https://user:SECRETSECRETSECRET@example.com", token: "URL"}}
 sweep: {targets: [{role: "URL", region: "URL", clusters: ["URL"]}]}
+mode: "URL"
+remind: "URL"
+registries: {dangerouslyUsePlainHTTP: ["URL"]}
 `, "URL", secret)
 	_, err := loadSettings(with(pkg(t, nil), envConfig, text))
 	if err == nil {
@@ -161,9 +166,18 @@ sweep: {targets: [{role: "URL", region: "URL", clusters: ["URL"]}]}
 	if strings.Contains(err.Error(), "SECRET") {
 		t.Errorf("a secret is told:\n%v", err)
 	}
-	for _, want := range []string{"line 4: tell[0].sns", "tell[1].eventBus", "tell[2].role", "tell[2].region", "tell[3].chat.env", "tell[4].chat", "tell[5].server", "sweep.targets[0].role", "state.dynamodb"} {
+	for _, want := range []string{"line 4: tell[0].sns", "tell[1].eventBus", "tell[2].role", "tell[2].region", "tell[3].chat.env", "tell[4].chat", "tell[7].server", "sweep.targets[0].role", "state.dynamodb"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("no %q in\n%v", want, err)
+		}
+	}
+}
+
+func TestADocumentThatIsNoneIsNotToldWhole(t *testing.T) {
+	for _, text := range []string{"tell: [{sns: \"https://hooks.slack.com/SECRETSECRET\n", "chat: https://x.example/SECRETSECRET: y\n\tz: 1", "a: {b: SECRETSECRET, b: SECRETSECRET"} {
+		_, err := loadSettings(with(pkg(t, nil), envConfig, text))
+		if err == nil || strings.Contains(err.Error(), "SECRETSECRET") {
+			t.Errorf("%q: %v", text, err)
 		}
 	}
 }

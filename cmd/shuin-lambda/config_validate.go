@@ -19,7 +19,7 @@ import (
 // validate finds what is wrong with values, after decoding.
 func (s *settings) validate(d *decoder) {
 	if s.Mode != modeEnforce && s.Mode != modeWarn {
-		d.at("mode", "it is %s or %s, not %q", modeEnforce, modeWarn, s.Mode)
+		d.at("mode", "it is %s or %s, not %s", modeEnforce, modeWarn, shown(s.Mode))
 	}
 	s.validatePolicy(d)
 	s.validatePackage(d)
@@ -148,7 +148,7 @@ func (s *settings) validatePackage(d *decoder) {
 	}
 	for i, host := range s.Registries.DangerouslyUsePlainHTTP {
 		if u, err := url.Parse("//" + host); err != nil || u.Host != host || host == "" {
-			d.at(fmt.Sprintf("registries.dangerouslyUsePlainHTTP[%d]", i), "%q is no host, with its port", host)
+			d.at(fmt.Sprintf("registries.dangerouslyUsePlainHTTP[%d]", i), "%s is no host, with its port", shown(host))
 		}
 	}
 }

@@ -28,17 +28,17 @@ func (t *tellConfig) validateFilters(d *decoder, at string) {
 	}
 	for i, o := range t.Outcomes {
 		if tellOutcomes[o] == 0 {
-			d.at(fmt.Sprintf("%s.outcomes[%d]", at, i), "deny, undecided or admit (what is over) is wanted, not %q", o)
+			d.at(fmt.Sprintf("%s.outcomes[%d]", at, i), "deny, undecided or admit (what is over) is wanted, not %s", shown(o))
 		}
 	}
 	for i, k := range t.Kinds {
 		if !slices.Contains(tellKinds, watch.Kind(k)) {
-			d.at(fmt.Sprintf("%s.kinds[%d]", at, i), "one of %v is wanted, not %q", tellKinds, k)
+			d.at(fmt.Sprintf("%s.kinds[%d]", at, i), "one of %v is wanted, not %s", tellKinds, shown(k))
 		}
 	}
 	for i, s := range t.Severities {
 		if !slices.Contains(tellSeverities, watch.Severity(s)) {
-			d.at(fmt.Sprintf("%s.severities[%d]", at, i), "one of %v is wanted, not %q", tellSeverities, s)
+			d.at(fmt.Sprintf("%s.severities[%d]", at, i), "one of %v is wanted, not %s", tellSeverities, shown(s))
 		}
 	}
 }
