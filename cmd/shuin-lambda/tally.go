@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 
@@ -57,9 +58,11 @@ func (t *tally) counts() notify.Counts {
 	return t.n
 }
 
-func (t *tally) decided(v *gate.Verdict) {
+func (t *tally) decided(v *gate.Verdict) { t.outcome(v.Outcome) }
+
+func (t *tally) outcome(o pipeline.Outcome) {
 	c := notify.Counts{Decided: 1}
-	switch v.Outcome {
+	switch o {
 	case pipeline.Admit:
 		c.Admitted = 1
 	case pipeline.Deny:
@@ -94,8 +97,12 @@ func toldOf(told []watch.Delivery) (c notify.Counts) {
 	return c
 }
 
-// withAbout has every line of the log say which event it is about.
+// withAbout has every line of the log say which event it is about; those of a
+// batch are about the events in it.
 func withAbout(ctx context.Context, e ecs.Event) context.Context {
+	if e.Kind == ecs.KindBatch {
+		return ctx
+	}
 	l := loggerOf(ctx).With("kind", e.Kind.String(), "event", oneLine(e.What))
 	if e.ID != "" {
 		l = l.With("eventId", oneLine(e.ID))
@@ -147,7 +154,10 @@ func logResult(ctx context.Context, r *watch.Result) {
 	l := loggerOf(ctx)
 	attrs := []any{"disposition", r.Disposition.String(), "findings", len(r.Findings), "told", len(r.Told)}
 	if r.Reason != nil {
-		attrs = append(attrs, "reason", oneLine(r.Reason.Error()), "code", string(shuin.CodeOf(r.Reason)))
+		attrs = append(attrs, "reason", oneLine(r.Reason.Error()))
+		if known, ok := errors.AsType[*shuin.Error](r.Reason); ok { // duplicates and what is busy have none
+			attrs = append(attrs, "code", string(shuin.CodeOf(known)))
+		}
 	}
 	if r.Reaction.Reaction != "" {
 		attrs = append(attrs, "reaction", string(r.Reaction.Reaction), "done", r.Reaction.Done, "why", oneLine(r.Reaction.Why), "finding", r.Reaction.Finding)

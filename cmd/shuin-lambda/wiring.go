@@ -43,6 +43,9 @@ func (f *function) newHook() *ecs.Hook {
 // recordHook writes down what a hook or a job was answered, and why. The
 // verdict has a line of its own.
 func recordHook(ctx context.Context, r *ecs.HookRecord) {
+	if r.Verdict == nil && !r.Rollback { // the gate was not asked, and counted nothing
+		tallyOf(ctx).outcome(r.Outcome())
+	}
 	attrs := []any{"answer", r.Answer, "wanted", r.Wanted, "stage", oneLine(r.Stage), "cluster", oneLine(r.Where.Cluster), "attempt", r.Attempt}
 	for _, one := range [][2]string{
 		{"taskDefinition", r.TaskDefinition}, {"deployment", r.Deployment}, {"code", string(r.Code())}, {"reason", r.Reason()}, {"note", r.Note},

@@ -144,7 +144,7 @@ func (h *Hook) Answer(ctx context.Context, e *HookEvent) HookAnswer {
 
 // answer is what a judgement comes to.
 func (h *Hook) answer(e *HookEvent, r *HookRecord) HookAnswer {
-	switch r.outcome() {
+	switch r.Outcome() {
 	case pipeline.Admit:
 		return HookAnswer{Status: HookSucceeded}
 	case pipeline.Undecided:

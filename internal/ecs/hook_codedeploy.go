@@ -79,7 +79,7 @@ func (h *DeploymentHook) Answer(ctx context.Context, e *CodeDeployEvent) error {
 	answer := deploymentFailed
 	if r.Rollback = got.err == nil && got.deployment.Rollback; r.Rollback {
 		answer = deploymentSucceeded
-	} else if r.take(got); r.outcome() == pipeline.Admit {
+	} else if r.take(got); r.Outcome() == pipeline.Admit {
 		answer = deploymentSucceeded
 	}
 	r.Wanted = answer

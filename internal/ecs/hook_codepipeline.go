@@ -71,7 +71,7 @@ func (h *Job) Answer(ctx context.Context, e *CodePipelineEvent) error {
 	r := &HookRecord{Kind: KindCodePipeline, Execution: e.Job, Warn: h.Warn}
 	r.take(within(ctx, marginOfCall(h.Margin), func(ctx context.Context) result { return h.judge(ctx, e) }))
 	answer, token := jobFailed, ""
-	switch r.outcome() {
+	switch r.Outcome() {
 	case pipeline.Admit:
 		answer = jobSucceeded
 	case pipeline.Undecided:

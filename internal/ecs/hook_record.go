@@ -54,9 +54,9 @@ func (r *HookRecord) take(got result) {
 	}
 }
 
-// outcome is Admit where all is allowed to run, Undecided where asking again may
+// Outcome is Admit where all is allowed to run, Undecided where asking again may
 // help, and else Deny.
-func (r *HookRecord) outcome() pipeline.Outcome {
+func (r *HookRecord) Outcome() pipeline.Outcome {
 	switch {
 	case r.Err != nil && shuin.CodeOf(r.Err).Undecided():
 		return pipeline.Undecided
