@@ -43,7 +43,7 @@ func (s *Service) CRL(ctx context.Context, id string) (der []byte, next time.Tim
 
 // RefreshCRLs reissues the CRLs that are due, of retired authorities too, and
 // returns all that were made since it was called last, by id. Call it every
-// minute or so: it is what has an idle service watch its clock. It goes on after
+// minute or so: it is what has an idle service watch its clock, and forget keys that another process deleted. It goes on after
 // a failure and tells of all of them; by a clock that is refused (ErrClock) it
 // makes nothing.
 func (s *Service) RefreshCRLs(ctx context.Context) (changed map[string][]byte, err error) {
@@ -52,6 +52,9 @@ func (s *Service) RefreshCRLs(ctx context.Context) (changed map[string][]byte, e
 		return nil, err
 	}
 	defer release()
+	if err := s.forgetWithdrawn(ctx); err != nil {
+		return nil, err
+	}
 	err = s.view(ctx, func(tx Tx) error { _, err := s.dateCRL(tx); return err })
 	if err == nil {
 		err = unrefreshed(s.refresh(ctx))

@@ -161,7 +161,7 @@ func (s *Service) RevokeSigningProfile(ctx context.Context, c Caller, in RevokeS
 	if err != nil {
 		return err
 	}
-	s.forget(profile.ARN)
+	s.forget(profile)
 	ctx = context.WithoutCancel(ctx) // there may be much to list
 	var due, elsewhere []string
 	for _, a := range authorities {

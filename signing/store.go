@@ -94,6 +94,13 @@ type Tx interface {
 	RevokedIDs(ids []string) ([]string, error)
 	AddRevokedID(id string, at time.Time) error
 
+	AddCertificate(c Certificate) error
+	Certificate(arn awsprofile.Certificate) (Certificate, error)
+	// Certificates are all, those deleted too, by when they were imported.
+	Certificates() ([]Certificate, error)
+	// SetCertificate stores SealedKey and Deleted.
+	SetCertificate(c Certificate) error
+
 	AddCredential(c Credential) error
 	Credential(accessKeyID string) (Credential, error)
 	Credentials() ([]Credential, error)
@@ -105,8 +112,10 @@ type Tx interface {
 type ProfileQuery struct {
 	Account  string
 	Statuses []ProfileStatus // empty: all
-	After    string          // name, exclusive
-	Limit    int
+	// Certificate selects those that sign with it; zero: all.
+	Certificate awsprofile.Certificate
+	After       string // name, exclusive
+	Limit       int
 }
 
 // JobQuery selects jobs of one account. Zero fields do not select.

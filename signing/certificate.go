@@ -1,0 +1,365 @@
+package signing
+
+import (
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/shuin/shuin/audit"
+	"github.com/shuin/shuin/awsprofile"
+	"github.com/shuin/shuin/envelope"
+	"github.com/shuin/shuin/internal/limits"
+	"github.com/shuin/shuin/sign"
+)
+
+// ImportCertificate keeps a signing certificate of an account's own, for
+// profiles of KindAWS to sign with. chain is DER, the certificate first, its
+// self-signed root last; it has to keep every rule for signing and to be valid
+// now. key is the certificate's, ECDSA on P-384 as the platform asks for, and
+// can be written as PKCS#8; it is kept sealed. by names the operator in the
+// log. What is wrong with them is an *Error of FaultValidation.
+func (s *Service) ImportCertificate(ctx context.Context, by, account string, chain [][]byte, key crypto.Signer) (Certificate, error) {
+	if !awsprofile.ValidAccount(account) {
+		return Certificate{}, invalid("account %.40q is not twelve digits", account)
+	}
+	now := s.Now().UTC()
+	certs, err := checkImport(chain, key, now)
+	if err != nil {
+		return Certificate{}, err
+	}
+	id, err := newJobID(now)
+	if err != nil {
+		return Certificate{}, internal("make a certificate's id", err)
+	}
+	c := Certificate{
+		ARN:   awsprofile.Certificate{Partition: s.Partition, Region: s.Region, Account: account, ID: id},
+		Chain: chain, IDs: awsprofile.CertificateIDs(certs), Imported: now,
+	}
+	c.NotBefore, c.NotAfter = spanOf(certs)
+	if c.SealedKey, err = s.sealKey(key); err != nil {
+		return Certificate{}, internal("seal a signing key", err)
+	}
+	err = s.update(ctx, func(tx Tx) error {
+		if err := mayImport(tx, c); err != nil {
+			return err
+		}
+		if err := tx.AddCertificate(c); err != nil {
+			return err
+		}
+		return s.noteCertificate(tx, by, actionImport, certs[0], "import "+c.ARN.String())
+	})
+	return c, err
+}
+
+// checkImport holds a chain and its key against what signing asks of them.
+func checkImport(chain [][]byte, key crypto.Signer, now time.Time) ([]*x509.Certificate, error) {
+	certs, err := envelope.ParseChain(chain)
+	if err != nil {
+		return nil, invalid("The certificate chain cannot be read: %v.", err)
+	}
+	leaf := certs[0]
+	if pub, ok := leaf.PublicKey.(*ecdsa.PublicKey); !ok || pub.Curve != elliptic.P384() {
+		return nil, invalid("The first certificate, %q, has %s key; platform %s signs with ECDSA on the curve P-384 alone.", leaf.Subject, keyWord(leaf.PublicKey), awsprofile.PlatformID)
+	}
+	if _, err := sign.CheckChain(chain, envelope.ES384); err != nil {
+		return nil, invalid("The certificate chain cannot sign: %v.", err)
+	}
+	if !samePublic(key.Public(), leaf.PublicKey) {
+		return nil, invalid("The private key is not that of the first certificate, %q.", leaf.Subject)
+	}
+	if err := sign.CheckValid(certs, now); err != nil {
+		return nil, invalid("The certificate chain cannot sign now: %v.", err)
+	}
+	if leaf.SerialNumber.BitLen() > 8*20 {
+		return nil, invalid("The first certificate, %q, has a serial number of more than 20 octets.", leaf.Subject)
+	}
+	return certs, nil
+}
+
+// keyWord names the type of a key, with its article.
+func keyWord(pub crypto.PublicKey) string {
+	switch k := pub.(type) {
+	case *ecdsa.PublicKey:
+		return "an ECDSA " + k.Params().Name
+	case *rsa.PublicKey:
+		return fmt.Sprintf("an RSA %d", k.N.BitLen())
+	}
+	return strings.TrimPrefix(fmt.Sprintf("a %T", pub), "*")
+}
+
+func samePublic(a, b crypto.PublicKey) bool {
+	k, ok := a.(interface{ Equal(crypto.PublicKey) bool })
+	return ok && k.Equal(b)
+}
+
+// spanOf is when all certificates of a chain are valid.
+func spanOf(certs []*x509.Certificate) (from, until time.Time) {
+	from, until = certs[0].NotBefore, certs[0].NotAfter
+	for _, c := range certs[1:] {
+		from, until = latest(from, c.NotBefore), earliest(until, c.NotAfter)
+	}
+	return from.UTC(), until.UTC()
+}
+
+// mayImport: there is room, the account does not have it yet, and nobody
+// revoked it or a CA above it here.
+func mayImport(tx Tx, c Certificate) error {
+	all, err := tx.Certificates()
+	if err != nil {
+		return err
+	}
+	there := 0
+	for _, old := range all {
+		if !old.Deleted.IsZero() {
+			continue
+		}
+		there++
+		if old.ARN.Account == c.ARN.Account && old.IDs[0] == c.IDs[0] {
+			return invalid("The certificate is here already, as %s.", old.ARN)
+		}
+	}
+	if there >= limits.SigningMaterial {
+		return fault(FaultLimit, "There are %d imported certificates, which is the most (limit SigningMaterial); delete one first.", there)
+	}
+	revoked, err := tx.RevokedIDs(c.IDs)
+	if err == nil && len(revoked) > 0 {
+		return invalid("The certificate, or a CA above it, was revoked here: certificate id %s.", revoked[0])
+	}
+	return err
+}
+
+// noteCertificate is the entry of an import or a deletion.
+func (s *Service) noteCertificate(tx Tx, by, action string, leaf *x509.Certificate, detail string) error {
+	hash, err := publicKeyHash(leaf.PublicKey)
+	if err != nil {
+		return err
+	}
+	sum := sha256.Sum256(leaf.Raw)
+	return s.note(tx, &Caller{Principal: by}, audit.CertificateChange, action, audit.Entry{
+		Certificate: hex.EncodeToString(sum[:]), Serial: hex.EncodeToString(leaf.SerialNumber.Bytes()), PublicKey: hash,
+		Detail: bounded(detail + "; " + leaf.Subject.String()),
+	})
+}
+
+// DeleteCertificate ends an imported certificate: its sealed key is dropped, its
+// chain stays for what was signed. While an active profile signs with it, it is
+// refused (FaultConflict). by names the operator in the log.
+func (s *Service) DeleteCertificate(ctx context.Context, by, arn string) error {
+	name, err := awsprofile.ParseCertificate(arn)
+	if err != nil {
+		return invalid("%v", err)
+	}
+	defer s.forgetImported(name)
+	return s.update(ctx, func(tx Tx) error {
+		c, err := tx.Certificate(name)
+		if errors.Is(err, ErrNotFound) || err == nil && !c.Deleted.IsZero() {
+			return notFound("There is no certificate %s.", name)
+		}
+		if err != nil {
+			return err
+		}
+		used, err := tx.Profiles(ProfileQuery{Account: name.Account, Statuses: []ProfileStatus{ProfileActive}, Certificate: name, Limit: 1})
+		if err != nil {
+			return err
+		}
+		if len(used) > 0 {
+			return fault(FaultConflict, "Certificate %s is in use by the active signing profile %s: put that with other material, cancel it or revoke it, then delete the certificate.", name, used[0].ARN)
+		}
+		c.SealedKey, c.Deleted = nil, s.Now().UTC()
+		if err := tx.SetCertificate(c); err != nil {
+			return err
+		}
+		leaf, err := x509.ParseCertificate(c.Chain[0])
+		if err != nil {
+			return internal("read an imported certificate", err)
+		}
+		return s.noteCertificate(tx, by, actionDelete, leaf, "delete "+name.String())
+	})
+}
+
+// materialOf reads the signing material of a new profile version of c's
+// account. Whether it is there is judged in the transaction: see checkMaterial.
+func materialOf(c *Caller, in PutSigningProfileInput, kind Kind) (awsprofile.Certificate, error) {
+	if kind == KindStandard {
+		hint := "."
+		if _, named := in.Parameters[ParameterKind]; !named {
+			hint = fmt.Sprintf("; %q is this signer's default, and signing parameter %s chooses.", kind, ParameterKind)
+		}
+		return awsprofile.Certificate{}, invalid("signingMaterial is for profiles of kind %q. One of kind %q makes a certificate for each signature, "+
+			"which takes a CA: an operator may bring an intermediate%s", KindAWS, KindStandard, hint)
+	}
+	arn, err := awsprofile.ParseCertificate(in.SigningMaterial.CertificateARN)
+	if err != nil {
+		return arn, invalid("Value at 'signingMaterial.certificateArn': %v.", err)
+	}
+	if arn.Account != c.Account {
+		return arn, noCertificate(arn, c.Account)
+	}
+	return arn, nil
+}
+
+// noCertificate is the same for one that is nowhere, another account's, or
+// deleted: nobody learns what others have.
+func noCertificate(arn awsprofile.Certificate, account string) *Error {
+	return invalid("signingMaterial.certificateArn %s is no certificate that was imported into this signer for account %s.", arn, account)
+}
+
+// checkMaterial: the certificate of a new profile version is there, and signs now.
+func checkMaterial(tx Tx, p Profile) error {
+	if p.Certificate == (awsprofile.Certificate{}) {
+		return nil
+	}
+	c, why, err := withdrawn(tx, p.Certificate)
+	now := p.Created
+	switch {
+	case err != nil:
+		return err
+	case why == certificateGone:
+		return noCertificate(p.Certificate, p.ARN.Account)
+	case why != "":
+		return invalid("Certificate %s %s.", p.Certificate, why)
+	case now.Before(c.NotBefore) || now.After(c.NotAfter):
+		return outside(p.Certificate, c.NotBefore, c.NotAfter, now)
+	}
+	return nil
+}
+
+const certificateGone = "was deleted"
+
+// withdrawn reads an imported certificate and says why it signs nothing any
+// more; empty: it does, as far as no clock is asked.
+func withdrawn(tx Tx, arn awsprofile.Certificate) (c Certificate, why string, err error) {
+	c, err = tx.Certificate(arn)
+	switch {
+	case errors.Is(err, ErrNotFound) || err == nil && !c.Deleted.IsZero():
+		return c, certificateGone, nil
+	case err != nil:
+		return c, "", err
+	}
+	revoked, err := tx.RevokedIDs(c.IDs)
+	if err == nil && len(revoked) > 0 {
+		why = "was revoked, or a CA above it"
+	}
+	return c, why, err
+}
+
+// signsWith: the imported certificate of a profile version, if it has one, was
+// neither deleted nor revoked. Another process may have done that, so each
+// signature asks; the key is forgotten when it was.
+func (s *Service) signsWith(tx Tx, p Profile) error {
+	if p.Certificate == (awsprofile.Certificate{}) {
+		return nil
+	}
+	_, why, err := withdrawn(tx, p.Certificate)
+	if err != nil || why == "" {
+		return err
+	}
+	s.forgetImported(p.Certificate)
+	return invalid("Signing profile %s makes no new signatures: its certificate %s %s.", p.ARN.Name, p.Certificate, why)
+}
+
+func outside(arn awsprofile.Certificate, from, until, at time.Time) *Error {
+	return invalid("Certificate %s is valid, with all above it, from %s to %s, and does not sign at %s: an operator may import its successor, with which the profile is put again.",
+		arn, from.UTC().Format(time.RFC3339), until.UTC().Format(time.RFC3339), at.UTC().Format(time.RFC3339))
+}
+
+// importedLeaf is an imported certificate with its key, opened once.
+func (s *Service) importedLeaf(ctx context.Context, arn awsprofile.Certificate) (*signer, error) {
+	if l := s.knownImported(arn); l != nil {
+		return l, nil
+	}
+	made, err := s.once(ctx, "certificate "+arn.String(), func(ctx context.Context) (any, error) {
+		if l := s.knownImported(arn); l != nil {
+			return l, nil
+		}
+		var c Certificate
+		if err := s.view(ctx, func(tx Tx) (err error) { c, err = tx.Certificate(arn); return err }); err != nil {
+			return nil, err
+		}
+		l, err := s.openImported(c)
+		if err != nil {
+			return nil, internal("open an imported signing key", fmt.Errorf("%s: %w", arn, err))
+		}
+		s.state.keys.Lock()
+		defer s.state.keys.Unlock()
+		remember(&s.state.imported, arn, l)
+		return l, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return made.(*signer), nil
+}
+
+func (s *Service) knownImported(arn awsprofile.Certificate) *signer {
+	s.state.keys.Lock()
+	defer s.state.keys.Unlock()
+	return s.state.imported[arn]
+}
+
+// openImported makes a stored certificate usable. Its rules are checked again:
+// what is stored may have been damaged.
+func (s *Service) openImported(c Certificate) (*signer, error) {
+	certs, err := sign.CheckChain(c.Chain, envelope.ES384)
+	if err != nil {
+		return nil, err
+	}
+	key, err := s.openKey(c.SealedKey)
+	if err != nil {
+		return nil, err
+	}
+	leaf := certs[0]
+	if !samePublic(key.Public(), leaf.PublicKey) {
+		return nil, errors.New("the sealed key is another certificate's")
+	}
+	sum := sha256.Sum256(leaf.Raw)
+	l := &signer{
+		imported: c.ARN, key: key, cert: leaf, der: c.Chain, ids: awsprofile.CertificateIDs(certs),
+		serial: hex.EncodeToString(leaf.SerialNumber.Bytes()), sha256: hex.EncodeToString(sum[:]), made: new(atomic.Uint64),
+	}
+	l.from, l.until = spanOf(certs)
+	return l, nil
+}
+
+// forgetImported drops the opened key of a certificate.
+func (s *Service) forgetImported(arn awsprofile.Certificate) {
+	s.state.keys.Lock()
+	defer s.state.keys.Unlock()
+	delete(s.state.imported, arn)
+}
+
+// forgetWithdrawn drops the opened keys of certificates that were deleted or
+// revoked, by another process for instance, and that nobody signed with since.
+func (s *Service) forgetWithdrawn(ctx context.Context) error {
+	s.state.keys.Lock()
+	open := make([]awsprofile.Certificate, 0, len(s.state.imported))
+	for arn := range s.state.imported {
+		open = append(open, arn)
+	}
+	s.state.keys.Unlock()
+	if len(open) == 0 {
+		return nil
+	}
+	return s.view(ctx, func(tx Tx) error {
+		for _, arn := range open {
+			_, why, err := withdrawn(tx, arn)
+			if err != nil {
+				return err
+			}
+			if why != "" {
+				s.forgetImported(arn)
+			}
+		}
+		return nil
+	})
+}
