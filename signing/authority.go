@@ -166,9 +166,14 @@ func (s *Service) openKey(sealed []byte) (crypto.Signer, error) {
 	return key, nil
 }
 
-// sealKey is key in PKCS#8, sealed for the store.
+// sealKey is key in PKCS#8, sealed for the store. A key of another type than
+// x509 knows, as one that does not print, may say itself what it is.
 func (s *Service) sealKey(key crypto.Signer) ([]byte, error) {
-	plain, err := x509.MarshalPKCS8PrivateKey(key)
+	marshal := func() ([]byte, error) { return x509.MarshalPKCS8PrivateKey(key) }
+	if k, ok := key.(interface{ MarshalPKCS8() ([]byte, error) }); ok {
+		marshal = k.MarshalPKCS8
+	}
+	plain, err := marshal()
 	if err != nil {
 		return nil, err
 	}

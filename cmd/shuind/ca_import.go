@@ -63,7 +63,7 @@ func (a *app) caImport(ctx context.Context, o *caImportOptions) error {
 	if err != nil {
 		return err
 	}
-	key, err := readKey(o.key, identity)
+	key, err := readKey(o.key, identity.Lock())
 	if err != nil {
 		return err
 	}
@@ -148,14 +148,14 @@ func fitForIntermediate(chain []*x509.Certificate, key crypto.Signer) error {
 }
 
 // readKey reads a private key, encrypted with age or not.
-func readKey(path string, identity *age.Identity) (crypto.Signer, error) {
+func readKey(path string, lock *age.Lock) (crypto.Signer, error) {
 	text, err := readFile(path, limits.KeyFileBytes, "KeyFileBytes")
 	if err != nil {
 		return nil, err
 	}
-	block, _ := pem.Decode(bytes.TrimSpace(text))
+	block := keyBlock(bytes.TrimSpace(text))
 	if block == nil || block.Type == "AGE ENCRYPTED FILE" {
-		key, err := age.OpenKey(text, identity.Lock())
+		key, err := age.OpenKey(text, lock)
 		if err != nil {
 			return nil, invalid("", "%s: %w", path, keyHint(err))
 		}
@@ -168,8 +168,22 @@ func readKey(path string, identity *age.Identity) (crypto.Signer, error) {
 	return key, nil
 }
 
+// keyBlock is the first block of PEM but the curve's parameters, which openssl
+// writes before a key.
+func keyBlock(text []byte) *pem.Block {
+	block, rest := pem.Decode(text)
+	if block != nil && block.Type == "EC PARAMETERS" {
+		block, _ = pem.Decode(rest)
+	}
+	return block
+}
+
 // parsePrivateKey quotes nothing of what it could not read.
 func parsePrivateKey(block *pem.Block) (crypto.Signer, error) {
+	if block.Type == "ENCRYPTED PRIVATE KEY" || block.Headers["DEK-Info"] != "" {
+		return nil, invalid("encrypt it with age instead: openssl pkey -in KEY | age -a -r RECIPIENT, or age -a -p; shuind identity new prints the recipient",
+			"the private key is encrypted, but not with age")
+	}
 	switch block.Type {
 	case "PRIVATE KEY":
 		if key, err := x509.ParsePKCS8PrivateKey(block.Bytes); err == nil {

@@ -10,8 +10,13 @@ import (
 )
 
 func newCertificateCmd(a *app) *cobra.Command {
-	cmd := &cobra.Command{Use: "certificate", Short: "Revoke a certificate whose key is out of hand"}
-	cmd.AddCommand(newCertificateRevokeCmd(a))
+	cmd := &cobra.Command{
+		Use:   "certificate",
+		Short: "Bring signing certificates of your own; revoke one whose key is out of hand",
+		Long: `Bring signing certificates of your own with their keys, list and delete them; revoke any certificate whose key is out of hand. All of it
+works beside a running server.`,
+	}
+	cmd.AddCommand(newCertificateImportCmd(a), newCertificateListCmd(a), newCertificateDeleteCmd(a), newCertificateRevokeCmd(a))
 	return cmd
 }
 
@@ -28,6 +33,8 @@ func newCertificateRevokeCmd(a *app) *cobra.Command {
 		Long: `Have GetRevocationStatus report a certificate, whatever signature it is in, for good. ID is the certificate's as that call
 names it: 192 hexadecimal digits. Or CHAIN is PEM, the certificate first and its issuer second (a root alone): then the id is computed. It works
 beside a running server.
+
+Nothing is signed any more with an imported certificate that is revoked, or is below a revoked CA.
 
 It is for signatures of the kind aws, whose verifiers ask the server. CRLs do not change: of the kind standard a signature is taken back
 with revoke-signature, and an issuing CA with revoke-signing-profile.

@@ -31,9 +31,12 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"status": cmdStatus,
-			"ownca":  cmdOwnCA,
-			"mode":   cmdMode,
+			"status":    cmdStatus,
+			"ownca":     cmdOwnCA,
+			"mode":      cmdMode,
+			"signcert":  cmdSignCert,
+			"agekey":    cmdAgeKey,
+			"deleteall": cmdDeleteAll,
 		},
 	})
 }
