@@ -23,6 +23,7 @@ import (
 	"github.com/shuin/shuin/awsprofile"
 	"github.com/shuin/shuin/internal/awssigner"
 	"github.com/shuin/shuin/internal/keys/age"
+	"github.com/shuin/shuin/internal/shuintest"
 	"github.com/shuin/shuin/internal/sqlstore"
 	"github.com/shuin/shuin/issue"
 	"github.com/shuin/shuin/signing"
@@ -102,7 +103,9 @@ type scriptSigner struct {
 // and its root in signer.root.crt, pinned as AWS Signer's: signer start [unpinned].
 // signer stop ends it; signer serve starts it again at the same address;
 // signer credential VAR action[,action] profile[,profile] makes an access key
-// (VAR_ID, VAR_SECRET); signer fail STATUS has it answer that, 0 ends that.
+// (VAR_ID, VAR_SECRET); signer import NAME VAR ACCOUNT imports a company's signing
+// certificate, whose ARN is in VAR and whose chain is NAME.crt, its root
+// NAME.root.crt; signer withdraw NAME revokes that; signer fail STATUS has it answer that, 0 ends that.
 func cmdSigner(ts *testscript.TestScript, _ bool, args []string) {
 	w := worldOf(ts)
 	switch args[0] {
@@ -129,6 +132,17 @@ func cmdSigner(ts *testscript.TestScript, _ bool, args []string) {
 		check(ts, err)
 		ts.Setenv(args[1]+"_ID", made.AccessKeyID)
 		ts.Setenv(args[1]+"_SECRET", secret)
+	case "import":
+		c := shuintest.MustChain(shuintest.ChainOptions{Key: shuintest.P384, CAKey: shuintest.P384, CA: args[1]})
+		made, err := w.signer.service.ImportCertificate(context.Background(), "script", args[3], c.DER, c.Key())
+		check(ts, err)
+		ts.Setenv(args[2], made.ARN.String())
+		check(ts, os.WriteFile(ts.MkAbs(args[1]+".crt"), c.PEM(), 0o600))
+		check(ts, os.WriteFile(ts.MkAbs(args[1]+".root.crt"), c.RootPEM(), 0o600))
+	case "withdraw":
+		chain, err := issue.ParseChain([]byte(ts.ReadFile(args[1] + ".crt")))
+		check(ts, err)
+		check(ts, w.signer.service.RevokeCertificate(context.Background(), "script", awsprofile.CertificateIDs(chain)[0], "stolen"))
 	default:
 		ts.Fatalf("signer: unknown %q", args[0])
 	}
