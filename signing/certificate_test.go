@@ -341,6 +341,35 @@ func TestACertificateThatIsWithdrawnWhileASignatureIsMadeSignsNot(t *testing.T) 
 	}
 }
 
+// later is a store that runs f before the first read that a signature makes
+// between its two transactions.
+type later struct {
+	Store
+	f func()
+}
+
+func (l *later) View(ctx context.Context, f func(Tx) error) error {
+	l.f()
+	return l.Store.View(ctx, f)
+}
+
+func TestACertificateThatIsDeletedBeforeItsKeyIsOpenedIsARefusal(t *testing.T) {
+	w := newWorld(t)
+	made := w.bring(ours, ownChain(nil))
+	w.putWith("build", made)
+	other := w.service()
+	w.Store = &later{Store: w.store, f: func() {
+		if err := other.CancelSigningProfile(context.Background(), admin(ours), "build"); err != nil {
+			t.Error(err)
+		}
+		if err := other.DeleteCertificate(context.Background(), "operator", made.ARN.String()); err != nil {
+			t.Error(err)
+		}
+	}}
+	_, err := w.SignPayload(t.Context(), admin(ours), signInput("build"))
+	wantFault(t, err, FaultValidation, "was deleted")
+}
+
 func TestAKeyThatAnotherProcessWithdrewIsForgottenByTheUpkeep(t *testing.T) {
 	w := newWorld(t)
 	made := w.bring(ours, ownChain(nil))

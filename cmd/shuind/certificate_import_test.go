@@ -77,6 +77,22 @@ func holdsNot(t *testing.T, dir, text string, c *shuintest.Chain) {
 	}
 }
 
+// certificatesLeft are the values of the metric about imported certificates.
+func certificatesLeft(t *testing.T, n *node) (left []float64) {
+	t.Helper()
+	families, err := n.metrics.registry.Gather()
+	must(t, err)
+	for _, f := range families {
+		if f.GetName() != "shuind_certificate_remaining_seconds" {
+			continue
+		}
+		for _, m := range f.GetMetric() {
+			left = append(left, m.GetGauge().GetValue())
+		}
+	}
+	return left
+}
+
 // TestASigningCertificateIsBroughtAndDeletedBesideTheServer: the server, which
 // runs all the time, signs with it as soon as it is there, and no more once it
 // is gone. Nothing shows the key.
@@ -101,6 +117,10 @@ func TestASigningCertificateIsBroughtAndDeletedBesideTheServer(t *testing.T) {
 	if _, err := sign(); err != nil {
 		t.Fatal(cause(err))
 	}
+	n.tend(t.Context())
+	if left, want := certificatesLeft(t, n), chain.Leaf().NotAfter.Sub(b.at).Seconds(); len(left) != 1 || left[0] != want {
+		t.Errorf("%v seconds are left, want %v", left, want)
+	}
 	status, said = b.command(t, "certificate", "delete", arn)
 	if all += said; status != exitFailed || !strings.Contains(said, "is in use by the active signing profile "+made.ProfileVersionARN) {
 		t.Errorf("deleted in use: %s", said)
@@ -118,6 +138,9 @@ func TestASigningCertificateIsBroughtAndDeletedBesideTheServer(t *testing.T) {
 	}
 	if _, err := sign(); err == nil {
 		t.Error("a revoked profile signs")
+	}
+	if left := certificatesLeft(t, n); len(left) != 0 {
+		t.Errorf("after the revocation %v seconds are left", left)
 	}
 	status, said = b.command(t, "certificate", "delete", arn)
 	if all += said; status != exitOK {

@@ -62,13 +62,18 @@ func (a *app) certificateList(ctx context.Context, c *config) error {
 	return w.Flush()
 }
 
+// inUse asks for an active profile that signs with c.
+func inUse(c signing.Certificate) signing.ProfileQuery {
+	return signing.ProfileQuery{Account: c.ARN.Account, Statuses: []signing.ProfileStatus{signing.ProfileActive}, Certificate: c.ARN, Limit: 1}
+}
+
 // certificateState is what an operator wants to know of a certificate first.
 func certificateState(tx signing.Tx, c signing.Certificate, now time.Time) (string, error) {
 	revoked, err := tx.RevokedIDs(c.IDs)
 	if err != nil {
 		return "", err
 	}
-	used, err := tx.Profiles(signing.ProfileQuery{Account: c.ARN.Account, Statuses: []signing.ProfileStatus{signing.ProfileActive}, Certificate: c.ARN, Limit: 1})
+	used, err := tx.Profiles(inUse(c))
 	switch {
 	case err != nil:
 		return "", err

@@ -25,6 +25,7 @@ type metrics struct {
 	crlLeft    prometheus.Gauge
 	crlWrites  prometheus.Counter
 	caLeft     prometheus.Gauge
+	ownLeft    *prometheus.GaugeVec
 }
 
 // other is the label of what is in none of the sets.
@@ -74,8 +75,10 @@ func newMetrics() *metrics {
 			Name: "shuind_crl_write_errors_total", Help: "CRL files that could not be written; each is tried again."}),
 		caLeft: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "shuind_ca_remaining_seconds", Help: "Time until a certificate of the intermediate's chain ends."}),
+		ownLeft: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "shuind_certificate_remaining_seconds", Help: "Time until an imported certificate that an active profile signs with ends, or one above it."}, []string{"certificate"}),
 	}
-	m.registry.MustRegister(m.requests, m.latency, m.auth, m.signatures, m.store, m.entries, m.crlAge, m.crlLeft, m.crlWrites, m.caLeft,
+	m.registry.MustRegister(m.requests, m.latency, m.auth, m.signatures, m.store, m.entries, m.crlAge, m.crlLeft, m.crlWrites, m.caLeft, m.ownLeft,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	for _, kind := range []signing.Kind{signing.KindAWS, signing.KindStandard} {
 		m.signatures.WithLabelValues(string(kind)) // there from the start, as zero

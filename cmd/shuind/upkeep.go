@@ -122,6 +122,37 @@ func (n *node) measure(ctx context.Context) {
 	n.metrics.crlLeft.Set(state.next.Sub(now).Seconds())
 	_, end := n.service.Intermediate.Validity()
 	n.metrics.caLeft.Set(end.Sub(now).Seconds())
+	n.measureCertificates(ctx, now)
+}
+
+// measureCertificates sets how long the imported certificates in use are good
+// for: nobody renews them here.
+func (n *node) measureCertificates(ctx context.Context, now time.Time) {
+	left := map[string]time.Duration{}
+	err := n.service.Store.View(ctx, func(tx signing.Tx) error {
+		clear(left)
+		all, err := tx.Certificates()
+		if err != nil {
+			return err
+		}
+		for _, c := range all {
+			used, err := tx.Profiles(inUse(c))
+			if err != nil {
+				return err
+			}
+			if len(used) > 0 {
+				left[c.ARN.String()] = c.NotAfter.Sub(now)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return // the store's failure is counted and logged
+	}
+	n.metrics.ownLeft.Reset()
+	for arn, d := range left {
+		n.metrics.ownLeft.WithLabelValues(arn).Set(d.Seconds())
+	}
 }
 
 // crlGrace is how long a CRL may be due before readiness tells: the next round
