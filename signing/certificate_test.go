@@ -434,6 +434,42 @@ func TestARevokedCertificateSignsNoMoreAndIsReported(t *testing.T) {
 	}
 }
 
+// TestAJobOfAnImportedCertificateIsGoodWithThatAlone: whoever has another
+// certificate of the company's CA may write the job's ARN into a signature.
+func TestAJobOfAnImportedCertificateIsGoodWithThatAlone(t *testing.T) {
+	w := newWorld(t)
+	chain := ownChain(nil)
+	made := w.bring(ours, chain)
+	p := w.putWith("build", made)
+	job := w.job(w.sign("build").JobID).ARN.String()
+	other, err := chain.NewLeaf(shuintest.ChainOptions{Key: shuintest.P384, Family: 9})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		ids  []string
+		want []string
+	}{
+		"its own chain":                     {made.IDs, nil},
+		"its own chain in another order":    {[]string{made.IDs[2], made.IDs[0], made.IDs[1]}, nil},
+		"another certificate of the CA":     {awsprofile.CertificateIDs(other.Certs), []string{job}},
+		"the CA's certificates and no leaf": {made.IDs[1:], []string{job}},
+	} {
+		got, err := w.GetRevocationStatus(t.Context(), admin(ours), GetRevocationStatusInput{
+			SignatureTimestamp: worldStart, PlatformID: awsprofile.PlatformID, ProfileVersionARN: p.ProfileVersionARN, JobARN: job, CertificateHashes: c.ids,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(c.want, got.RevokedEntities); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+	}
+	if len(w.notices) != 2 || !strings.Contains(w.notices[0], "another certificate") {
+		t.Errorf("notices %q", w.notices)
+	}
+}
+
 func TestAnImportedCertificateSignsUpToItsEnd(t *testing.T) {
 	w := newWorld(t)
 	chain := ownChain(nil)

@@ -36,7 +36,7 @@ func (s *Service) GetRevocationStatus(ctx context.Context, c Caller, in GetRevoc
 			out.RevokedEntities = append(out.RevokedEntities, in.ProfileVersionARN)
 		}
 		notices = append(notices, why)
-		if revoked, why, err = jobRevoked(tx, job, profile); err != nil {
+		if revoked, why, err = jobRevoked(tx, job, profile, in.CertificateHashes); err != nil {
 			return err
 		}
 		if revoked {
@@ -115,7 +115,10 @@ func profileRevoked(tx Tx, arn awsprofile.Profile, signed time.Time) (revoked bo
 	return p.Revocation != nil && !signed.Before(p.Revocation.EffectiveFrom), "", nil
 }
 
-func jobRevoked(tx Tx, arn awsprofile.Job, profile awsprofile.Profile) (revoked bool, why string, err error) {
+// jobRevoked: one of an imported certificate is good with that alone. Others
+// may have certificates of the CA above it, which verifiers trust; our own CAs
+// make none that is not ours.
+func jobRevoked(tx Tx, arn awsprofile.Job, profile awsprofile.Profile, certificates []string) (revoked bool, why string, err error) {
 	job, err := tx.Job(arn.Account, arn.ID)
 	switch {
 	case errors.Is(err, ErrNotFound) || err == nil && job.ARN != arn:
@@ -124,6 +127,8 @@ func jobRevoked(tx Tx, arn awsprofile.Job, profile awsprofile.Profile) (revoked 
 		return false, "", err
 	case job.Profile != profile:
 		return true, "the job is of another profile version", nil
+	case job.Certificate != (awsprofile.Certificate{}) && !slices.Contains(certificates, job.CertificateIDs[0]):
+		return true, "the job was signed with another certificate", nil
 	}
 	return job.Revocation != nil, "", nil
 }
