@@ -47,12 +47,12 @@ func holdsNot(t *testing.T, dir, text string, c *shuintest.Chain) {
 	t.Helper()
 	der, err := x509.MarshalPKCS8PrivateKey(c.Key())
 	must(t, err)
-	secret := make([]byte, 48)
 	key, ok := c.Key().(*ecdsa.PrivateKey)
 	if !ok {
 		t.Fatalf("a key of type %T", c.Key())
 	}
-	key.D.FillBytes(secret)
+	secret, err := key.Bytes()
+	must(t, err)
 	for _, form := range [][]byte{der, secret, []byte(base64.StdEncoding.EncodeToString(der)), []byte("PRIVATE KEY")} {
 		if strings.Contains(text, string(form)) {
 			t.Errorf("printed: %q", form)

@@ -367,14 +367,19 @@ func TestPagesAreReadOffAnIndex(t *testing.T) {
 			_, err := x.Jobs(signing.JobQuery{Account: account, Limit: 25, Invoker: "999999999999"})
 			return err
 		},
-		"profiles":           func(x *tx) error { _, err := x.Profiles(signing.ProfileQuery{Account: account, Limit: 25}); return err },
-		"a profile":          func(x *tx) error { _, err := x.Profile(account, "build"); return ignore(err) },
-		"a profile version":  func(x *tx) error { _, err := x.ProfileVersion(account, "build", "v"); return ignore(err) },
-		"a job":              func(x *tx) error { _, err := x.Job(account, "id"); return ignore(err) },
-		"a reply":            func(x *tx) error { _, err := x.Reply("p", "i", "b", t0); return ignore(err) },
-		"an authority":       func(x *tx) error { _, err := x.AuthorityOf(aJob(1).Profile); return ignore(err) },
-		"a revoked leaf":     func(x *tx) error { _, err := x.CertificateRevoked("aa", "01"); return err },
-		"a credential":       func(x *tx) error { _, err := x.Credential("AKIA"); return ignore(err) },
+		"profiles":                func(x *tx) error { _, err := x.Profiles(signing.ProfileQuery{Account: account, Limit: 25}); return err },
+		"a profile":               func(x *tx) error { _, err := x.Profile(account, "build"); return ignore(err) },
+		"a profile version":       func(x *tx) error { _, err := x.ProfileVersion(account, "build", "v"); return ignore(err) },
+		"a job":                   func(x *tx) error { _, err := x.Job(account, "id"); return ignore(err) },
+		"a reply":                 func(x *tx) error { _, err := x.Reply("p", "i", "b", t0); return ignore(err) },
+		"an authority":            func(x *tx) error { _, err := x.AuthorityOf(aJob(1).Profile); return ignore(err) },
+		"a revoked leaf":          func(x *tx) error { _, err := x.CertificateRevoked("aa", "01"); return err },
+		"a credential":            func(x *tx) error { _, err := x.Credential("AKIA"); return ignore(err) },
+		"an imported certificate": func(x *tx) error { _, err := x.Certificate(aCertificate("a").ARN); return ignore(err) },
+		"profiles of a certificate": func(x *tx) error {
+			_, err := x.Profiles(signing.ProfileQuery{Account: account, Certificate: aCertificate("a").ARN, Limit: 1})
+			return err
+		},
 		"the end of the log": func(x *tx) error { _, err := x.checkpoint("o"); return err },
 	} {
 		t.Run(name, func(t *testing.T) {
