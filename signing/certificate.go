@@ -73,7 +73,7 @@ func checkImport(chain [][]byte, key crypto.Signer, now time.Time) ([]*x509.Cert
 	if _, err := sign.CheckChain(chain, envelope.ES384); err != nil {
 		return nil, invalid("The certificate chain cannot sign: %v.", err)
 	}
-	if !samePublic(key.Public(), leaf.PublicKey) {
+	if key == nil || !samePublic(key.Public(), leaf.PublicKey) {
 		return nil, invalid("The private key is not that of the first certificate, %q.", leaf.Subject)
 	}
 	if err := sign.CheckValid(certs, now); err != nil {

@@ -18,6 +18,7 @@ import (
 	"testing"
 
 	"github.com/shuin/shuin"
+	"github.com/shuin/shuin/internal/keys/age"
 	"github.com/shuin/shuin/internal/shuintest"
 	"github.com/shuin/shuin/signing"
 )
@@ -159,9 +160,15 @@ func TestTheServerSignsNoMoreWithACertificateThatACommandRevoked(t *testing.T) {
 	b := newBench(t)
 	n := b.node(t)
 	must(t, n.begin(t.Context()))
-	_, said := b.command(t, b.writeChain(t, "good", signingChain("good"))...)
+	chain := signingChain("good")
+	args := b.writeChain(t, "good", chain)
+	identity, err := age.LoadIdentity(filepath.Join(b.dir, "identity.txt"))
+	must(t, err)
+	args[len(args)-1] = filepath.Join(b.dir, "good.age") // its key, encrypted with age
+	must(t, age.WriteKey(args[len(args)-1], chain.Key(), identity.Lock()))
+	_, said := b.command(t, args...)
 	arn := regexp.MustCompile(`arn:aws:acm:\S+`).FindString(said)
-	_, err := n.service.PutSigningProfile(t.Context(), caller(), signing.PutSigningProfileInput{
+	_, err = n.service.PutSigningProfile(t.Context(), caller(), signing.PutSigningProfileInput{
 		ProfileName: "aws", PlatformID: "Notation-OCI-SHA384-ECDSA", SigningMaterial: &signing.SigningMaterial{CertificateARN: arn},
 	})
 	must(t, err)
