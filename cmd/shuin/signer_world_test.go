@@ -105,7 +105,7 @@ type scriptSigner struct {
 // signer credential VAR action[,action] profile[,profile] makes an access key
 // (VAR_ID, VAR_SECRET); signer import NAME VAR ACCOUNT imports a company's signing
 // certificate, whose ARN is in VAR and whose chain is NAME.crt, its root
-// NAME.root.crt; signer withdraw NAME revokes that; signer fail STATUS has it answer that, 0 ends that.
+// NAME.root.crt, the CA below that NAME.ca.crt; signer withdraw NAME revokes that; signer fail STATUS has it answer that, 0 ends that.
 func cmdSigner(ts *testscript.TestScript, _ bool, args []string) {
 	w := worldOf(ts)
 	switch args[0] {
@@ -139,6 +139,7 @@ func cmdSigner(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Setenv(args[2], made.ARN.String())
 		check(ts, os.WriteFile(ts.MkAbs(args[1]+".crt"), c.PEM(), 0o600))
 		check(ts, os.WriteFile(ts.MkAbs(args[1]+".root.crt"), c.RootPEM(), 0o600))
+		check(ts, os.WriteFile(ts.MkAbs(args[1]+".ca.crt"), shuintest.CertsPEM(c.Certs[1]), 0o600))
 	case "withdraw":
 		chain, err := issue.ParseChain([]byte(ts.ReadFile(args[1] + ".crt")))
 		check(ts, err)
