@@ -434,39 +434,74 @@ func TestARevokedCertificateSignsNoMoreAndIsReported(t *testing.T) {
 	}
 }
 
-// TestAJobOfAnImportedCertificateIsGoodWithThatAlone: whoever has another
-// certificate of the company's CA may write the job's ARN into a signature.
-func TestAJobOfAnImportedCertificateIsGoodWithThatAlone(t *testing.T) {
+// TestAJobIsGoodWithItsOwnCertificateAlone: whoever has another certificate of
+// the company's CA, which verifiers trust, may write any job's ARN into a
+// signature: also that of a job from before the profile had the certificate,
+// whose chain ends in the signer's own root.
+func TestAJobIsGoodWithItsOwnCertificateAlone(t *testing.T) {
 	w := newWorld(t)
+	w.put("build", KindAWS)
+	before := w.job(w.sign("build").JobID)
+	own := w.statusInput(before).CertificateHashes
 	chain := ownChain(nil)
 	made := w.bring(ours, chain)
-	p := w.putWith("build", made)
-	job := w.job(w.sign("build").JobID).ARN.String()
+	w.putWith("build", made)
+	job := w.job(w.sign("build").JobID)
 	other, err := chain.NewLeaf(shuintest.ChainOptions{Key: shuintest.P384, Family: 9})
 	if err != nil {
 		t.Fatal(err)
 	}
+	others := awsprofile.CertificateIDs(other.Certs)
 	for name, c := range map[string]struct {
+		job  Job
 		ids  []string
-		want []string
+		good bool
 	}{
-		"its own chain":                     {made.IDs, nil},
-		"its own chain in another order":    {[]string{made.IDs[2], made.IDs[0], made.IDs[1]}, nil},
-		"another certificate of the CA":     {awsprofile.CertificateIDs(other.Certs), []string{job}},
-		"the CA's certificates and no leaf": {made.IDs[1:], []string{job}},
+		"its own chain":                                             {job, made.IDs, true},
+		"its own chain in another order":                            {job, []string{made.IDs[2], made.IDs[0], made.IDs[1]}, true},
+		"another certificate of the CA":                             {job, others, false},
+		"the CA's certificates and no leaf":                         {job, made.IDs[1:], false},
+		"the signer's own chain":                                    {job, own, false},
+		"of the signer's own CA":                                    {before, own, true},
+		"of the signer's own CA, another certificate of the CA":     {before, others, false},
+		"of the signer's own CA, the imported certificate":          {before, made.IDs, false},
+		"of the signer's own CA, its certificates and not the leaf": {before, own[1:], false},
 	} {
+		w.notices = nil
 		got, err := w.GetRevocationStatus(t.Context(), admin(ours), GetRevocationStatusInput{
-			SignatureTimestamp: worldStart, PlatformID: awsprofile.PlatformID, ProfileVersionARN: p.ProfileVersionARN, JobARN: job, CertificateHashes: c.ids,
+			SignatureTimestamp: worldStart, PlatformID: awsprofile.PlatformID, ProfileVersionARN: c.job.Profile.String(), JobARN: c.job.ARN.String(), CertificateHashes: c.ids,
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(c.want, got.RevokedEntities); diff != "" {
+		var want []string
+		if !c.good {
+			want = []string{c.job.ARN.String()}
+		}
+		if diff := cmp.Diff(want, got.RevokedEntities); diff != "" {
 			t.Errorf("%s: %s", name, diff)
 		}
+		if said := strings.Join(w.notices, "\n"); strings.Contains(said, "another certificate") == c.good {
+			t.Errorf("%s: notices %q", name, said)
+		}
 	}
-	if len(w.notices) != 2 || !strings.Contains(w.notices[0], "another certificate") {
-		t.Errorf("notices %q", w.notices)
+}
+
+// TestAJobThatDoesNotSayItsCertificateIsRevoked: every row does, so this one is
+// damaged.
+func TestAJobThatDoesNotSayItsCertificateIsRevoked(t *testing.T) {
+	w := newWorld(t)
+	w.put("build", KindAWS)
+	job := w.job(w.sign("build").JobID)
+	in := w.statusInput(job)
+	job.CertificateIDs = nil
+	w.store.state.jobs[ours+"/"+job.ARN.ID] = job
+	got, err := w.GetRevocationStatus(t.Context(), admin(ours), in)
+	if err != nil || !slices.Equal(got.RevokedEntities, []string{in.JobARN}) {
+		t.Errorf("%v, %v", got, err)
+	}
+	if said := strings.Join(w.notices, "\n"); !strings.Contains(said, "damaged") {
+		t.Errorf("notices %q", said)
 	}
 }
 

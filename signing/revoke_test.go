@@ -357,6 +357,8 @@ func TestRevocationStatusOfWhatWeDidNotMake(t *testing.T) {
 		{"a version we never made", func(in *GetRevocationStatusInput) {
 			in.ProfileVersionARN = job.Profile.Unversioned().String() + "/0000000000"
 		}, func(in GetRevocationStatusInput) []string { return []string{in.ProfileVersionARN, in.JobARN} }, "no such profile version"},
+		{"the CAs' hashes and not the leaf's", func(in *GetRevocationStatusInput) { in.CertificateHashes = in.CertificateHashes[1:] },
+			func(in GetRevocationStatusInput) []string { return []string{in.JobARN} }, "signed with another certificate"},
 		{"a name in another letter case", func(in *GetRevocationStatusInput) {
 			in.ProfileVersionARN = strings.Replace(in.ProfileVersionARN, "build", "BUILD", 1)
 		}, func(in GetRevocationStatusInput) []string { return []string{in.ProfileVersionARN, in.JobARN} }, "no such profile version"},

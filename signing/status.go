@@ -115,9 +115,10 @@ func profileRevoked(tx Tx, arn awsprofile.Profile, signed time.Time) (revoked bo
 	return p.Revocation != nil && !signed.Before(p.Revocation.EffectiveFrom), "", nil
 }
 
-// jobRevoked: one of an imported certificate is good with that alone. Others
-// may have certificates of the CA above it, which verifiers trust; our own CAs
-// make none that is not ours.
+// jobRevoked: a job is good with the certificate alone that it was signed with.
+// Verifiers may trust a CA that issues to others too, a company's above an
+// imported certificate, and whoever has one of those can write the ARN of any
+// job into a signature: of one below our own CAs as well.
 func jobRevoked(tx Tx, arn awsprofile.Job, profile awsprofile.Profile, certificates []string) (revoked bool, why string, err error) {
 	job, err := tx.Job(arn.Account, arn.ID)
 	switch {
@@ -127,7 +128,9 @@ func jobRevoked(tx Tx, arn awsprofile.Job, profile awsprofile.Profile, certifica
 		return false, "", err
 	case job.Profile != profile:
 		return true, "the job is of another profile version", nil
-	case job.Certificate != (awsprofile.Certificate{}) && !slices.Contains(certificates, job.CertificateIDs[0]):
+	case len(job.CertificateIDs) == 0: // every job has its leaf's
+		return true, "the stored job is damaged: it does not say which certificate signed it", nil
+	case !slices.Contains(certificates, job.CertificateIDs[0]):
 		return true, "the job was signed with another certificate", nil
 	}
 	return job.Revocation != nil, "", nil

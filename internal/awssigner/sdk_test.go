@@ -126,7 +126,7 @@ func (u *tour) signAndRevoke() {
 	}
 	ask := &sdk.GetRevocationStatusInput{
 		SignatureTimestamp: u.job.CreatedAt, PlatformId: aws.String("Notation-OCI-SHA384-ECDSA"), ProfileVersionArn: u.put.ProfileVersionArn,
-		JobArn: aws.String(signed.Metadata["com.amazonaws.signer.signingJob"]), CertificateHashes: []string{strings.Repeat("0b", 96), strings.Repeat("0a", 96)},
+		JobArn: aws.String(signed.Metadata["com.amazonaws.signer.signingJob"]), CertificateHashes: certificateIDs(u.t, signed.Signature),
 	}
 	status, err := u.c.GetRevocationStatus(u.ctx, ask)
 	u.done("GetRevocationStatus", err)
