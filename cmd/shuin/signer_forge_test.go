@@ -4,6 +4,7 @@ package main
 
 import (
 	"encoding/json"
+	"io"
 	"net/http"
 	"time"
 
@@ -26,16 +27,23 @@ func forger(company *shuintest.Chain, job awsprofile.Job, version string) (http.
 		var in struct {
 			Payload []byte `json:"payload"`
 		}
-		err := json.NewDecoder(r.Body).Decode(&in)
-		var signature []byte
+		body, err := io.ReadAll(r.Body)
+		if err == nil {
+			err = json.Unmarshal(body, &in)
+		}
+		var signature, answer []byte
 		if err == nil {
 			signature, err = forge(other, in.Payload, metadata)
+		}
+		if err == nil {
+			answer, err = json.Marshal(map[string]any{"jobId": job.ID, "jobOwner": job.Account, "signature": signature, "metadata": metadata})
 		}
 		if err != nil {
 			http.Error(out, err.Error(), http.StatusInternalServerError)
 			return
 		}
-		_ = json.NewEncoder(out).Encode(map[string]any{"jobId": job.ID, "jobOwner": job.Account, "signature": signature, "metadata": metadata})
+		out.Header().Set("Content-Type", "application/json")
+		_, _ = out.Write(answer)
 	}, nil
 }
 

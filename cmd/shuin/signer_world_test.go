@@ -147,7 +147,8 @@ func cmdSigner(ts *testscript.TestScript, _ bool, args []string) {
 	case "withdraw":
 		chain, err := issue.ParseChain([]byte(ts.ReadFile(args[1] + ".crt")))
 		check(ts, err)
-		check(ts, w.signer.service.RevokeCertificate(context.Background(), "script", awsprofile.CertificateIDs(chain)[0], "stolen"))
+		_, err = w.signer.service.RevokeCertificate(context.Background(), "script", awsprofile.CertificateIDs(chain)[0], "stolen")
+		check(ts, err)
 	case "forge":
 		job, err := awsprofile.ParseJob(args[2])
 		check(ts, err)
