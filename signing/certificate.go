@@ -26,7 +26,8 @@ import (
 // self-signed root last; it has to keep every rule for signing and to be valid
 // now. key is the certificate's, ECDSA on P-384 as the platform asks for, and
 // can be written as PKCS#8; it is kept sealed. by names the operator in the
-// log. What is wrong with them is an *Error of FaultValidation.
+// log. What is wrong with them is an *Error of FaultValidation (ErrImported and
+// ErrRevoked among the causes).
 func (s *Service) ImportCertificate(ctx context.Context, by, account string, chain [][]byte, key crypto.Signer) (Certificate, error) {
 	if !awsprofile.ValidAccount(account) {
 		return Certificate{}, invalid("account %.40q is not twelve digits", account)
@@ -110,9 +111,31 @@ func spanOf(certs []*x509.Certificate) (from, until time.Time) {
 	return from.UTC(), until.UTC()
 }
 
-// mayImport: there is room, the account does not have it yet, and nobody
-// revoked it or a CA above it here.
+// Why a certificate that could sign is not imported.
+var (
+	ErrImported = errors.New("the account has the certificate already")
+	ErrRevoked  = errors.New("the certificate was revoked, or a CA above it")
+)
+
+// own names the certificate alone, whatever edition of its issuer is above it.
+func (c *Certificate) own() string {
+	if len(c.IDs) == 0 {
+		return ""
+	}
+	return awsprofile.OwnHash(c.IDs[0])
+}
+
+// mayImport: nobody revoked it or a CA above it here, the account does not have
+// it yet, and there is room. With another edition of its CA above it it
+// is the same certificate.
 func mayImport(tx Tx, c Certificate) error {
+	revoked, err := tx.RevokedEditions(c.IDs)
+	if err != nil {
+		return err
+	}
+	if len(revoked) > 0 {
+		return &Error{Fault: FaultValidation, Message: fmt.Sprintf("The certificate, or a CA above it, was revoked here: certificate id %s.", revoked[0]), Err: ErrRevoked}
+	}
 	all, err := tx.Certificates()
 	if err != nil {
 		return err
@@ -123,18 +146,14 @@ func mayImport(tx Tx, c Certificate) error {
 			continue
 		}
 		there++
-		if old.ARN.Account == c.ARN.Account && old.IDs[0] == c.IDs[0] {
-			return invalid("The certificate is here already, as %s.", old.ARN)
+		if old.ARN.Account == c.ARN.Account && old.own() == c.own() {
+			return &Error{Fault: FaultValidation, Message: fmt.Sprintf("The certificate is here already, as %s.", old.ARN), Err: ErrImported}
 		}
 	}
 	if there >= limits.SigningMaterial {
 		return fault(FaultLimit, "There are %d imported certificates, which is the most (limit SigningMaterial); delete one first.", there)
 	}
-	revoked, err := tx.RevokedIDs(c.IDs)
-	if err == nil && len(revoked) > 0 {
-		return invalid("The certificate, or a CA above it, was revoked here: certificate id %s.", revoked[0])
-	}
-	return err
+	return nil
 }
 
 // noteCertificate is the entry of an import or a deletion.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/shuin/shuin/audit"
 	"github.com/shuin/shuin/awsprofile"
+	"github.com/shuin/shuin/envelope"
 	"github.com/shuin/shuin/internal/limits"
 	"github.com/shuin/shuin/internal/shuintest"
 )
@@ -316,7 +317,8 @@ func TestACertificateThatIsWithdrawnWhileASignatureIsMadeSignsNot(t *testing.T) 
 			return errors.Join(err, s.DeleteCertificate(context.Background(), "operator", c.ARN.String()))
 		},
 		"revoked": func(s *Service, c Certificate) error {
-			return s.RevokeCertificate(context.Background(), "operator", c.IDs[0], "stolen")
+			_, err := s.RevokeCertificate(context.Background(), "operator", c.IDs[0], "stolen")
+			return err
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -378,7 +380,7 @@ func TestAKeyThatAnotherProcessWithdrewIsForgottenByTheUpkeep(t *testing.T) {
 	w.putWith("other", kept)
 	w.sign("build")
 	w.sign("other")
-	if err := w.service().RevokeCertificate(t.Context(), "operator", made.IDs[0], "stolen"); err != nil {
+	if _, err := w.service().RevokeCertificate(t.Context(), "operator", made.IDs[0], "stolen"); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := w.RefreshCRLs(t.Context()); err != nil {
@@ -409,7 +411,7 @@ func TestARevokedCertificateSignsNoMoreAndIsReported(t *testing.T) {
 	if got := status(); len(got) != 0 {
 		t.Fatalf("revoked: %v", got)
 	}
-	if err := w.service().RevokeCertificate(t.Context(), "operator", made.IDs[0], "stolen"); err != nil {
+	if _, err := w.service().RevokeCertificate(t.Context(), "operator", made.IDs[0], "stolen"); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(made.IDs[:1], status()); diff != "" {
@@ -432,6 +434,103 @@ func TestARevokedCertificateSignsNoMoreAndIsReported(t *testing.T) {
 	if err := errors.Join(w.CheckClock(t.Context()), w.CheckIssue(t.Context())); err != nil {
 		t.Error(err)
 	}
+}
+
+// reissued is ownChain with another edition of the CA above the leaf: its name
+// and key, and another end. The leaf is the same.
+func reissued() (chain *shuintest.Chain, der [][]byte) {
+	chain = ownChain(nil)
+	second := ownChain(func(o *shuintest.ChainOptions) {
+		o.Mutate = func(level int, c *x509.Certificate) {
+			if level == 1 {
+				c.NotAfter = c.NotAfter.AddDate(0, 0, -1)
+			}
+		}
+	})
+	return chain, [][]byte{chain.DER[0], second.DER[1], second.DER[2]}
+}
+
+func TestACertificateIsTheSameBelowAnotherEditionOfItsCA(t *testing.T) {
+	ctx := context.Background()
+	chain, second := reissued()
+	certs, err := envelope.ParseChain(second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	edition := awsprofile.CertificateIDs(certs)
+	t.Run("it is here already", func(t *testing.T) {
+		w := newWorld(t)
+		made := w.bring(ours, chain)
+		_, err := w.ImportCertificate(ctx, "operator", ours, second, chain.Key())
+		wantFault(t, err, FaultValidation, "here already", made.ARN.String())
+	})
+	t.Run("it was revoked", func(t *testing.T) {
+		w := newWorld(t)
+		if _, err := w.RevokeCertificate(ctx, "operator", awsprofile.CertificateIDs(chain.Certs)[0], "stolen"); err != nil {
+			t.Fatal(err)
+		}
+		_, err := w.ImportCertificate(ctx, "operator", ours, second, chain.Key())
+		wantFault(t, err, FaultValidation, "was revoked here")
+	})
+	t.Run("the CA was revoked as another root's", func(t *testing.T) {
+		w := newWorld(t)
+		ids := awsprofile.CertificateIDs(chain.Certs)
+		if _, err := w.RevokeCertificate(ctx, "operator", awsprofile.OwnHash(ids[1])+strings.Repeat("0a", 48), "stolen"); err != nil {
+			t.Fatal(err)
+		}
+		_, err := w.ImportCertificate(ctx, "operator", ours, chain.DER, chain.Key())
+		wantFault(t, err, FaultValidation, "was revoked here")
+	})
+	for name, c := range map[string]struct {
+		what func(made Certificate) string
+		ids  func(made Certificate) []string
+	}{
+		"it is revoked by the edition's id": {func(Certificate) string { return edition[0] }, func(made Certificate) []string { return []string{edition[0], made.IDs[0]} }},
+		"it is revoked by its ARN":          {func(made Certificate) string { return made.ARN.String() }, func(made Certificate) []string { return made.IDs[:1] }},
+		"its CA is revoked as another root's": {func(made Certificate) string { return awsprofile.OwnHash(made.IDs[1]) + strings.Repeat("0a", 48) }, func(made Certificate) []string {
+			return []string{awsprofile.OwnHash(made.IDs[1]) + strings.Repeat("0a", 48), made.IDs[1]}
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			made := w.bring(ours, chain)
+			w.bring(ours, ownChain(func(o *shuintest.ChainOptions) { o.Family = 5 })) // has nothing to do with it
+			also := w.bring(theirs, chain)
+			p := w.putWith("build", made)
+			job := w.job(w.sign("build").JobID)
+			for range 2 { // a second time it says the same, and logs nothing
+				got, err := w.RevokeCertificate(ctx, "operator", c.what(made), "stolen")
+				if err != nil || !slices.Equal(got.Certificates, []awsprofile.Certificate{made.ARN, also.ARN}) || !slices.Equal(got.IDs, c.ids(made)) {
+					t.Errorf("%+v, %v", got, err)
+				}
+			}
+			logged := 0
+			for _, e := range w.entries() {
+				if e.Kind == audit.CertificateRevocation {
+					logged++
+				}
+			}
+			if logged != len(c.ids(made)) {
+				t.Errorf("%d entries for %d ids", logged, len(c.ids(made)))
+			}
+			if w.knownImported(made.ARN) != nil {
+				t.Error("its key is kept")
+			}
+			_, err := w.SignPayload(ctx, admin(ours), signInput("build"))
+			wantFault(t, err, FaultValidation, "was revoked")
+			status, err := w.GetRevocationStatus(ctx, admin(ours), GetRevocationStatusInput{
+				SignatureTimestamp: worldStart, PlatformID: awsprofile.PlatformID, ProfileVersionARN: p.ProfileVersionARN, JobARN: job.ARN.String(), CertificateHashes: made.IDs,
+			})
+			if err != nil || len(status.RevokedEntities) != 1 || !slices.Contains(made.IDs[:2], status.RevokedEntities[0]) {
+				t.Errorf("reported %v, %v", status, err)
+			}
+		})
+	}
+	t.Run("an ARN of none", func(t *testing.T) {
+		w := newWorld(t)
+		_, err := w.RevokeCertificate(ctx, "operator", "arn:aws:acm:ap-northeast-1:"+ours+":certificate/0199aaaa-0000-7000-8000-000000000000", "x")
+		wantFault(t, err, FaultNotFound, "There is no certificate")
+	})
 }
 
 // TestAJobIsGoodWithItsOwnCertificateAlone: whoever has another certificate of
@@ -588,7 +687,7 @@ func TestARetryGetsTheSameBytesOfAnImportedCertificate(t *testing.T) {
 	if again, err = w.SignPayload(t.Context(), c, signInput("build")); err != nil || !bytes.Equal(again.Signature, first.Signature) {
 		t.Errorf("the retry under a newer version: %v", err)
 	}
-	if err := w.RevokeCertificate(t.Context(), "operator", made.IDs[0], "stolen"); err != nil {
+	if _, err := w.RevokeCertificate(t.Context(), "operator", made.IDs[0], "stolen"); err != nil {
 		t.Fatal(err)
 	}
 	_, err = w.SignPayload(t.Context(), c, signInput("build"))

@@ -73,7 +73,7 @@ func withdrawn(tx Tx, arn awsprofile.Certificate) (c Certificate, why string, er
 	case err != nil:
 		return c, "", err
 	}
-	revoked, err := tx.RevokedIDs(c.IDs)
+	revoked, err := tx.RevokedEditions(c.IDs)
 	if err == nil && len(revoked) > 0 {
 		why = "was revoked, or a CA above it"
 	}

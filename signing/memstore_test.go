@@ -346,6 +346,17 @@ func (t *memTx) RevokedIDs(ids []string) ([]string, error) {
 	}
 	return out, nil
 }
+func (t *memTx) RevokedEditions(ids []string) ([]string, error) {
+	var out []string
+	for _, id := range ids {
+		for _, revoked := range slices.Sorted(maps.Keys(t.ids)) {
+			if awsprofile.OwnHash(revoked) == awsprofile.OwnHash(id) {
+				out = append(out, revoked)
+			}
+		}
+	}
+	return out, nil
+}
 func (t *memTx) AddRevokedID(id string, at time.Time) error { t.ids[id] = at; return t.write() }
 func (t *memTx) certificate(arn awsprofile.Certificate) int {
 	return slices.IndexFunc(t.imported, func(c Certificate) bool { return c.ARN == arn })

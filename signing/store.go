@@ -92,6 +92,9 @@ type Tx interface {
 	// RevokedIDs says which of ids belong to certificates that were revoked
 	// (leaf or issuing CA); ids are those of awsprofile.CertificateIDs.
 	RevokedIDs(ids []string) ([]string, error)
+	// RevokedEditions are the revoked ids of the certificates that ids name, with
+	// whatever edition of their issuer: those that agree in awsprofile.OwnHash.
+	RevokedEditions(ids []string) ([]string, error)
 	AddRevokedID(id string, at time.Time) error
 
 	AddCertificate(c Certificate) error

@@ -32,8 +32,10 @@ configuration's identity unless a flag names another one or a passphrase. The ke
 It prints the ARN, which a profile is made with:
   aws signer put-signing-profile --profile-name build --platform-id Notation-OCI-SHA384-ECDSA --signing-material certificateArn=ARN
 
-Verifiers trust the last certificate of CHAIN. Signatures outlive the certificate, but none is made after its end: import its successor, and
-put the profile again. It works beside a running server. KEY stays where it is: remove it, or keep it off this machine.
+Verifiers trust one CA of CHAIN: the narrowest, which is the issuer of the signing certificate, the second of CHAIN. Who has another
+certificate below the CA that they trust is kept out by revocation alone.
+
+Signatures outlive the certificate, but none is made after its end: import its successor, and put the profile again. It works beside a running server. KEY stays where it is: remove it, or keep it off this machine.
 
 Example:
   shuind certificate import --config /etc/shuind/shuind.yaml --account 111122223333 --chain chain.pem --key key.pem
@@ -79,21 +81,29 @@ func (a *app) certificateImport(ctx context.Context, o *certificateImportOptions
 		made, err := service.ImportCertificate(ctx, operator(), o.account, der, key)
 		if err != nil {
 			if e, ok := errors.AsType[*signing.Error](err); ok && e.Fault == signing.FaultValidation {
-				return invalid(importHint(chain), "%s, %s: %w", o.chain, o.key, err)
+				return invalid(importHint(chain, err), "%s, %s: %w", o.chain, o.key, err)
 			}
 			return cause(err)
 		}
-		root := chain[len(chain)-1]
-		return a.printf("Certificate ARN: %s\nSubject:         %s\nSHA-256:         %s\nValid:           %s to %s, with all above it\nRoot:            %s (SHA-256 %s)",
-			made.ARN, chain[0].Subject, fingerprint(chain[0]), timeOr(made.NotBefore, "-"), timeOr(made.NotAfter, "-"), root.Subject, fingerprint(root))
+		return a.printImported(made, chain)
 	})
+}
+
+// printImported names the CA that verifiers need, too: the narrowest of the chain.
+func (a *app) printImported(made signing.Certificate, chain []*x509.Certificate) error {
+	name := func(c *x509.Certificate) string {
+		return oneLine(c.Subject.String()) + " (SHA-256 " + fingerprint(c) + ")"
+	}
+	issuer, root := chain[min(1, len(chain)-1)], chain[len(chain)-1]
+	return a.printf("Certificate ARN: %s\nSubject:         %s\nSHA-256:         %s\nValid:           %s to %s, with all above it\nIssuer:          %s\nRoot:            %s\nVerifiers trust the issuer, the narrowest CA above it: who has another certificate below the one they trust is kept out by revocation alone.",
+		made.ARN, oneLine(chain[0].Subject.String()), fingerprint(chain[0]), timeOr(made.NotBefore, "-"), timeOr(made.NotAfter, "-"), name(issuer), name(root))
 }
 
 // importedKey reads the private key: in the clear, or encrypted with age.
 func (a *app) importedKey(c *config, o *certificateImportOptions) (crypto.Signer, error) {
 	var lock *age.Lock
+	var err error
 	if o.lock != (lockFlags{}) {
-		var err error
 		if lock, err = o.lock.lock(a); err != nil {
 			return nil, err
 		}
@@ -104,11 +114,21 @@ func (a *app) importedKey(c *config, o *certificateImportOptions) (crypto.Signer
 		}
 		lock = identity.Lock()
 	}
-	return readKey(o.key, lock)
+	key, encrypted, err := readKey(o.key, lock)
+	if err == nil && !encrypted && o.lock != (lockFlags{}) {
+		return nil, invalid("leave the flag out, or name the encrypted file", "%s: the private key is not encrypted, but a flag says what opens it", o.key)
+	}
+	return key, err
 }
 
 // importHint says what to look at where a chain was refused.
-func importHint(chain []*x509.Certificate) string {
+func importHint(chain []*x509.Certificate, refused error) string {
+	switch {
+	case errors.Is(refused, signing.ErrImported):
+		return "put profiles with that ARN; to have it under another one, delete that first: shuind certificate delete"
+	case errors.Is(refused, signing.ErrRevoked):
+		return "a revocation is for good: bring a certificate with a new key, below a CA that was not revoked"
+	}
 	root := chain[len(chain)-1]
 	if root.CheckSignature(root.SignatureAlgorithm, root.RawTBSCertificate, root.Signature) != nil {
 		return "add the certificates that are missing, up to the self-signed root: the last one here was issued by " + strings.TrimSpace(oneLine(root.Issuer.String()))

@@ -195,3 +195,14 @@ func TestTheServerSignsNoMoreWithACertificateThatACommandRevoked(t *testing.T) {
 		t.Error(said)
 	}
 }
+
+// TestAnImportShowsSubjectsOnOneLine: what is in a certificate does not make
+// lines of its own, nor steer the terminal.
+func TestAnImportShowsSubjectsOnOneLine(t *testing.T) {
+	b := newBench(t)
+	must(t, b.node(t).begin(t.Context()))
+	status, said := b.command(t, b.writeChain(t, "odd", signingChain("odd\nRoot: \x1b[31mCN=another"))...)
+	if status != exitOK || strings.Contains(said, "\x1b") || !strings.Contains(said, "CN=odd Root: ") || strings.Count(said, "\nRoot:") != 1 {
+		t.Errorf("status %d: %q", status, said)
+	}
+}

@@ -69,7 +69,7 @@ func inUse(c signing.Certificate) signing.ProfileQuery {
 
 // certificateState is what an operator wants to know of a certificate first.
 func certificateState(tx signing.Tx, c signing.Certificate, now time.Time) (string, error) {
-	revoked, err := tx.RevokedIDs(c.IDs)
+	revoked, err := tx.RevokedEditions(c.IDs)
 	if err != nil {
 		return "", err
 	}

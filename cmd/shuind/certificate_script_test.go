@@ -48,7 +48,8 @@ func signingChain(what string) *shuintest.Chain {
 	return shuintest.MustChain(o)
 }
 
-// cmdSignCert makes NAME.pem and NAME.key of signingChain(NAME): signcert NAME.
+// cmdSignCert makes NAME.pem and NAME.key of signingChain(NAME), and
+// NAME.reissued.pem with another edition of its CA above it: signcert NAME.
 func cmdSignCert(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: signcert NAME")
@@ -60,6 +61,17 @@ func cmdSignCert(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]+".pem"), shuintest.CertsPEM(certs...), 0o600))
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]+".key"), c.KeyPEM(), 0o600))
+	edition := signingChain(args[0]) // with serial numbers of its own
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]+".reissued.pem"), shuintest.CertsPEM(c.Certs[0], edition.Certs[1], edition.Certs[2]), 0o600))
+}
+
+// cmdARN sets a variable to the first ARN of a certificate in the last command's stdout: arn VAR.
+func cmdARN(ts *testscript.TestScript, neg bool, args []string) {
+	arn := regexp.MustCompile(`arn:aws:acm:\S+`).FindString(ts.ReadFile("stdout"))
+	if neg || len(args) != 1 || arn == "" {
+		ts.Fatalf("usage: arn VAR, after a command that prints one")
+	}
+	ts.Setenv(args[0], arn)
 }
 
 // cmdAgeKey encrypts a key to an identity, or with a passphrase: agekey KEY IDENTITY|PASSPHRASE OUT.

@@ -37,6 +37,7 @@ func TestScripts(t *testing.T) {
 			"signcert":  cmdSignCert,
 			"agekey":    cmdAgeKey,
 			"deleteall": cmdDeleteAll,
+			"arn":       cmdARN,
 		},
 	})
 }

@@ -635,6 +635,16 @@ func revokedIDs(t *testing.T, s signing.Store) {
 	})
 	same(t, "revoked", read(t, s, func(tx signing.Tx) ([]string, error) { return tx.RevokedIDs([]string{"c", "b", "A", "a"}) }), []string{"b", "a"})
 	same(t, "none", read(t, s, func(tx signing.Tx) ([]string, error) { return tx.RevokedIDs(nil) }), nil)
+	own, other, after := strings.Repeat("0a", 48), strings.Repeat("ff", 48), strings.Repeat("0b", 48)
+	keep(t, s, func(tx signing.Tx) error {
+		return errors.Join(tx.AddRevokedID(own+other, t0), tx.AddRevokedID(own+after, t0), tx.AddRevokedID(after+own, t0), tx.AddRevokedID(other+other, t0))
+	})
+	editions := func(ids ...string) []string {
+		return read(t, s, func(tx signing.Tx) ([]string, error) { return tx.RevokedEditions(ids) })
+	}
+	same(t, "editions", editions(other+own, own+own), []string{other + other, own + after, own + other})
+	same(t, "no edition", editions(strings.Repeat("0a", 47)+"0b"+other), nil)
+	same(t, "editions of none", editions(), nil)
 }
 
 func aCertificate(id string) signing.Certificate {
