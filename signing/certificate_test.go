@@ -391,6 +391,63 @@ func TestAKeyThatAnotherProcessWithdrewIsForgottenByTheUpkeep(t *testing.T) {
 	}
 }
 
+// unreadable is a store of which no imported certificate can be read.
+type unreadable struct{ Store }
+
+type unreadableTx struct{ Tx }
+
+func (u unreadable) View(ctx context.Context, f func(Tx) error) error {
+	return u.Store.View(ctx, func(tx Tx) error { return f(unreadableTx{tx}) })
+}
+
+func (unreadableTx) Certificate(awsprofile.Certificate) (Certificate, error) {
+	return Certificate{}, errors.New("the row is damaged")
+}
+
+func TestACertificateThatCannotBeReadHoldsUpNoCRL(t *testing.T) {
+	w := newWorld(t)
+	w.putWith("build", w.bring(ours, ownChain(nil)))
+	w.sign("build")
+	w.put("other", KindStandard)
+	w.sign("other")
+	if _, err := w.RefreshCRLs(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w.sleep(2 * time.Hour)
+	w.Store = unreadable{w.store}
+	changed, err := w.RefreshCRLs(t.Context())
+	if len(changed) != 2 {
+		t.Errorf("%d CRLs were made, want 2", len(changed))
+	}
+	wantFault(t, err, FaultUnavailable, "not every imported key")
+	if e, _ := errors.AsType[*Error](err); e == nil || e.Err == nil || !strings.Contains(e.Err.Error(), "the row is damaged") {
+		t.Errorf("%v does not say why", err)
+	}
+}
+
+func TestForgettingAKeyDoesNotWaitForARevocationUnderWay(t *testing.T) {
+	w := newWorld(t)
+	made := w.bring(ours, ownChain(nil))
+	w.putWith("build", made)
+	w.sign("build")
+	if _, err := w.service().RevokeCertificate(t.Context(), "operator", made.IDs[0], "stolen"); err != nil {
+		t.Fatal(err)
+	}
+	release, err := w.state.revoking.take(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer release()
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := w.RefreshCRLs(ctx); err == nil {
+		t.Fatal("it did not wait to make CRLs")
+	}
+	if w.knownImported(made.ARN) != nil {
+		t.Error("the key is kept")
+	}
+}
+
 func TestARevokedCertificateSignsNoMoreAndIsReported(t *testing.T) {
 	w := newWorld(t)
 	made := w.bring(ours, ownChain(nil))
@@ -692,6 +749,59 @@ func TestARetryGetsTheSameBytesOfAnImportedCertificate(t *testing.T) {
 	}
 	_, err = w.SignPayload(t.Context(), c, signInput("build"))
 	wantFault(t, err, FaultValidation, "was revoked")
+}
+
+// TestARetryUnderTheSameVersionIsRefusedOnceTheCertificateIsRevoked: it is
+// admitted as a new signature is.
+func TestARetryUnderTheSameVersionIsRefusedOnceTheCertificateIsRevoked(t *testing.T) {
+	w := newWorld(t)
+	made := w.bring(ours, ownChain(nil))
+	w.putWith("build", made)
+	c := admin(ours)
+	c.InvocationID, c.BodySHA256 = "try", hexSHA256([]byte("body"))
+	if _, err := w.SignPayload(t.Context(), c, signInput("build")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.RevokeCertificate(t.Context(), "operator", made.IDs[0], "stolen"); err != nil {
+		t.Fatal(err)
+	}
+	_, err := w.SignPayload(t.Context(), c, signInput("build"))
+	wantFault(t, err, FaultValidation, "was revoked")
+	if e := w.last(); e.Kind != audit.SignResult || e.Outcome != "validation" {
+		t.Errorf("entry %+v", e)
+	}
+}
+
+func TestTheFirstSignatureOfEachImportedKeyIsVerified(t *testing.T) {
+	w := newWorld(t) // which samples
+	one, two := w.bring(ours, ownChain(nil)), w.bring(ours, ownChain(func(o *shuintest.ChainOptions) { o.Family = 5 }))
+	w.putWith("one", one)
+	w.putWith("two", two)
+	spoil := func(c Certificate) {
+		t.Helper()
+		l, err := w.importedLeaf(t.Context(), c.ARN)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.key = badKey{l.key, func() bool { return true }}
+	}
+	refused := func(what, profile string) {
+		t.Helper()
+		if _, err := w.SignPayload(t.Context(), admin(ours), signInput(profile)); err == nil || !strings.Contains(err.Error(), "own signature") {
+			t.Errorf("%s left: %v", what, err)
+		}
+	}
+	w.sign("one")
+	spoil(two)
+	refused("the first wrong one of another key", "two")
+	spoil(two)
+	refused("the one after a wrong one", "two")
+	w.sign("two")
+	l := w.knownImported(two.ARN)
+	l.key = badKey{l.key, func() bool { return true }}
+	w.sign("two") // the second of a key is compared alone
+	l.made.Store(limits.SelfCheckEvery)
+	refused("one in a thousand", "two")
 }
 
 func TestAnImportedKeyThatSignsWrongLeavesNothingAndIsOpenedAnew(t *testing.T) {

@@ -182,15 +182,16 @@ func (s *Service) forgetWithdrawn(ctx context.Context) error {
 		return nil
 	}
 	return s.view(ctx, func(tx Tx) error {
+		var failed error
 		for _, arn := range open {
 			_, why, err := withdrawn(tx, arn)
 			if err != nil {
-				return err
+				failed = errors.Join(failed, fmt.Errorf("certificate %s: %w", arn, err))
 			}
 			if why != "" {
 				s.forgetImported(arn)
 			}
 		}
-		return nil
+		return failed
 	})
 }
