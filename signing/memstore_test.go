@@ -358,6 +358,16 @@ func (t *memTx) RevokedEditions(ids []string) ([]string, error) {
 	return out, nil
 }
 func (t *memTx) AddRevokedID(id string, at time.Time) error { t.ids[id] = at; return t.write() }
+func (t *memTx) CertificatesInUse() (list []awsprofile.Certificate, err error) {
+	for _, versions := range t.profiles {
+		for _, p := range versions {
+			if p.Current && p.Status == ProfileActive && p.Certificate != (awsprofile.Certificate{}) && !slices.Contains(list, p.Certificate) {
+				list = append(list, p.Certificate)
+			}
+		}
+	}
+	return list, nil
+}
 func (t *memTx) certificate(arn awsprofile.Certificate) int {
 	return slices.IndexFunc(t.imported, func(c Certificate) bool { return c.ARN == arn })
 }

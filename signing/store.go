@@ -101,6 +101,8 @@ type Tx interface {
 	Certificate(arn awsprofile.Certificate) (Certificate, error)
 	// Certificates are all, those deleted too, by when they were imported.
 	Certificates() ([]Certificate, error)
+	// CertificatesInUse are those that an active profile signs with, each once.
+	CertificatesInUse() ([]awsprofile.Certificate, error)
 	// SetCertificate stores SealedKey and Deleted.
 	SetCertificate(c Certificate) error
 

@@ -154,6 +154,38 @@ func TestASigningCertificateIsBroughtAndDeletedBesideTheServer(t *testing.T) {
 	holdsNot(t, filepath.Join(b.dir, "data"), all, chain)
 }
 
+// TestACertificateInUseIsMeasuredAllTheTime: also while the CRLs cannot be
+// measured, and never away for a moment.
+func TestACertificateInUseIsMeasuredAllTheTime(t *testing.T) {
+	b := newBench(t)
+	n := b.node(t)
+	must(t, n.begin(t.Context()))
+	var arns []string
+	for _, name := range []string{"one", "two"} {
+		_, said := b.command(t, b.writeChain(t, name, signingChain(name))...)
+		arns = append(arns, regexp.MustCompile(`arn:aws:acm:\S+`).FindString(said))
+		_, err := n.service.PutSigningProfile(t.Context(), caller(), signing.PutSigningProfileInput{
+			ProfileName: name, PlatformID: "Notation-OCI-SHA384-ECDSA", SigningMaterial: &signing.SigningMaterial{CertificateARN: arns[len(arns)-1]},
+		})
+		must(t, err)
+	}
+	above := n.service.Intermediate.Chain()
+	must(t, os.Remove(filepath.Join(n.c.CRL.Directory, crlID(above[len(above)-1])+".crl")))
+	if _, err := n.crlState(t.Context()); err == nil {
+		t.Fatal("the root's CRL is not missed")
+	}
+	n.measure(t.Context())
+	if left := certificatesLeft(t, n); len(left) != 2 {
+		t.Fatalf("without the root's CRL, seconds left: %v", left)
+	}
+	gauge := n.metrics.ownLeft.WithLabelValues(arns[0])
+	must(t, n.service.CancelSigningProfile(t.Context(), caller(), "two"))
+	n.measure(t.Context())
+	if left := certificatesLeft(t, n); len(left) != 1 || n.metrics.ownLeft.WithLabelValues(arns[0]) != gauge {
+		t.Errorf("seconds left: %v; or the gauge that stays was away for a moment", left)
+	}
+}
+
 // TestTheServerSignsNoMoreWithACertificateThatACommandRevoked: it is told by
 // the store, and reports the certificate.
 func TestTheServerSignsNoMoreWithACertificateThatACommandRevoked(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/x509"
 	"fmt"
+	"slices"
 	"text/tabwriter"
 	"time"
 
@@ -39,8 +40,12 @@ func (a *app) certificateList(ctx context.Context, c *config) error {
 			if all, err = tx.Certificates(); err != nil {
 				return err
 			}
+			used, err := tx.CertificatesInUse()
+			if err != nil {
+				return err
+			}
 			for _, k := range all {
-				if states[k.ARN.String()], err = certificateState(tx, k, a.now()); err != nil {
+				if states[k.ARN.String()], err = certificateState(tx, k, slices.Contains(used, k.ARN), a.now()); err != nil {
 					return err
 				}
 			}
@@ -62,18 +67,9 @@ func (a *app) certificateList(ctx context.Context, c *config) error {
 	return w.Flush()
 }
 
-// inUse asks for an active profile that signs with c.
-func inUse(c signing.Certificate) signing.ProfileQuery {
-	return signing.ProfileQuery{Account: c.ARN.Account, Statuses: []signing.ProfileStatus{signing.ProfileActive}, Certificate: c.ARN, Limit: 1}
-}
-
 // certificateState is what an operator wants to know of a certificate first.
-func certificateState(tx signing.Tx, c signing.Certificate, now time.Time) (string, error) {
+func certificateState(tx signing.Tx, c signing.Certificate, used bool, now time.Time) (string, error) {
 	revoked, err := tx.RevokedEditions(c.IDs)
-	if err != nil {
-		return "", err
-	}
-	used, err := tx.Profiles(inUse(c))
 	switch {
 	case err != nil:
 		return "", err
@@ -83,7 +79,7 @@ func certificateState(tx signing.Tx, c signing.Certificate, now time.Time) (stri
 		return "revoked", nil
 	case now.After(c.NotAfter):
 		return "ended", nil
-	case len(used) > 0:
+	case used:
 		return "in use", nil
 	}
 	return "not in use", nil

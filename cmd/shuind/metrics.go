@@ -26,6 +26,8 @@ type metrics struct {
 	crlWrites  prometheus.Counter
 	caLeft     prometheus.Gauge
 	ownLeft    *prometheus.GaugeVec
+
+	owned map[string]time.Duration // what ownLeft shows; the upkeep's alone
 }
 
 // other is the label of what is in none of the sets.
@@ -107,6 +109,20 @@ func (m *metrics) observe(operation, code string, took time.Duration) {
 	if slices.Contains(authCodes, code) {
 		m.auth.WithLabelValues(code).Inc()
 	}
+}
+
+// setOwnLeft shows the certificates of left and no others. Those that stay are
+// there all the time: a scrape meanwhile does not miss them.
+func (m *metrics) setOwnLeft(left map[string]time.Duration) {
+	for arn, d := range left {
+		m.ownLeft.WithLabelValues(arn).Set(d.Seconds())
+	}
+	for arn := range m.owned {
+		if _, stays := left[arn]; !stays {
+			m.ownLeft.DeleteLabelValues(arn)
+		}
+	}
+	m.owned = left
 }
 
 // committed counts what one transaction changed.

@@ -113,16 +113,16 @@ func (n *node) reloadTLS(asked bool) {
 
 // measure sets the gauges that time moves.
 func (n *node) measure(ctx context.Context) {
+	now := n.now()
+	n.measureCertificates(ctx, now)
 	state, err := n.crlState(ctx)
 	if err != nil {
 		return // the store's failure is counted and logged
 	}
-	now := n.now()
 	n.metrics.crlAge.Set(now.Sub(state.oldest).Seconds())
 	n.metrics.crlLeft.Set(state.next.Sub(now).Seconds())
 	_, end := n.service.Intermediate.Validity()
 	n.metrics.caLeft.Set(end.Sub(now).Seconds())
-	n.measureCertificates(ctx, now)
 }
 
 // measureCertificates sets how long the imported certificates in use are good
@@ -131,17 +131,17 @@ func (n *node) measureCertificates(ctx context.Context, now time.Time) {
 	left := map[string]time.Duration{}
 	err := n.service.Store.View(ctx, func(tx signing.Tx) error {
 		clear(left)
-		all, err := tx.Certificates()
+		used, err := tx.CertificatesInUse()
 		if err != nil {
 			return err
 		}
-		for _, c := range all {
-			used, err := tx.Profiles(inUse(c))
+		for _, arn := range used {
+			c, err := tx.Certificate(arn)
 			if err != nil {
 				return err
 			}
-			if len(used) > 0 {
-				left[c.ARN.String()] = c.NotAfter.Sub(now)
+			if c.Deleted.IsZero() {
+				left[arn.String()] = c.NotAfter.Sub(now)
 			}
 		}
 		return nil
@@ -149,10 +149,7 @@ func (n *node) measureCertificates(ctx context.Context, now time.Time) {
 	if err != nil {
 		return // the store's failure is counted and logged
 	}
-	n.metrics.ownLeft.Reset()
-	for arn, d := range left {
-		n.metrics.ownLeft.WithLabelValues(arn).Set(d.Seconds())
-	}
+	n.metrics.setOwnLeft(left)
 }
 
 // crlGrace is how long a CRL may be due before readiness tells: the next round

@@ -66,6 +66,16 @@ func (t *tx) Certificates() (list []signing.Certificate, err error) {
 	return list, err
 }
 
+// CertificatesInUse are those that an active profile signs with.
+func (t *tx) CertificatesInUse() (list []awsprofile.Certificate, err error) {
+	err = t.query("certificates in use", "SELECT DISTINCT certificate FROM profiles WHERE current = 1 AND status = ? AND certificate <> '' ORDER BY certificate", func(r row) error {
+		arn, err := certificateARN(r.text(0))
+		list = append(list, arn)
+		return err
+	}, string(signing.ProfileActive))
+	return list, err
+}
+
 // SetCertificate stores SealedKey and Deleted.
 func (t *tx) SetCertificate(c signing.Certificate) error {
 	return t.must("certificate "+c.ARN.ID, "UPDATE certificates SET sealed_key = ?, deleted = ? WHERE arn = ?",

@@ -699,6 +699,10 @@ func profilesOfACertificate(t *testing.T, s signing.Store) {
 	})
 	query := signing.ProfileQuery{Account: account, Statuses: []signing.ProfileStatus{signing.ProfileActive}, Certificate: arn, Limit: 5}
 	same(t, "those that are current and active", read(t, s, func(tx signing.Tx) ([]signing.Profile, error) { return tx.Profiles(query) }), []signing.Profile{now})
+	again := aProfile("again", "aaaaaaaaaa")
+	again.Certificate = arn
+	keep(t, s, func(tx signing.Tx) error { return tx.AddProfile(again) })
+	same(t, "in use, each once", read(t, s, func(tx signing.Tx) ([]awsprofile.Certificate, error) { return tx.CertificatesInUse() }), []awsprofile.Certificate{arn, other.Certificate})
 	for _, want := range []signing.Job{job, revoked} {
 		same(t, "a job of it", read(t, s, func(tx signing.Tx) (signing.Job, error) { return tx.Job(account, want.ARN.ID) }), want)
 	}
