@@ -36,7 +36,7 @@ its issuer second (a root alone): then the id is computed. It works beside a run
 
 Nothing is signed any more with an imported certificate that is revoked, or is below a revoked CA: the command names those. An id names the
 certificate and an edition of its issuer's; where it was imported with another edition, as a CA reissued its own certificate, its id there is
-revoked too. In signatures that are not this server's, or of chains that were never imported, give each edition.
+revoked too. One that was never imported is revoked with each edition apart.
 
 It is for signatures of the kind aws, whose verifiers ask the server. CRLs do not change: of the kind standard a signature is taken back
 with revoke-signature, and an issuing CA with revoke-signing-profile.
