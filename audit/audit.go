@@ -27,6 +27,7 @@ const (
 	CertificateRevocation Kind = "certificate-revocation"
 	CheckpointAcceptance  Kind = "checkpoint-acceptance" // a log was taken for complete without the checkpoint beside it
 	ClockAcceptance       Kind = "clock-acceptance"      // signing times go on from another time than the newest
+	CertificateChange     Kind = "certificate-change"    // a signing certificate with its key was brought along, or deleted
 
 	// The gate's, where it runs beside the signer.
 	Decision Kind = "decision" // whether images may run; its detail commits to the record of the decision
@@ -37,7 +38,7 @@ func (k Kind) known() bool {
 	switch k {
 	case SignAttempt, SignResult, IssueAttempt, IssueResult, ProfileChange,
 		PermissionChange, Revocation, CredentialChange, TagChange,
-		CertificateRevocation, CheckpointAcceptance, ClockAcceptance, Decision:
+		CertificateRevocation, CheckpointAcceptance, ClockAcceptance, CertificateChange, Decision:
 		return true
 	}
 	return false

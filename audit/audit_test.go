@@ -77,7 +77,7 @@ func TestLeavesOfOldLogsReadBackAsTheyAre(t *testing.T) {
 		"sign-attempt": SignAttempt, "sign-result": SignResult, "issue-attempt": IssueAttempt, "issue-result": IssueResult,
 		"profile-change": ProfileChange, "permission-change": PermissionChange, "revocation": Revocation,
 		"credential-change": CredentialChange, "tag-change": TagChange, "certificate-revocation": CertificateRevocation,
-		"checkpoint-acceptance": CheckpointAcceptance, "clock-acceptance": ClockAcceptance, "decision": Decision,
+		"checkpoint-acceptance": CheckpointAcceptance, "clock-acceptance": ClockAcceptance, "decision": Decision, "certificate-change": CertificateChange,
 	} {
 		text := head + kind + tail
 		if want.result() {

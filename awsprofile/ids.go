@@ -23,6 +23,11 @@ func CertificateIDs(chain []*x509.Certificate) []string {
 	return ids
 }
 
+// OwnHash is the half of a certificate id that is the certificate's own. The
+// other is of its issuer's certificate, of which there may be several editions
+// with one name and key: ids that differ in that half are of one certificate.
+func OwnHash(id string) string { return id[:min(len(id), 2*sha512.Size384)] }
+
 // ValidCertificateID says whether s has the form of one of [CertificateIDs]:
 // 192 lower-case hexadecimal digits.
 func ValidCertificateID(s string) bool {

@@ -13,10 +13,20 @@ import (
 	"github.com/shuin/shuin/internal/limits"
 )
 
-// checkChain checks the certificate and algorithm rules of the chain that is
-// about to sign (WF-01, CERT-01, ALG-02) and that it is valid at the signing
-// time (CERT-14).
+// checkChain is CheckChain and CheckValid.
 func checkChain(der [][]byte, alg envelope.Algorithm, at time.Time) ([]*x509.Certificate, error) {
+	certs, err := CheckChain(der, alg)
+	if err != nil {
+		return nil, err
+	}
+	return certs, CheckValid(certs, at)
+}
+
+// CheckChain holds a chain that is to sign, DER, leaf first, self-signed root
+// last, against the certificate and algorithm rules (WF-01, CERT-01 to CERT-13,
+// ALG-02), and verifies its links. It looks at no clock. The error is one of
+// package envelope's, or says that the leaf's key does not sign with alg.
+func CheckChain(der [][]byte, alg envelope.Algorithm) ([]*x509.Certificate, error) {
 	certs, err := envelope.ParseChain(der)
 	if err != nil {
 		return nil, err
@@ -39,10 +49,12 @@ func checkChain(der [][]byte, alg envelope.Algorithm, at time.Time) ([]*x509.Cer
 	if want != alg {
 		return nil, fmt.Errorf("the signing certificate's key makes %s, the signature is %s", want, alg)
 	}
-	return certs, checkValid(certs, at)
+	return certs, nil
 }
 
-func checkValid(certs []*x509.Certificate, at time.Time) error {
+// CheckValid: every certificate of a chain is valid at a signing time
+// (CERT-14). The error is a *shuin.Error with code shuin.CodeExpired.
+func CheckValid(certs []*x509.Certificate, at time.Time) error {
 	for _, c := range certs {
 		if at.Before(c.NotBefore) || at.After(c.NotAfter) {
 			return &shuin.Error{

@@ -204,7 +204,7 @@ func (s *Signer) timestamp(ctx context.Context, signature []byte, alg envelope.A
 		return nil, err
 	}
 	for _, at := range []time.Time{ts.Time.Add(-ts.Accuracy), ts.Time.Add(ts.Accuracy)} {
-		if err := checkValid(signer, at); err != nil {
+		if err := CheckValid(signer, at); err != nil {
 			return nil, fmt.Errorf("at the time of the timestamp: %w", err)
 		}
 	}

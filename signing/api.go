@@ -109,10 +109,14 @@ type PutSigningProfileInput struct {
 	ProfileName, PlatformID string
 	Validity                *Validity
 	Parameters              map[string]string
-	Overrides               bool // given; refused for this platform
-	SigningMaterial         bool // given; refused for this platform
+	Overrides               bool             // given; refused for this platform
+	SigningMaterial         *SigningMaterial // nil: the signer makes keys and certificates itself
 	Tags                    map[string]string
 }
+
+// SigningMaterial names a signing certificate that an operator imported
+// (ImportCertificate), of the caller's own account.
+type SigningMaterial struct{ CertificateARN string }
 type PutSigningProfileOutput struct{ ARN, ProfileVersion, ProfileVersionARN string }
 
 type GetSigningProfileInput struct{ ProfileName, ProfileOwner string }

@@ -132,7 +132,25 @@ func (s *Service) open(row Authority) (*authority, error) {
 		}
 		chain[i] = cert
 	}
-	plain, err := s.Sealer.Open(row.SealedKey)
+	key, err := s.openKey(row.SealedKey)
+	if err != nil {
+		return nil, err
+	}
+	var issuer *issue.Authority
+	if chain[1].Equal(s.Intermediate.Chain()[0]) {
+		issuer, err = s.Intermediate.Below(chain[0], key)
+	} else {
+		issuer, err = issue.NewAuthority(chain, key)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s.ready(row.ID, issuer), nil
+}
+
+// openKey opens what sealKey sealed.
+func (s *Service) openKey(sealed []byte) (crypto.Signer, error) {
+	plain, err := s.Sealer.Open(sealed)
 	if err != nil {
 		return nil, fmt.Errorf("open sealed key: %w", err)
 	}
@@ -145,16 +163,22 @@ func (s *Service) open(row Authority) (*authority, error) {
 	if !ok {
 		return nil, fmt.Errorf("sealed key of type %T does not sign", parsed)
 	}
-	var issuer *issue.Authority
-	if chain[1].Equal(s.Intermediate.Chain()[0]) {
-		issuer, err = s.Intermediate.Below(chain[0], key)
-	} else {
-		issuer, err = issue.NewAuthority(chain, key)
+	return key, nil
+}
+
+// sealKey is key in PKCS#8, sealed for the store. A key of another type than
+// x509 knows, as one that does not print, may say itself what it is.
+func (s *Service) sealKey(key crypto.Signer) ([]byte, error) {
+	marshal := func() ([]byte, error) { return x509.MarshalPKCS8PrivateKey(key) }
+	if k, ok := key.(interface{ MarshalPKCS8() ([]byte, error) }); ok {
+		marshal = k.MarshalPKCS8
 	}
+	plain, err := marshal()
 	if err != nil {
 		return nil, err
 	}
-	return s.ready(row.ID, issuer), nil
+	defer clear(plain)
+	return s.Sealer.Seal(plain)
 }
 
 func (s *Service) ready(id string, issuer *issue.Authority) *authority {
@@ -277,12 +301,7 @@ func (s *Service) issuingRequest(p awsprofile.Profile, at time.Time) (issue.Requ
 // KindAWS there is none: no certificate would name it. It is dated by at, the
 // signing time, which was judged.
 func (s *Service) sealAuthority(ctx context.Context, a *authority, p awsprofile.Profile, kind Kind, key crypto.Signer, at time.Time) (Authority, error) {
-	plain, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		return Authority{}, err
-	}
-	sealed, err := s.Sealer.Seal(plain)
-	clear(plain)
+	sealed, err := s.sealKey(key)
 	if err != nil {
 		return Authority{}, err
 	}

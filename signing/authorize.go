@@ -29,8 +29,10 @@ const (
 	actionUntag            = "signer:UntagResource"
 	actionListTags         = "signer:ListTagsForResource"
 	actionStartJob         = "signer:StartSigningJob"
-	actionCredential       = "signer:Credential" // of the log only: an operator's, nobody is granted it
-	actionIssue            = "signer:Issue"      // likewise: what the service does on its own
+	actionCredential       = "signer:Credential"        // of the log only: an operator's, nobody is granted it
+	actionIssue            = "signer:Issue"             // likewise: what the service does on its own
+	actionImport           = "signer:ImportCertificate" // likewise: an operator's
+	actionDelete           = "signer:DeleteCertificate" // likewise
 )
 
 var actions = []string{

@@ -43,13 +43,15 @@ func (s *Service) CRL(ctx context.Context, id string) (der []byte, next time.Tim
 
 // RefreshCRLs reissues the CRLs that are due, of retired authorities too, and
 // returns all that were made since it was called last, by id. Call it every
-// minute or so: it is what has an idle service watch its clock. It goes on after
-// a failure and tells of all of them; by a clock that is refused (ErrClock) it
-// makes nothing.
+// minute or so: it is what has an idle service watch its clock, and forget keys
+// that another process deleted or revoked, for which it waits for no revocation
+// under way. It goes on after a failure and tells of all of them; by a clock
+// that is refused (ErrClock) it makes nothing.
 func (s *Service) RefreshCRLs(ctx context.Context) (changed map[string][]byte, err error) {
+	unforgotten := s.forgetWithdrawn(ctx)
 	release, err := s.state.revoking.take(ctx)
 	if err != nil {
-		return nil, err
+		return nil, withUnforgotten(unforgotten, err)
 	}
 	defer release()
 	err = s.view(ctx, func(tx Tx) error { _, err := s.dateCRL(tx); return err })
@@ -59,7 +61,18 @@ func (s *Service) RefreshCRLs(ctx context.Context) (changed map[string][]byte, e
 	s.state.changes.Lock()
 	defer s.state.changes.Unlock()
 	changed, s.state.changed = s.state.changed, nil
-	return changed, err
+	return changed, withUnforgotten(unforgotten, err)
+}
+
+// withUnforgotten joins the failure to forget keys, which holds up no CRL, to
+// err. The first one's cause is left to whoever tells of it.
+func withUnforgotten(unforgotten, err error) error {
+	if unforgotten == nil {
+		return err
+	}
+	return errors.Join(&Error{
+		Fault: FaultUnavailable, Message: "not every imported key could be looked up that may have been withdrawn; it will be tried again", Err: detailed(unforgotten),
+	}, detailed(err))
 }
 
 // unrefreshed words the failures of a refresh; asError would tell of one alone.

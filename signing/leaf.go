@@ -9,7 +9,6 @@ import (
 	"errors"
 	"math/big"
 	"net/url"
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -17,15 +16,18 @@ import (
 	"github.com/shuin/shuin/issue"
 )
 
-// signer is a leaf and its key, in memory only.
+// signer is a leaf and its key, in memory only; but the key of one that was
+// imported, which the store has too.
 type signer struct {
-	authority *authority
+	authority *authority             // nil: imported
+	imported  awsprofile.Certificate // zero: issued under authority
 	key       crypto.Signer
 	cert      *x509.Certificate
 	der       [][]byte // leaf first, root last
 	ids       []string
 	serial    string
-	sha256    string // of the leaf
+	sha256    string    // of the leaf
+	from      time.Time // the span in which the whole chain is valid
 	until     time.Time
 	made      *atomic.Uint64 // signatures of what the self-check counts: this key, or its issuing CA
 }
@@ -66,8 +68,9 @@ func finishLeaf(ctx context.Context, a *authority, key crypto.Signer, prepared *
 	sum := sha256.Sum256(cert.Raw)
 	l := &signer{
 		authority: a, key: key, cert: cert, serial: hex.EncodeToString(cert.SerialNumber.Bytes()), sha256: hex.EncodeToString(sum[:]),
-		until: cert.NotAfter, made: &a.made,
+		made: &a.made,
 	}
+	l.from, l.until = spanOf(issued.Chain)
 	l.der = append([][]byte{cert.Raw}, a.der...)
 	first := awsprofile.CertificateIDs([]*x509.Certificate{cert, issued.Chain[1]})[0]
 	l.ids = append([]string{first}, a.ids...)
@@ -138,11 +141,12 @@ func (s *Service) makeSharedLeaf(ctx context.Context, p awsprofile.Profile, at t
 
 // forget drops what is kept of a profile version, so that a key that made a
 // wrong signature, or a CA that was revoked, is not used again.
-func (s *Service) forget(p awsprofile.Profile) {
+func (s *Service) forget(p Profile) {
 	s.state.keys.Lock()
 	defer s.state.keys.Unlock()
-	delete(s.state.leaves, p)
-	delete(s.state.authorities, p)
+	delete(s.state.leaves, p.ARN)
+	delete(s.state.authorities, p.ARN)
+	delete(s.state.imported, p.Certificate)
 }
 
 func (s *Service) leafKey() (crypto.Signer, *big.Int, error) {
@@ -159,14 +163,16 @@ func (s *Service) leafKey() (crypto.Signer, *big.Int, error) {
 
 // check is validAt as a refusal.
 func (l *signer) check(at time.Time) error {
-	if l.validAt(at) {
+	switch {
+	case l.validAt(at):
 		return nil
+	case l.imported != (awsprofile.Certificate{}):
+		return outside(l.imported, l.from, l.until, at)
 	}
 	return fault(FaultUnavailable, "the signing certificate is not valid at the signing time %s", at.Format(time.RFC3339))
 }
 
 // validAt says whether the whole chain is valid at a signing time.
 func (l *signer) validAt(at time.Time) bool {
-	from, until := l.authority.issuer.Validity()
-	return !slices.ContainsFunc([]time.Time{from, l.cert.NotBefore}, at.Before) && !at.After(until) && !at.After(l.cert.NotAfter)
+	return !at.Before(l.from) && !at.After(l.until)
 }

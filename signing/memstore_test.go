@@ -38,6 +38,7 @@ type memState struct {
 	revoked     map[string][]RevokedCertificate
 	ids         map[string]time.Time
 	credentials map[string]Credential
+	imported    []Certificate
 }
 
 type memPolicy struct {
@@ -58,6 +59,7 @@ func (s memState) clone() memState {
 	}
 	c.tags, c.permissions, c.jobs = maps.Clone(s.tags), maps.Clone(s.permissions), maps.Clone(s.jobs)
 	c.replies, c.authorities, c.ids = maps.Clone(s.replies), maps.Clone(s.authorities), maps.Clone(s.ids)
+	c.imported = slices.Clone(s.imported)
 	c.credentials = maps.Clone(s.credentials)
 	c.requests = maps.Clone(s.requests)
 	c.jobOrder, c.order = slices.Clone(s.jobOrder), slices.Clone(s.order)
@@ -183,7 +185,8 @@ func (t *memTx) Profiles(q ProfileQuery) ([]Profile, error) {
 	var out []Profile
 	for _, list := range t.profiles {
 		for _, p := range list {
-			if p.Current && p.ARN.Account == q.Account && p.ARN.Name > q.After && (len(q.Statuses) == 0 || slices.Contains(q.Statuses, p.Status)) {
+			if p.Current && p.ARN.Account == q.Account && p.ARN.Name > q.After && (len(q.Statuses) == 0 || slices.Contains(q.Statuses, p.Status)) &&
+				(q.Certificate == (awsprofile.Certificate{}) || p.Certificate == q.Certificate) {
 				out = append(out, p)
 			}
 		}
@@ -343,7 +346,54 @@ func (t *memTx) RevokedIDs(ids []string) ([]string, error) {
 	}
 	return out, nil
 }
+func (t *memTx) RevokedEditions(ids []string) ([]string, error) {
+	var out []string
+	for _, id := range ids {
+		for _, revoked := range slices.Sorted(maps.Keys(t.ids)) {
+			if awsprofile.OwnHash(revoked) == awsprofile.OwnHash(id) {
+				out = append(out, revoked)
+			}
+		}
+	}
+	return out, nil
+}
 func (t *memTx) AddRevokedID(id string, at time.Time) error { t.ids[id] = at; return t.write() }
+func (t *memTx) CertificatesInUse() (list []awsprofile.Certificate, err error) {
+	for _, versions := range t.profiles {
+		for _, p := range versions {
+			if p.Current && p.Status == ProfileActive && p.Certificate != (awsprofile.Certificate{}) && !slices.Contains(list, p.Certificate) {
+				list = append(list, p.Certificate)
+			}
+		}
+	}
+	return list, nil
+}
+func (t *memTx) certificate(arn awsprofile.Certificate) int {
+	return slices.IndexFunc(t.imported, func(c Certificate) bool { return c.ARN == arn })
+}
+func (t *memTx) AddCertificate(c Certificate) error {
+	if t.certificate(c.ARN) >= 0 {
+		return ErrExists
+	}
+	t.imported = append(t.imported, c)
+	return t.write()
+}
+func (t *memTx) Certificate(arn awsprofile.Certificate) (Certificate, error) {
+	i := t.certificate(arn)
+	if i < 0 {
+		return Certificate{}, ErrNotFound
+	}
+	return t.imported[i], nil
+}
+func (t *memTx) Certificates() ([]Certificate, error) { return t.imported, nil }
+func (t *memTx) SetCertificate(c Certificate) error {
+	i := t.certificate(c.ARN)
+	if i < 0 {
+		return ErrNotFound
+	}
+	t.imported[i].SealedKey, t.imported[i].Deleted = c.SealedKey, c.Deleted
+	return t.write()
+}
 func (t *memTx) AddCredential(c Credential) error {
 	if _, ok := t.credentials[c.AccessKeyID]; ok {
 		return ErrExists

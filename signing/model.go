@@ -61,6 +61,9 @@ type Profile struct {
 	StatusAt   time.Time
 	Revocation *ProfileRevocation
 	Current    bool // the version new signatures are made with
+	// Certificate is the imported one that signs, with its key; zero: the
+	// service makes keys and certificates itself. Only of KindAWS.
+	Certificate awsprofile.Certificate
 }
 
 // ProfileRevocation is what RevokeSigningProfile set.
@@ -92,11 +95,25 @@ type Job struct {
 	Status         JobStatus
 	Revocation     *JobRevocation
 	PayloadSHA256  string
-	SignatureInput string   // hexadecimal SHA-256 of the signed bytes
-	Authority      string   // id of the issuing CA
-	Serial         string   // hexadecimal, of the leaf
-	CertificateIDs []string // the leaf's; those above it are the same for all of its authority
-	Entry          int64    // index of the sign-result entry in the log
+	SignatureInput string                 // hexadecimal SHA-256 of the signed bytes
+	Authority      string                 // id of the issuing CA; empty: Certificate signed
+	Certificate    awsprofile.Certificate // imported one that signed; zero: none
+	Serial         string                 // hexadecimal, of the leaf
+	CertificateIDs []string               // the leaf's; those above it are the same for all of its authority
+	Entry          int64                  // index of the sign-result entry in the log
+}
+
+// Certificate is a signing certificate of an account's own, imported with its
+// key and chain.
+type Certificate struct {
+	ARN       awsprofile.Certificate
+	Chain     [][]byte // DER, its own certificate first, root last
+	IDs       []string // awsprofile.CertificateIDs of Chain
+	SealedKey []byte   // PKCS#8 by [Sealer]; none once it was deleted
+	// The span in which every certificate of the chain is valid.
+	NotBefore, NotAfter time.Time
+	Imported            time.Time
+	Deleted             time.Time // zero: not
 }
 
 // Permission is one statement of a profile's resource policy.

@@ -28,6 +28,9 @@ func (s *Service) PutSigningProfile(ctx context.Context, c Caller, in PutSigning
 		if err != nil {
 			return err
 		}
+		if err := checkMaterial(tx, p); err != nil {
+			return err
+		}
 		if err := tx.AddProfile(p); err != nil {
 			return err
 		}
@@ -37,6 +40,9 @@ func (s *Service) PutSigningProfile(ctx context.Context, c Caller, in PutSigning
 			}
 		}
 		detail := fmt.Sprintf("put, kind %s, validity %d %s", p.Kind, p.Validity.Value, p.Validity.Type)
+		if p.Certificate != (awsprofile.Certificate{}) {
+			detail += ", certificate " + p.Certificate.String()
+		}
 		return s.note(tx, &c, audit.ProfileChange, actionPutProfile, audit.Entry{ProfileVersion: p.ARN.String(), Detail: detail})
 	})
 	if err != nil {
@@ -56,10 +62,7 @@ func (s *Service) draftProfile(c *Caller, in PutSigningProfileInput) (Profile, e
 	if err := checkPlatform(in.PlatformID); err != nil {
 		return p, err
 	}
-	switch {
-	case in.SigningMaterial:
-		return p, invalid("signingMaterial is not supported for platform %s: the signer makes its keys and certificates.", awsprofile.PlatformID)
-	case in.Overrides:
+	if in.Overrides {
 		return p, invalid("overrides are not supported for platform %s.", awsprofile.PlatformID)
 	}
 	if in.Validity != nil {
@@ -73,6 +76,11 @@ func (s *Service) draftProfile(c *Caller, in PutSigningProfileInput) (Profile, e
 		return p, err
 	}
 	p.Parameters = map[string]string{ParameterKind: string(p.Kind)} // which may be the default
+	if in.SigningMaterial != nil {
+		if p.Certificate, err = materialOf(c, in, p.Kind); err != nil {
+			return p, err
+		}
+	}
 	if e := checkTags(in.Tags); e != nil {
 		return p, e
 	}

@@ -72,7 +72,7 @@ func TestPutSigningProfileRefuses(t *testing.T) {
 		{"a name of one letter", func(_ *world, _ *Caller, in *PutSigningProfileInput) { in.ProfileName = "a" }, FaultValidation, "profileName"},
 		{"no platform", func(_ *world, _ *Caller, in *PutSigningProfileInput) { in.PlatformID = "" }, FaultValidation, "platformId is missing"},
 		{"another platform", func(_ *world, _ *Caller, in *PutSigningProfileInput) { in.PlatformID = "AWSLambda-SHA384-ECDSA" }, FaultValidation, "AWSLambda-SHA384-ECDSA"},
-		{"signing material", func(_ *world, _ *Caller, in *PutSigningProfileInput) { in.SigningMaterial = true }, FaultValidation, "signingMaterial"},
+		{"signing material", func(_ *world, _ *Caller, in *PutSigningProfileInput) { in.SigningMaterial = &SigningMaterial{} }, FaultValidation, "signingMaterial"},
 		{"overrides", func(_ *world, _ *Caller, in *PutSigningProfileInput) { in.Overrides = true }, FaultValidation, "overrides"},
 		{"no validity", func(_ *world, _ *Caller, in *PutSigningProfileInput) { in.Validity = &Validity{Value: 0, Type: "DAYS"} }, FaultValidation, "at least 1 day"},
 		{"136 months", func(_ *world, _ *Caller, in *PutSigningProfileInput) {

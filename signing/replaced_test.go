@@ -305,14 +305,15 @@ func TestARevokedIssuingCAIssuesNoMore(t *testing.T) {
 
 func TestACertificateIsUsedInItsTimeOnly(t *testing.T) {
 	from, until := testIntermediate(t).Validity()
-	l := &signer{authority: &authority{issuer: testIntermediate(t)}, cert: &x509.Certificate{NotBefore: from.Add(time.Hour), NotAfter: from.Add(day)}}
+	l := &signer{}
+	l.from, l.until = spanOf([]*x509.Certificate{{NotBefore: from.Add(time.Hour), NotAfter: from.Add(day)}, {NotBefore: from, NotAfter: until}})
 	for at, ok := range map[time.Duration]bool{time.Hour - time.Second: false, time.Hour: true, day: true, day + time.Second: false} {
 		if got := l.check(from.Add(at)); (got == nil) != ok {
 			t.Errorf("at %s: %v", at, got)
 		}
 	}
 	// Of a chain that ends before it, and began after it.
-	l.cert = &x509.Certificate{NotBefore: from.Add(-day), NotAfter: until.Add(day)}
+	l.from, l.until = spanOf([]*x509.Certificate{{NotBefore: from.Add(-day), NotAfter: until.Add(day)}, {NotBefore: from, NotAfter: until}})
 	for at, ok := range map[time.Time]bool{from.Add(-time.Second): false, from: true, until: true, until.Add(time.Second): false} {
 		if got := l.check(at); (got == nil) != ok {
 			t.Errorf("at %s: %v", at, got)

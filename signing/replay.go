@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/shuin/shuin/awsprofile"
 	"github.com/shuin/shuin/internal/limits"
 )
 
@@ -66,13 +67,29 @@ func (r *request) keepReplay(tx Tx, job Job) error {
 	if len(kept) <= signatureBytes {
 		return internal("read a kept answer", fmt.Errorf("it has %d bytes", len(kept)))
 	}
-	a, err := tx.Authority(job.Authority)
+	above, err := chainAbove(tx, job)
 	if err != nil {
 		return err
 	}
-	chain := append([][]byte{bytes.Clone(kept[signatureBytes:])}, a.Chain...)
+	chain := append([][]byte{bytes.Clone(kept[signatureBytes:])}, above...)
 	r.replay = &replay{job, bytes.Clone(kept[:signatureBytes]), chain}
 	return nil
+}
+
+// chainAbove is the chain of a job's leaf, without it.
+func chainAbove(tx Tx, job Job) ([][]byte, error) {
+	if job.Certificate == (awsprofile.Certificate{}) {
+		a, err := tx.Authority(job.Authority)
+		return a.Chain, err
+	}
+	c, err := tx.Certificate(job.Certificate)
+	if err == nil && len(c.Chain) == 0 {
+		err = internal("read a kept answer", fmt.Errorf("certificate %s has no chain", job.Certificate))
+	}
+	if err != nil {
+		return nil, err
+	}
+	return c.Chain[1:], nil
 }
 
 // again is the answer of an earlier try, byte for byte.
@@ -108,7 +125,14 @@ func (s *Service) checkReplay(tx Tx, r *request, job Job) (refused, err error) {
 	if err != nil {
 		return nil, err
 	}
-	return signs(p), nil
+	if refused := signs(p); refused != nil {
+		return refused, nil
+	}
+	err = s.signsWith(tx, p)
+	if refused := refusal(err); refused != nil {
+		return refused, nil
+	}
+	return nil, err
 }
 
 // addReply keeps the answer for a retry, and now and then drops old ones.

@@ -161,7 +161,7 @@ func (s *Service) RevokeSigningProfile(ctx context.Context, c Caller, in RevokeS
 	if err != nil {
 		return err
 	}
-	s.forget(profile.ARN)
+	s.forget(profile)
 	ctx = context.WithoutCancel(ctx) // there may be much to list
 	var due, elsewhere []string
 	for _, a := range authorities {
@@ -368,24 +368,94 @@ func (s *Service) revokePage(ctx context.Context, p Profile, after string) ([]Jo
 	})
 }
 
-// RevokeCertificate has GetRevocationStatus report a certificate, by its id
-// (awsprofile.CertificateIDs), whatever signature it is in: for a leaf or CA
-// whose key is out of hand. by names the operator.
-func (s *Service) RevokeCertificate(ctx context.Context, by, id, reason string) error {
-	if !awsprofile.ValidCertificateID(id) {
-		return invalid("%.200q is no certificate id: 192 lower-case hexadecimal digits.", id)
+// RevokedImports is what RevokeCertificate did.
+type RevokedImports struct {
+	IDs []string // that are reported from now on
+	// Certificates are the imported ones that it is, or is above: they sign no
+	// more. Deleted ones are among them.
+	Certificates []awsprofile.Certificate
+}
+
+// RevokeCertificate has GetRevocationStatus report a certificate, whatever
+// signature it is in: for a leaf or CA whose key is out of hand. what is its id
+// (awsprofile.CertificateIDs) or the ARN of an imported one. An id names an
+// edition of the issuer's certificate too: where the certificate was imported
+// with another edition, its id there is reported as well. by names the operator.
+func (s *Service) RevokeCertificate(ctx context.Context, by, what, reason string) (RevokedImports, error) {
+	arn, notARN := awsprofile.ParseCertificate(what)
+	if notARN != nil && !awsprofile.ValidCertificateID(what) {
+		return RevokedImports{}, invalid("%.200q is no certificate id, which has 192 lower-case hexadecimal digits, nor the ARN of an imported certificate.", what)
 	}
 	if err := checkReason(reason); err != nil {
+		return RevokedImports{}, err
+	}
+	var out RevokedImports
+	err := s.update(ctx, func(tx Tx) error {
+		out = RevokedImports{IDs: []string{what}}
+		if notARN == nil {
+			c, err := tx.Certificate(arn)
+			if errors.Is(err, ErrNotFound) {
+				return notFound("There is no certificate %s.", arn)
+			}
+			if err != nil {
+				return err
+			}
+			if len(c.IDs) == 0 {
+				return internal("revoke a certificate", fmt.Errorf("%s has no certificate id", arn))
+			}
+			out.IDs = c.IDs[:1]
+		}
+		if err := out.find(tx); err != nil {
+			return err
+		}
+		return s.revokeIDs(tx, by, out.IDs, reason)
+	})
+	if err != nil {
+		return RevokedImports{}, err
+	}
+	for _, c := range out.Certificates {
+		s.forgetImported(c)
+	}
+	return out, nil
+}
+
+// find adds the imported certificates that IDs[0] is or is above, and its ids
+// there.
+func (r *RevokedImports) find(tx Tx) error {
+	all, err := tx.Certificates()
+	if err != nil {
 		return err
 	}
-	return s.update(ctx, func(tx Tx) error {
-		there, err := tx.RevokedIDs([]string{id})
-		if err != nil || len(there) > 0 {
-			return err
+	own := awsprofile.OwnHash(r.IDs[0])
+	for _, c := range all {
+		i := slices.IndexFunc(c.IDs, func(id string) bool { return awsprofile.OwnHash(id) == own })
+		if i < 0 {
+			continue
+		}
+		r.Certificates = append(r.Certificates, c.ARN)
+		if !slices.Contains(r.IDs, c.IDs[i]) {
+			r.IDs = append(slices.Clone(r.IDs), c.IDs[i])
+		}
+	}
+	return nil
+}
+
+// revokeIDs adds those that are not there yet, each with its entry.
+func (s *Service) revokeIDs(tx Tx, by string, ids []string, reason string) error {
+	there, err := tx.RevokedIDs(ids)
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
+		if slices.Contains(there, id) {
+			continue
 		}
 		if err := tx.AddRevokedID(id, s.Now().UTC()); err != nil {
 			return err
 		}
-		return s.note(tx, &Caller{Principal: by}, audit.CertificateRevocation, "signer:RevokeCertificate", audit.Entry{Detail: "certificate id " + id + "; " + reason})
-	})
+		if err := s.note(tx, &Caller{Principal: by}, audit.CertificateRevocation, "signer:RevokeCertificate", audit.Entry{Detail: "certificate id " + id + "; " + reason}); err != nil {
+			return err
+		}
+	}
+	return nil
 }

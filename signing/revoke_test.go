@@ -357,6 +357,8 @@ func TestRevocationStatusOfWhatWeDidNotMake(t *testing.T) {
 		{"a version we never made", func(in *GetRevocationStatusInput) {
 			in.ProfileVersionARN = job.Profile.Unversioned().String() + "/0000000000"
 		}, func(in GetRevocationStatusInput) []string { return []string{in.ProfileVersionARN, in.JobARN} }, "no such profile version"},
+		{"the CAs' hashes and not the leaf's", func(in *GetRevocationStatusInput) { in.CertificateHashes = in.CertificateHashes[1:] },
+			func(in GetRevocationStatusInput) []string { return []string{in.JobARN} }, "signed with another certificate"},
 		{"a name in another letter case", func(in *GetRevocationStatusInput) {
 			in.ProfileVersionARN = strings.Replace(in.ProfileVersionARN, "build", "BUILD", 1)
 		}, func(in GetRevocationStatusInput) []string { return []string{in.ProfileVersionARN, in.JobARN} }, "no such profile version"},
@@ -421,7 +423,7 @@ func TestACertificateIsRevokedByItsID(t *testing.T) {
 	w.put("build", KindAWS)
 	job := w.job(w.sign("build").JobID)
 	for range 2 {
-		if err := w.RevokeCertificate(ctx, "operator", job.CertificateIDs[0], "key lost"); err != nil {
+		if _, err := w.RevokeCertificate(ctx, "operator", job.CertificateIDs[0], "key lost"); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -431,8 +433,10 @@ func TestACertificateIsRevokedByItsID(t *testing.T) {
 	if e := w.last(); e.Kind != audit.CertificateRevocation || e.Principal != "operator" || !strings.Contains(e.Detail, job.CertificateIDs[0]) {
 		t.Errorf("logged %+v", e)
 	}
-	wantFault(t, w.RevokeCertificate(ctx, "operator", "xy", "x"), FaultValidation, "certificate id")
-	wantFault(t, w.RevokeCertificate(ctx, "operator", job.CertificateIDs[0], ""), FaultValidation, "reason")
+	_, err := w.RevokeCertificate(ctx, "operator", "xy", "x")
+	wantFault(t, err, FaultValidation, "certificate id")
+	_, err = w.RevokeCertificate(ctx, "operator", job.CertificateIDs[0], "")
+	wantFault(t, err, FaultValidation, "reason")
 }
 
 func TestCRLsAreMadeAnewEveryHour(t *testing.T) {

@@ -162,7 +162,10 @@ func (s *Service) permit(tx Tx, r *request) error {
 	if r.profile, err = s.sharedProfile(tx, r.c, actionSign, owner, r.in.ProfileName); err != nil {
 		return err
 	}
-	return signs(r.profile)
+	if err := signs(r.profile); err != nil {
+		return err
+	}
+	return s.signsWith(tx, r.profile)
 }
 
 func signs(p Profile) error {
@@ -243,10 +246,13 @@ func (s *Service) make(ctx context.Context, r *request) (*made, error) {
 	m := &made{leaf: leaf, job: Job{
 		ARN: s.jobARN(r.owner, id), Profile: r.profile.ARN, Kind: r.profile.Kind, RequestedBy: r.c.Principal, Invoker: r.c.Account,
 		Created: r.now.UTC(), SignedAt: r.at, Expires: expiry(r.profile, leaf, r.at), Status: JobSucceeded,
-		PayloadSHA256: r.payloadSHA256, Authority: leaf.authority.id, Serial: leaf.serial, CertificateIDs: leaf.ids[:1],
+		PayloadSHA256: r.payloadSHA256, Certificate: leaf.imported, Serial: leaf.serial, CertificateIDs: leaf.ids[:1],
 	}}
+	if leaf.authority != nil {
+		m.job.Authority = leaf.authority.id
+	}
 	if err := s.envelope(r, m); err != nil {
-		s.forget(r.profile.ARN)
+		s.forget(r.profile)
 		return nil, err
 	}
 	return m, nil
@@ -267,13 +273,16 @@ func (s *Service) leafFor(ctx context.Context, r *request) (*signer, error) {
 	p := r.profile.ARN
 	var leaf *signer
 	var err error
-	if r.profile.Kind == KindStandard {
+	switch {
+	case r.profile.Certificate != (awsprofile.Certificate{}):
+		leaf, err = s.importedLeaf(ctx, r.profile.Certificate)
+	case r.profile.Kind == KindStandard:
 		var a *authority
 		if a, err = s.authorityOf(ctx, p, KindStandard, r.at); err != nil {
 			return nil, err
 		}
 		leaf, err = s.certify(ctx, a, p, r.key, r.serial, r.at, a.crl)
-	} else {
+	default:
 		leaf, err = s.sharedLeaf(ctx, p, r.at)
 	}
 	if err != nil {
@@ -387,7 +396,7 @@ func (s *Service) redate(r *request, m *made, at time.Time) error {
 	}
 	m.job.SignedAt, m.job.Expires = at, expiry(r.profile, m.leaf, at)
 	if err := s.envelope(r, m); err != nil {
-		s.forget(r.profile.ARN)
+		s.forget(r.profile)
 		return err
 	}
 	return nil
@@ -413,6 +422,9 @@ func (s *Service) recheck(tx Tx, r *request, now time.Time) error {
 		return err
 	}
 	if err := signs(p); err != nil {
+		return err
+	}
+	if err := s.signsWith(tx, p); err != nil {
 		return err
 	}
 	if !p.Current { // canceled or revoked under a version that came meanwhile

@@ -26,6 +26,7 @@ type serviceState struct {
 	keys        sync.Mutex
 	authorities map[awsprofile.Profile]*authority // by profile version
 	leaves      map[awsprofile.Profile]*signer    // of KindAWS, by profile version
+	imported    map[awsprofile.Certificate]*signer
 	flight      singleflight.Group
 
 	revoking turn // orders revocations and the CRLs that list them

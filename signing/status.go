@@ -36,7 +36,7 @@ func (s *Service) GetRevocationStatus(ctx context.Context, c Caller, in GetRevoc
 			out.RevokedEntities = append(out.RevokedEntities, in.ProfileVersionARN)
 		}
 		notices = append(notices, why)
-		if revoked, why, err = jobRevoked(tx, job, profile); err != nil {
+		if revoked, why, err = jobRevoked(tx, job, profile, in.CertificateHashes); err != nil {
 			return err
 		}
 		if revoked {
@@ -115,7 +115,11 @@ func profileRevoked(tx Tx, arn awsprofile.Profile, signed time.Time) (revoked bo
 	return p.Revocation != nil && !signed.Before(p.Revocation.EffectiveFrom), "", nil
 }
 
-func jobRevoked(tx Tx, arn awsprofile.Job, profile awsprofile.Profile) (revoked bool, why string, err error) {
+// jobRevoked: a job is good with the certificate alone that it was signed with.
+// Verifiers may trust a CA that issues to others too, a company's above an
+// imported certificate, and whoever has one of those can write the ARN of any
+// job into a signature: of one below our own CAs as well.
+func jobRevoked(tx Tx, arn awsprofile.Job, profile awsprofile.Profile, certificates []string) (revoked bool, why string, err error) {
 	job, err := tx.Job(arn.Account, arn.ID)
 	switch {
 	case errors.Is(err, ErrNotFound) || err == nil && job.ARN != arn:
@@ -124,6 +128,10 @@ func jobRevoked(tx Tx, arn awsprofile.Job, profile awsprofile.Profile) (revoked 
 		return false, "", err
 	case job.Profile != profile:
 		return true, "the job is of another profile version", nil
+	case len(job.CertificateIDs) == 0: // every job has its leaf's
+		return true, "the stored job is damaged: it does not say which certificate signed it", nil
+	case !slices.Contains(certificates, job.CertificateIDs[0]):
+		return true, "the job was signed with another certificate", nil
 	}
 	return job.Revocation != nil, "", nil
 }

@@ -92,7 +92,19 @@ type Tx interface {
 	// RevokedIDs says which of ids belong to certificates that were revoked
 	// (leaf or issuing CA); ids are those of awsprofile.CertificateIDs.
 	RevokedIDs(ids []string) ([]string, error)
+	// RevokedEditions are the revoked ids of the certificates that ids name, with
+	// whatever edition of their issuer: those that agree in awsprofile.OwnHash.
+	RevokedEditions(ids []string) ([]string, error)
 	AddRevokedID(id string, at time.Time) error
+
+	AddCertificate(c Certificate) error
+	Certificate(arn awsprofile.Certificate) (Certificate, error)
+	// Certificates are all, those deleted too, by when they were imported.
+	Certificates() ([]Certificate, error)
+	// CertificatesInUse are those that an active profile signs with, each once.
+	CertificatesInUse() ([]awsprofile.Certificate, error)
+	// SetCertificate stores SealedKey and Deleted.
+	SetCertificate(c Certificate) error
 
 	AddCredential(c Credential) error
 	Credential(accessKeyID string) (Credential, error)
@@ -105,8 +117,10 @@ type Tx interface {
 type ProfileQuery struct {
 	Account  string
 	Statuses []ProfileStatus // empty: all
-	After    string          // name, exclusive
-	Limit    int
+	// Certificate selects those that sign with it; zero: all.
+	Certificate awsprofile.Certificate
+	After       string // name, exclusive
+	Limit       int
 }
 
 // JobQuery selects jobs of one account. Zero fields do not select.

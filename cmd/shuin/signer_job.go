@@ -56,7 +56,7 @@ func (a *app) signerJobShow(ctx context.Context, o *signerJobShowOptions) error 
 	return a.details([2]string{"Job", j.ID}, [2]string{"Owner", j.Owner}, [2]string{"Profile", j.Profile}, [2]string{"Version", j.Version},
 		[2]string{"Status", j.Status}, [2]string{"Reason", j.Reason}, [2]string{"Requested by", j.Requester}, [2]string{"Invoker", j.Invoker},
 		[2]string{"Created", stamp(j.Created)}, [2]string{"Completed", stamp(j.Completed)}, [2]string{"Expires", stamp(j.Expires)},
-		[2]string{"Platform", j.PlatformID}, [2]string{"Revoked", revoked})
+		[2]string{"Platform", j.PlatformID}, [2]string{"Certificate", materialText(j.Material)}, [2]string{"Revoked", revoked})
 }
 
 type signerJobListOptions struct {

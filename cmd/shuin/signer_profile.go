@@ -55,8 +55,16 @@ func (a *app) signerProfileShow(ctx context.Context, o *signerProfileOptions) er
 	}
 	return a.details([2]string{"ARN", p.ARN}, [2]string{"Version", p.Version}, [2]string{"Version ARN", p.VersionARN},
 		[2]string{"Status", p.Status}, [2]string{"Reason", p.Reason}, [2]string{"Revoked", revoked},
-		[2]string{"Platform", p.PlatformID}, [2]string{"Validity", validityText(p.Validity)},
+		[2]string{"Platform", p.PlatformID}, [2]string{"Validity", validityText(p.Validity)}, [2]string{"Certificate", materialText(p.Material)},
 		[2]string{"Parameters", pairsText(p.Parameters)}, [2]string{"Tags", pairsText(p.Tags)})
+}
+
+// materialText is the certificate's ARN; empty: the signer makes its own.
+func materialText(m *awsclient.SigningMaterial) string {
+	if m == nil {
+		return ""
+	}
+	return m.CertificateARN
 }
 
 func validityText(v *awsclient.Validity) string {

@@ -20,6 +20,7 @@ type signerProfilePutOptions struct {
 	validity   string
 	parameters []string
 	tags       []string
+	material   string
 }
 
 func newSignerProfilePutCmd(a *app) *cobra.Command {
@@ -34,6 +35,9 @@ Example - Make a profile whose signatures are good for a year:
 
 Example - Make a profile on a signer of your own whose signatures plain notation verifies:
   {} signer profile put --endpoint-url https://signer.example.com --region us-west-2 --parameter profileKind=standard build
+
+Example - Make a profile on a signer of your own that signs with a certificate and key which were imported there:
+  {} signer profile put --endpoint-url https://signer.example.com --region us-west-2 --signing-material arn:aws:acm:us-west-2:111122223333:certificate/0199aaaa-0000-7000-8000-000000000000 build
 `),
 		Args: oneArg("one profile name", &o.name),
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.signerProfilePut(cmd.Context(), &o) },
@@ -43,6 +47,7 @@ Example - Make a profile on a signer of your own whose signatures plain notation
 	fs.StringVar(&o.platform, "platform-id", awsprofile.PlatformID, "signing platform")
 	fs.StringVar(&o.validity, "validity", "", "how long signatures are good: a number and days, months or years, as in 12months (default: the signer's, 135 months)")
 	fs.StringArrayVar(&o.parameters, "parameter", nil, "{key}={value} pairs of signing parameters")
+	fs.StringVar(&o.material, "signing-material", "", "ARN of the certificate to sign with (certificateArn), where the signer has it with its key")
 	fs.StringArrayVar(&o.tags, "tag", nil, "{key}={value} pairs to tag the profile with")
 	return cmd
 }
@@ -65,6 +70,13 @@ func (a *app) signerProfilePut(ctx context.Context, o *signerProfilePutOptions) 
 	}
 	if n.Validity, err = parseValidity(o.validity); err != nil {
 		return err
+	}
+	if o.material != "" {
+		arn := strings.TrimPrefix(o.material, "certificateArn=") // as the AWS CLI writes it
+		if _, err := awsprofile.ParseCertificate(arn); err != nil {
+			return invalidf("signing material: %v", err)
+		}
+		n.Material = &awsclient.SigningMaterial{CertificateARN: arn}
 	}
 	admin, err := o.admin(a)
 	if err != nil {

@@ -23,6 +23,7 @@ import (
 	"github.com/shuin/shuin/awsprofile"
 	"github.com/shuin/shuin/internal/awssigner"
 	"github.com/shuin/shuin/internal/keys/age"
+	"github.com/shuin/shuin/internal/shuintest"
 	"github.com/shuin/shuin/internal/sqlstore"
 	"github.com/shuin/shuin/issue"
 	"github.com/shuin/shuin/signing"
@@ -95,14 +96,19 @@ type scriptSigner struct {
 	service *signing.Service
 	server  *http.Server
 	addr    string
-	fail    atomic.Int64 // status to answer everything with; 0: serve
+	chains  map[string]*shuintest.Chain      // of the certificates that were imported, by name
+	fail    atomic.Int64                     // status to answer everything with; 0: serve
+	forge   atomic.Pointer[http.HandlerFunc] // answers SignPayload; nil: the signer does
 }
 
 // cmdSigner starts the script's signer, with credentials in the environment
 // and its root in signer.root.crt, pinned as AWS Signer's: signer start [unpinned].
 // signer stop ends it; signer serve starts it again at the same address;
 // signer credential VAR action[,action] profile[,profile] makes an access key
-// (VAR_ID, VAR_SECRET); signer fail STATUS has it answer that, 0 ends that.
+// (VAR_ID, VAR_SECRET); signer import NAME VAR ACCOUNT imports a company's signing
+// certificate, whose ARN is in VAR and whose chain is NAME.crt, its root
+// NAME.root.crt, the CA below that NAME.ca.crt; signer withdraw NAME revokes that; signer forge NAME JOB VERSION has signatures made
+// with another certificate below NAME's CA, with these ARNs in them; signer fail STATUS has it answer that, 0 ends that.
 func cmdSigner(ts *testscript.TestScript, _ bool, args []string) {
 	w := worldOf(ts)
 	switch args[0] {
@@ -129,6 +135,26 @@ func cmdSigner(ts *testscript.TestScript, _ bool, args []string) {
 		check(ts, err)
 		ts.Setenv(args[1]+"_ID", made.AccessKeyID)
 		ts.Setenv(args[1]+"_SECRET", secret)
+	case "import":
+		c := shuintest.MustChain(shuintest.ChainOptions{Key: shuintest.P384, CAKey: shuintest.P384, CA: args[1]})
+		made, err := w.signer.service.ImportCertificate(context.Background(), "script", args[3], c.DER, c.Key())
+		check(ts, err)
+		w.signer.chains[args[1]] = c
+		ts.Setenv(args[2], made.ARN.String())
+		check(ts, os.WriteFile(ts.MkAbs(args[1]+".crt"), c.PEM(), 0o600))
+		check(ts, os.WriteFile(ts.MkAbs(args[1]+".root.crt"), c.RootPEM(), 0o600))
+		check(ts, os.WriteFile(ts.MkAbs(args[1]+".ca.crt"), shuintest.CertsPEM(c.Certs[1]), 0o600))
+	case "withdraw":
+		chain, err := issue.ParseChain([]byte(ts.ReadFile(args[1] + ".crt")))
+		check(ts, err)
+		_, err = w.signer.service.RevokeCertificate(context.Background(), "script", awsprofile.CertificateIDs(chain)[0], "stolen")
+		check(ts, err)
+	case "forge":
+		job, err := awsprofile.ParseJob(args[2])
+		check(ts, err)
+		answer, err := forger(w.signer.chains[args[1]], job, args[3])
+		check(ts, err)
+		w.signer.forge.Store(&answer)
 	default:
 		ts.Fatalf("signer: unknown %q", args[0])
 	}
@@ -164,7 +190,7 @@ func startSigner(ts *testscript.TestScript, w *scriptWorld) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	check(ts, err)
 	addr := ln.Addr().String()
-	w.signer = &scriptSigner{addr: addr, service: &signing.Service{
+	w.signer = &scriptSigner{addr: addr, chains: map[string]*shuintest.Chain{}, service: &signing.Service{
 		Partition: "aws", Region: signerRegion, Store: store, Sealer: identity, Intermediate: intermediate,
 		Subject: issue.Subject{Country: "JP", Province: "Tokyo", Organization: "Example"},
 		CRLBase: &url.URL{Scheme: "http", Host: addr, Path: "/crl"}, IssuingKey: issue.P256, Now: time.Now,
@@ -184,6 +210,10 @@ func (s *scriptSigner) serve(ln net.Listener) {
 		if status := s.fail.Load(); status != 0 {
 			out.Header().Set("x-amzn-RequestId", "failing-on-purpose")
 			out.WriteHeader(int(status))
+			return
+		}
+		if forge := s.forge.Load(); forge != nil && strings.HasSuffix(r.URL.Path, "/with-payload") {
+			(*forge)(out, r)
 			return
 		}
 		name, ok := strings.CutPrefix(r.URL.Path, "/crl/")

@@ -16,23 +16,28 @@ func newCACmd(a *app) *cobra.Command {
 		Short: "Make and keep the certificate authority: root, intermediate, the root's CRL",
 		Long: `Make and keep the certificate authority. The root signs the intermediate and its own CRL, and can be kept off-line;
 the intermediate signs one issuing CA for each version of a profile. Files that exist are never replaced.
-There is no command for a signing key of one's own with its chain: bring an intermediate (shuind ca import).`,
+Profiles of the kind aws may sign with a certificate and key of your own instead: shuind certificate import.`,
 	}
 	cmd.AddCommand(newCAInitCmd(a), newCAShowCmd(a), newCARootCmd(a), newCAIntermediateCmd(a), newCAImportCmd(a))
 	return cmd
 }
 
-// lockFlags say what a key file is encrypted with: exactly one of them.
+// lockFlags say what a key file is encrypted with: one of them.
 type lockFlags struct {
 	passphraseFile, passphraseEnv, identity string
 }
 
-func (l *lockFlags) add(cmd *cobra.Command, prefix, what string) {
+func (l *lockFlags) addOptional(cmd *cobra.Command, prefix, what string) {
 	fs := cmd.Flags()
 	fs.StringVar(&l.passphraseFile, prefix+"passphrase-file", "", "file with the passphrase of "+what)
 	fs.StringVar(&l.passphraseEnv, prefix+"passphrase-env", "", "name of an environment variable with the passphrase of "+what)
 	fs.StringVar(&l.identity, prefix+"identity", "", "file with the age identity of "+what)
 	cmd.MarkFlagsMutuallyExclusive(prefix+"passphrase-file", prefix+"passphrase-env", prefix+"identity")
+}
+
+// add is addOptional for a file that is encrypted always.
+func (l *lockFlags) add(cmd *cobra.Command, prefix, what string) {
+	l.addOptional(cmd, prefix, what)
 	cmd.MarkFlagsOneRequired(prefix+"passphrase-file", prefix+"passphrase-env", prefix+"identity")
 }
 

@@ -63,7 +63,7 @@ func (a *app) caImport(ctx context.Context, o *caImportOptions) error {
 	if err != nil {
 		return err
 	}
-	key, err := readKey(o.key, identity)
+	key, _, err := readKey(o.key, identity.Lock())
 	if err != nil {
 		return err
 	}
@@ -148,28 +148,40 @@ func fitForIntermediate(chain []*x509.Certificate, key crypto.Signer) error {
 }
 
 // readKey reads a private key, encrypted with age or not.
-func readKey(path string, identity *age.Identity) (crypto.Signer, error) {
+func readKey(path string, lock *age.Lock) (key crypto.Signer, encrypted bool, err error) {
 	text, err := readFile(path, limits.KeyFileBytes, "KeyFileBytes")
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	block, _ := pem.Decode(bytes.TrimSpace(text))
+	block := keyBlock(bytes.TrimSpace(text))
 	if block == nil || block.Type == "AGE ENCRYPTED FILE" {
-		key, err := age.OpenKey(text, identity.Lock())
-		if err != nil {
-			return nil, invalid("", "%s: %w", path, keyHint(err))
+		if key, err = age.OpenKey(text, lock); err != nil {
+			return nil, true, invalid("", "%s: %w", path, keyHint(err))
 		}
-		return key, nil
+		return key, true, nil
 	}
-	key, err := parsePrivateKey(block)
-	if err != nil {
-		return nil, invalid("", "%s: %w", path, err)
+	if key, err = parsePrivateKey(block); err != nil {
+		return nil, false, invalid("", "%s: %w", path, err)
 	}
-	return key, nil
+	return key, false, nil
+}
+
+// keyBlock is the first block of PEM but the curve's parameters, which openssl
+// writes before a key.
+func keyBlock(text []byte) *pem.Block {
+	block, rest := pem.Decode(text)
+	if block != nil && block.Type == "EC PARAMETERS" {
+		block, _ = pem.Decode(rest)
+	}
+	return block
 }
 
 // parsePrivateKey quotes nothing of what it could not read.
 func parsePrivateKey(block *pem.Block) (crypto.Signer, error) {
+	if block.Type == "ENCRYPTED PRIVATE KEY" || block.Headers["DEK-Info"] != "" {
+		return nil, invalid(`encrypt it with age instead, to the configuration's identity: openssl pkey -in KEY | age -a -r "$(age-keygen -y IDENTITY)", IDENTITY being the file that identity.file names`,
+			"the private key is encrypted, but not with age")
+	}
 	switch block.Type {
 	case "PRIVATE KEY":
 		if key, err := x509.ParsePKCS8PrivateKey(block.Bytes); err == nil {

@@ -388,7 +388,7 @@ func (b *bench) killedReplacement(t *testing.T, chainPath, keyPath string, done 
 	if err != nil {
 		t.Fatal(err)
 	}
-	key, err := readKey(keyPath, identity)
+	key, _, err := readKey(keyPath, identity.Lock())
 	if err != nil {
 		t.Fatal(err)
 	}

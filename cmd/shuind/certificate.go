@@ -10,8 +10,13 @@ import (
 )
 
 func newCertificateCmd(a *app) *cobra.Command {
-	cmd := &cobra.Command{Use: "certificate", Short: "Revoke a certificate whose key is out of hand"}
-	cmd.AddCommand(newCertificateRevokeCmd(a))
+	cmd := &cobra.Command{
+		Use:   "certificate",
+		Short: "Bring signing certificates of your own; revoke one whose key is out of hand",
+		Long: `Bring signing certificates of your own with their keys, list and delete them; revoke any certificate whose key is out of hand. All of it
+works beside a running server.`,
+	}
+	cmd.AddCommand(newCertificateImportCmd(a), newCertificateListCmd(a), newCertificateDeleteCmd(a), newCertificateRevokeCmd(a))
 	return cmd
 }
 
@@ -23,23 +28,28 @@ type certificateRevokeOptions struct {
 func newCertificateRevokeCmd(a *app) *cobra.Command {
 	var o certificateRevokeOptions
 	cmd := &cobra.Command{
-		Use:   "revoke --config FILE --reason TEXT (ID | --file CHAIN)",
+		Use:   "revoke --config FILE --reason TEXT (ARN | ID | --file CHAIN)",
 		Short: "Have GetRevocationStatus report a certificate",
-		Long: `Have GetRevocationStatus report a certificate, whatever signature it is in, for good. ID is the certificate's as that call
-names it: 192 hexadecimal digits. Or CHAIN is PEM, the certificate first and its issuer second (a root alone): then the id is computed. It works
-beside a running server.
+		Long: `Have GetRevocationStatus report a certificate, whatever signature it is in, for good. ARN is that of an imported
+one (shuind certificate list). ID is the certificate's as that call names it: 192 hexadecimal digits. Or CHAIN is PEM, the certificate first and
+its issuer second (a root alone): then the id is computed. It works beside a running server.
+
+Nothing is signed any more with an imported certificate that is revoked, or is below a revoked CA: the command names those. An id names the
+certificate and an edition of its issuer's; where it was imported with another edition, as a CA reissued its own certificate, its id there is
+revoked too. One that was never imported is revoked with each edition apart.
 
 It is for signatures of the kind aws, whose verifiers ask the server. CRLs do not change: of the kind standard a signature is taken back
 with revoke-signature, and an issuing CA with revoke-signing-profile.
 
 Example:
   shuind certificate revoke --config /etc/shuind/shuind.yaml --file leaf-and-issuer.pem --reason 'memory of the server was read'
+  shuind certificate revoke --config /etc/shuind/shuind.yaml --reason 'the key was copied' arn:aws:acm:us-west-2:111122223333:certificate/0199aaaa-0000-7000-8000-000000000000
 `,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.certificateRevoke(cmd.Context(), &o, args) },
 	}
 	o.configFlag.add(cmd)
-	cmd.Flags().StringVar(&o.file, "file", "", "the certificate and its issuer (PEM), instead of the id")
+	cmd.Flags().StringVar(&o.file, "file", "", "the certificate and its issuer (PEM), instead of ARN or id")
 	cmd.Flags().StringVar(&o.reason, "reason", "", "why; it is logged")
 	if err := cmd.MarkFlagRequired("reason"); err != nil {
 		panic(err) // the flag was declared in the line above
@@ -52,26 +62,40 @@ func (a *app) certificateRevoke(ctx context.Context, o *certificateRevokeOptions
 	if err != nil {
 		return err
 	}
-	id, err := o.id(args)
+	what, err := o.what(args)
 	if err != nil {
 		return err
 	}
 	return a.withService(ctx, c, func(service *signing.Service) error {
-		if err := service.RevokeCertificate(ctx, operator(), id, o.reason); err != nil {
+		revoked, err := service.RevokeCertificate(ctx, operator(), what, o.reason)
+		if err != nil {
 			return cause(err)
 		}
-		return a.printf("revoked %s", id)
+		for _, id := range revoked.IDs {
+			if err := a.printf("revoked %s", id); err != nil {
+				return err
+			}
+		}
+		for _, arn := range revoked.Certificates {
+			if err := a.printf("nothing more is signed with %s", arn); err != nil {
+				return err
+			}
+		}
+		if len(revoked.Certificates) == 0 {
+			return a.printf("no imported certificate is this one, or below it")
+		}
+		return nil
 	})
 }
 
-// id is the certificate's, given or computed.
-func (o *certificateRevokeOptions) id(args []string) (string, error) {
+// what is the ARN or the id that was given, or the id computed.
+func (o *certificateRevokeOptions) what(args []string) (string, error) {
 	switch {
 	case (len(args) == 1) == (o.file != ""):
-		return "", invalid("", "either the certificate's id or --file is wanted")
+		return "", invalid("", "one of these is wanted: the certificate's ARN, its id, --file")
 	case len(args) == 1:
-		if !awsprofile.ValidCertificateID(args[0]) {
-			return "", invalid("", "%.200q is no certificate id: 192 lower-case hexadecimal digits", args[0])
+		if _, err := awsprofile.ParseCertificate(args[0]); err != nil && !awsprofile.ValidCertificateID(args[0]) {
+			return "", invalid("", "%.200q is no certificate id, which has 192 lower-case hexadecimal digits, nor the ARN of an imported certificate", args[0])
 		}
 		return args[0], nil
 	}

@@ -74,8 +74,8 @@ func TestACertificateIsRevokedBesideTheServer(t *testing.T) {
 	}{
 		{[]string{leaf}, "required flag(s) \"reason\" not set"},
 		{[]string{leaf, "--reason", ""}, "between 1 and 500"},
-		{[]string{"--reason", "x"}, "either the certificate's id or --file"},
-		{[]string{leaf, "--file", chain, "--reason", "x"}, "either the certificate's id or --file"},
+		{[]string{"--reason", "x"}, "one of these is wanted: the certificate's ARN, its id, --file"},
+		{[]string{leaf, "--file", chain, "--reason", "x"}, "one of these is wanted: the certificate's ARN, its id, --file"},
 		{[]string{strings.ToUpper(leaf), "--reason", "x"}, "is no certificate id"},
 		{[]string{"--file", alone, "--reason", "x"}, "add its issuer's certificate"},
 		{[]string{"--file", strangers, "--reason", "x"}, "did not issue the first"},

@@ -15,7 +15,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/shuin/shuin"
-	"github.com/shuin/shuin/awsprofile"
 	"github.com/shuin/shuin/internal/devregistry"
 	"github.com/shuin/shuin/internal/keys/age"
 	"github.com/shuin/shuin/signing"
@@ -257,7 +256,7 @@ func (a *app) devWords(ctx context.Context, n *node, dir string, r *devRegistry)
 	}
 	w := &devWords{
 		dir: dir, endpoint: "http://" + n.c.Name, registry: r.address, accessKeyID: id, secret: secret,
-		root: n.c.caFiles().root(), ids: awsprofile.CertificateIDs(n.service.Intermediate.Chain()),
+		root: n.c.caFiles().root(),
 	}
 	policy, err := json.MarshalIndent(w.policy(), "", "  ")
 	if err != nil {

@@ -12,8 +12,7 @@ import (
 type devWords struct {
 	dir, endpoint, registry string
 	accessKeyID, secret     string
-	root                    string   // file of the root certificate
-	ids                     []string // certificate ids of intermediate and root
+	root                    string // file of the root certificate
 }
 
 // The marks around the commands.
@@ -71,9 +70,14 @@ func (w *devWords) commands() string {
 # 1. With the AWS CLI: a signing profile, a signature, its revocation status.
 aws signer put-signing-profile --profile-name build --platform-id ` + devPlatform + `
 VERSION_ARN=$(aws signer get-signing-profile --profile-name build --query profileVersionArn --output text)
-JOB=$(aws signer sign-payload --profile-name build --payload-format application/vnd.cncf.notary.payload.v1+json --payload fileb://` + quote(w.dir+"/payload.json") + ` --query jobId --output text)
+SIGNED=$(aws signer sign-payload --profile-name build --payload-format application/vnd.cncf.notary.payload.v1+json --payload fileb://` + quote(w.dir+"/payload.json") + ` --query '[jobId, signature]' --output text)
+JOB=${SIGNED%%[!0-9a-f-]*}
 aws signer describe-signing-job --job-id "$JOB"
-aws signer get-revocation-status --platform-id ` + devPlatform + ` --signature-timestamp "$(date -u +%Y-%m-%dT%H:%M:%SZ)" --profile-version-arn "$VERSION_ARN" --job-arn "` + w.arn("signing-jobs/") + `$JOB" --certificate-hashes ` + strings.Join(w.ids, " ") + `
+#    The status is asked for the certificates in the signature, as a job is good with its own alone. Each is named by
+#    the SHA-384 of its signed part and of its issuer's (with openssl; shuin and the plugin do it by themselves).
+CERTIFICATES=$(printf %s "${SIGNED##*[!0-9A-Za-z+/=]}" | openssl base64 -d -A | sed 's/.*"x5c":\[//; s/\].*//' | tr -d '"' | tr , '\n')
+half() { printf '%s\n' "$CERTIFICATES" | sed -n "$1p" | openssl base64 -d -A | openssl asn1parse -inform DER -strparse 4 -noout -out /dev/stdout | openssl dgst -sha384 -r | cut -c1-96; }
+aws signer get-revocation-status --platform-id ` + devPlatform + ` --signature-timestamp "$(date -u +%Y-%m-%dT%H:%M:%SZ)" --profile-version-arn "$VERSION_ARN" --job-arn "` + w.arn("signing-jobs/") + `$JOB" --certificate-hashes "$(half 1)$(half 2)" "$(half 2)$(half 3)" "$(half 3)$(half 4)" "$(half 4)$(half 4)"
 
 # 2. With shuin: trust the signer's root, sign, verify; revoke the signature, and verify again.
 shuin cert add --type signingAuthority --store shuin-dev ` + quote(w.root) + `

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -14,8 +15,9 @@ import (
 )
 
 // ownStatus asks the signer in this process what it revoked of its own
-// signatures, those below an intermediate it has or had, and somebody else of
-// others.
+// signatures, those below an intermediate it has or had and those of profile
+// versions that it made, which may sign with an imported certificate; and
+// somebody else of others.
 type ownStatus struct {
 	service *signing.Service
 	ids     map[string]bool // the certificate ids of the signer's intermediates
@@ -52,7 +54,11 @@ func newOwnStatus(ctx context.Context, n *node, others verify.SignerStatus) (*ow
 
 // RevocationStatus satisfies verify.SignerStatus.
 func (s *ownStatus) RevocationStatus(ctx context.Context, q awsprofile.StatusQuery, config map[string]string) ([]string, error) {
-	if !slices.ContainsFunc(q.CertificateIDs, func(id string) bool { return s.ids[id] }) {
+	own, err := s.own(ctx, q)
+	if err != nil {
+		return nil, &shuin.Error{Code: shuin.CodeRevocationUnavailable, Message: "look for the signing profile version in this server's signer", Err: cause(err)}
+	}
+	if !own {
 		return s.others.RevocationStatus(ctx, q, config)
 	}
 	caller := signing.Caller{Account: q.Profile.Account, Principal: "shuind:gate", Actions: []string{"signer:GetRevocationStatus"}, Profiles: []string{"*"}}
@@ -63,4 +69,23 @@ func (s *ownStatus) RevocationStatus(ctx context.Context, q awsprofile.StatusQue
 		return nil, &shuin.Error{Code: shuin.CodeRevocationUnavailable, Message: "ask this server's signer what was revoked", Err: cause(err)}
 	}
 	return out.RevokedEntities, nil
+}
+
+// own says whether the signer here answers for a signature. The store is asked
+// each time, as profiles come while the gate runs. The certificates do not
+// decide it alone: a signature that names a version of ours under any other is
+// what the signer has to judge.
+func (s *ownStatus) own(ctx context.Context, q awsprofile.StatusQuery) (known bool, err error) {
+	if slices.ContainsFunc(q.CertificateIDs, func(id string) bool { return s.ids[id] }) {
+		return true, nil
+	}
+	err = s.service.Store.View(ctx, func(tx signing.Tx) error {
+		p, err := tx.ProfileVersion(q.Profile.Account, q.Profile.Name, q.Profile.Version)
+		known = err == nil && p.ARN == q.Profile
+		if errors.Is(err, signing.ErrNotFound) {
+			return nil
+		}
+		return err
+	})
+	return known, err
 }

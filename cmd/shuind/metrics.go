@@ -25,6 +25,9 @@ type metrics struct {
 	crlLeft    prometheus.Gauge
 	crlWrites  prometheus.Counter
 	caLeft     prometheus.Gauge
+	ownLeft    *prometheus.GaugeVec
+
+	owned map[string]time.Duration // what ownLeft shows; the upkeep's alone
 }
 
 // other is the label of what is in none of the sets.
@@ -74,8 +77,10 @@ func newMetrics() *metrics {
 			Name: "shuind_crl_write_errors_total", Help: "CRL files that could not be written; each is tried again."}),
 		caLeft: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "shuind_ca_remaining_seconds", Help: "Time until a certificate of the intermediate's chain ends."}),
+		ownLeft: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "shuind_certificate_remaining_seconds", Help: "Time until an imported certificate that an active profile signs with ends, or one above it."}, []string{"certificate"}),
 	}
-	m.registry.MustRegister(m.requests, m.latency, m.auth, m.signatures, m.store, m.entries, m.crlAge, m.crlLeft, m.crlWrites, m.caLeft,
+	m.registry.MustRegister(m.requests, m.latency, m.auth, m.signatures, m.store, m.entries, m.crlAge, m.crlLeft, m.crlWrites, m.caLeft, m.ownLeft,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	for _, kind := range []signing.Kind{signing.KindAWS, signing.KindStandard} {
 		m.signatures.WithLabelValues(string(kind)) // there from the start, as zero
@@ -104,6 +109,20 @@ func (m *metrics) observe(operation, code string, took time.Duration) {
 	if slices.Contains(authCodes, code) {
 		m.auth.WithLabelValues(code).Inc()
 	}
+}
+
+// setOwnLeft shows the certificates of left and no others. Those that stay are
+// there all the time: a scrape meanwhile does not miss them.
+func (m *metrics) setOwnLeft(left map[string]time.Duration) {
+	for arn, d := range left {
+		m.ownLeft.WithLabelValues(arn).Set(d.Seconds())
+	}
+	for arn := range m.owned {
+		if _, stays := left[arn]; !stays {
+			m.ownLeft.DeleteLabelValues(arn)
+		}
+	}
+	m.owned = left
 }
 
 // committed counts what one transaction changed.

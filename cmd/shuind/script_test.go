@@ -31,9 +31,13 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"status": cmdStatus,
-			"ownca":  cmdOwnCA,
-			"mode":   cmdMode,
+			"status":    cmdStatus,
+			"ownca":     cmdOwnCA,
+			"mode":      cmdMode,
+			"signcert":  cmdSignCert,
+			"agekey":    cmdAgeKey,
+			"deleteall": cmdDeleteAll,
+			"arn":       cmdARN,
 		},
 	})
 }

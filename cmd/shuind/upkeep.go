@@ -113,15 +113,43 @@ func (n *node) reloadTLS(asked bool) {
 
 // measure sets the gauges that time moves.
 func (n *node) measure(ctx context.Context) {
+	now := n.now()
+	n.measureCertificates(ctx, now)
 	state, err := n.crlState(ctx)
 	if err != nil {
 		return // the store's failure is counted and logged
 	}
-	now := n.now()
 	n.metrics.crlAge.Set(now.Sub(state.oldest).Seconds())
 	n.metrics.crlLeft.Set(state.next.Sub(now).Seconds())
 	_, end := n.service.Intermediate.Validity()
 	n.metrics.caLeft.Set(end.Sub(now).Seconds())
+}
+
+// measureCertificates sets how long the imported certificates in use are good
+// for: nobody renews them here.
+func (n *node) measureCertificates(ctx context.Context, now time.Time) {
+	left := map[string]time.Duration{}
+	err := n.service.Store.View(ctx, func(tx signing.Tx) error {
+		clear(left)
+		used, err := tx.CertificatesInUse()
+		if err != nil {
+			return err
+		}
+		for _, arn := range used {
+			c, err := tx.Certificate(arn)
+			if err != nil {
+				return err
+			}
+			if c.Deleted.IsZero() {
+				left[arn.String()] = c.NotAfter.Sub(now)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return // the store's failure is counted and logged
+	}
+	n.metrics.setOwnLeft(left)
 }
 
 // crlGrace is how long a CRL may be due before readiness tells: the next round

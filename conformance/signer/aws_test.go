@@ -209,19 +209,23 @@ func TestForgedSignaturesOfAnAWSProfile(t *testing.T) {
 	trusted := w.trusting(p.Unversioned().String())
 	extra := func(o *shuintest.EnvelopeOptions) { o.Critical["org.example.audit"] = "1" }
 
-	t.Run("are accepted by nobody but those whose CA made them", func(t *testing.T) {
-		w.want(t, trusted, w.forge(t, w.intermediate, good, nil), "", "", "")
+	skipping := trusted
+	skipping.Level = map[string]any{"level": "strict", "override": map[string]string{"revocation": "skip"}}
+
+	t.Run("are refused with another certificate than the job's, below the CA that made it too", func(t *testing.T) {
+		w.want(t, trusted, w.forge(t, w.intermediate, good, nil), shuin.CodeRevoked, "revoked: signing job", "revoked: arn:")
+	})
+	t.Run("are accepted below the CA that made it where revocation is skipped", func(t *testing.T) {
+		w.want(t, skipping, w.forge(t, w.intermediate, good, nil), "", "", "")
 	})
 	t.Run("are refused with one attribute more", func(t *testing.T) {
 		w.want(t, trusted, w.forge(t, w.intermediate, good, extra), shuin.CodeTooOld, "too old for the critical signed attributes org.example.audit", `"org.example.audit" was not processed`)
 	})
 	t.Run("are refused with one attribute more where revocation is skipped", func(t *testing.T) {
-		c := trusted
-		c.Level = map[string]any{"level": "strict", "override": map[string]string{"revocation": "skip"}}
-		w.want(t, c, w.forge(t, w.intermediate, good, extra), shuin.CodeTooOld, "org.example.audit", `"org.example.audit" was not processed`)
+		w.want(t, skipping, w.forge(t, w.intermediate, good, extra), shuin.CodeTooOld, "org.example.audit", `"org.example.audit" was not processed`)
 	})
-	t.Run("are accepted with a minimum version of the plugin that is met", func(t *testing.T) {
-		w.want(t, trusted, w.forge(t, w.intermediate, good, func(o *shuintest.EnvelopeOptions) {
+	t.Run("are accepted with a minimum version of the plugin that is met where revocation is skipped", func(t *testing.T) {
+		w.want(t, skipping, w.forge(t, w.intermediate, good, func(o *shuintest.EnvelopeOptions) {
 			o.Critical["io.cncf.notary.verificationPluginMinVersion"] = "1.0.0"
 		}), "", "", "")
 	})

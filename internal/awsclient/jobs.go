@@ -11,21 +11,22 @@ import (
 
 // Job is one signature that was made, in the API's words.
 type Job struct {
-	ID         string      `json:"jobId"`
-	Owner      string      `json:"jobOwner,omitempty"`
-	Invoker    string      `json:"jobInvoker,omitempty"`
-	Profile    string      `json:"profileName,omitempty"`
-	Version    string      `json:"profileVersion,omitempty"`
-	PlatformID string      `json:"platformId,omitempty"`
-	Platform   string      `json:"platformDisplayName,omitempty"`
-	Requester  string      `json:"requestedBy,omitempty"`
-	Status     string      `json:"status,omitempty"`
-	Reason     string      `json:"statusReason,omitempty"`
-	Created    *time.Time  `json:"createdAt,omitempty"`
-	Completed  *time.Time  `json:"completedAt,omitempty"`
-	Expires    *time.Time  `json:"signatureExpiresAt,omitempty"`
-	Revoked    bool        `json:"isRevoked"`
-	Revocation *Revocation `json:"revocationRecord,omitempty"`
+	ID         string           `json:"jobId"`
+	Owner      string           `json:"jobOwner,omitempty"`
+	Invoker    string           `json:"jobInvoker,omitempty"`
+	Profile    string           `json:"profileName,omitempty"`
+	Version    string           `json:"profileVersion,omitempty"`
+	PlatformID string           `json:"platformId,omitempty"`
+	Platform   string           `json:"platformDisplayName,omitempty"`
+	Requester  string           `json:"requestedBy,omitempty"`
+	Status     string           `json:"status,omitempty"`
+	Reason     string           `json:"statusReason,omitempty"`
+	Created    *time.Time       `json:"createdAt,omitempty"`
+	Completed  *time.Time       `json:"completedAt,omitempty"`
+	Expires    *time.Time       `json:"signatureExpiresAt,omitempty"`
+	Material   *SigningMaterial `json:"signingMaterial,omitempty"`
+	Revoked    bool             `json:"isRevoked"`
+	Revocation *Revocation      `json:"revocationRecord,omitempty"`
 }
 
 // Job looks a job up.
@@ -39,7 +40,7 @@ func (a *Admin) Job(ctx context.Context, r JobRef) (Job, error) {
 	j := Job{
 		ID: deref(out.JobId), Owner: deref(out.JobOwner), Invoker: deref(out.JobInvoker), Profile: deref(out.ProfileName), Version: deref(out.ProfileVersion),
 		PlatformID: deref(out.PlatformId), Platform: deref(out.PlatformDisplayName), Requester: deref(out.RequestedBy),
-		Status: string(out.Status), Reason: deref(out.StatusReason),
+		Status: string(out.Status), Reason: deref(out.StatusReason), Material: material(out.SigningMaterial),
 		Created: timeOf(out.CreatedAt), Completed: timeOf(out.CompletedAt), Expires: timeOf(out.SignatureExpiresAt),
 	}
 	if v := out.RevocationRecord; v != nil {
@@ -85,7 +86,7 @@ func (a *Admin) Jobs(ctx context.Context, f JobFilter) (list []Job, more bool, e
 	for _, j := range found {
 		list = append(list, Job{
 			ID: deref(j.JobId), Owner: deref(j.JobOwner), Invoker: deref(j.JobInvoker), Profile: deref(j.ProfileName), Version: deref(j.ProfileVersion),
-			PlatformID: deref(j.PlatformId), Platform: deref(j.PlatformDisplayName), Status: string(j.Status), Revoked: j.IsRevoked,
+			PlatformID: deref(j.PlatformId), Platform: deref(j.PlatformDisplayName), Status: string(j.Status), Revoked: j.IsRevoked, Material: material(j.SigningMaterial),
 			Created: timeOf(j.CreatedAt), Expires: timeOf(j.SignatureExpiresAt),
 		})
 	}

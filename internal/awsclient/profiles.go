@@ -31,7 +31,21 @@ type Profile struct {
 	Validity   *Validity         `json:"signatureValidityPeriod,omitempty"`
 	Parameters map[string]string `json:"signingParameters,omitempty"`
 	Tags       map[string]string `json:"tags,omitempty"`
+	Material   *SigningMaterial  `json:"signingMaterial,omitempty"`
 	Revocation *Revocation       `json:"revocationRecord,omitempty"`
+}
+
+// SigningMaterial is the certificate, with its key, that a profile signs with
+// where the signer does not make them.
+type SigningMaterial struct {
+	CertificateARN string `json:"certificateArn"`
+}
+
+func material(m *types.SigningMaterial) *SigningMaterial {
+	if m == nil {
+		return nil
+	}
+	return &SigningMaterial{deref(m.CertificateArn)}
 }
 
 // Revocation says when and by whom something was revoked.
@@ -49,6 +63,7 @@ type NewProfile struct {
 	Validity   *Validity // nil: the service's default
 	Parameters map[string]string
 	Tags       map[string]string
+	Material   *SigningMaterial // nil: the signer makes key and certificate
 }
 
 // PutProfile makes a profile, or a new version of it.
@@ -62,6 +77,9 @@ func (a *Admin) PutProfile(ctx context.Context, n NewProfile) (Profile, error) {
 	if len(n.Tags) > 0 {
 		in.Tags = n.Tags
 	}
+	if n.Material != nil {
+		in.SigningMaterial = &types.SigningMaterial{CertificateArn: aws.String(n.Material.CertificateARN)}
+	}
 	if n.Validity != nil {
 		in.SignatureValidityPeriod = &types.SignatureValidityPeriod{Type: types.ValidityType(n.Validity.Type), Value: int32(n.Validity.Value)}
 	}
@@ -73,7 +91,7 @@ func (a *Admin) PutProfile(ctx context.Context, n NewProfile) (Profile, error) {
 	}
 	return Profile{
 		ARN: canonical(deref(out.Arn)), Name: n.Name, Version: deref(out.ProfileVersion), VersionARN: canonical(deref(out.ProfileVersionArn)),
-		PlatformID: n.PlatformID, Validity: n.Validity, Parameters: n.Parameters, Tags: n.Tags,
+		PlatformID: n.PlatformID, Validity: n.Validity, Parameters: n.Parameters, Tags: n.Tags, Material: n.Material,
 	}, nil
 }
 
@@ -90,7 +108,7 @@ func (a *Admin) Profile(ctx context.Context, r ProfileRef) (Profile, error) {
 	p := Profile{
 		ARN: canonical(deref(out.Arn)), Name: deref(out.ProfileName), Version: deref(out.ProfileVersion), VersionARN: canonical(deref(out.ProfileVersionArn)),
 		Status: string(out.Status), Reason: deref(out.StatusReason), PlatformID: deref(out.PlatformId), Platform: deref(out.PlatformDisplayName),
-		Validity: validity(out.SignatureValidityPeriod), Parameters: out.SigningParameters, Tags: out.Tags,
+		Validity: validity(out.SignatureValidityPeriod), Parameters: out.SigningParameters, Tags: out.Tags, Material: material(out.SigningMaterial),
 	}
 	if v := out.RevocationRecord; v != nil {
 		p.Revocation = &Revocation{EffectiveFrom: timeOf(v.RevocationEffectiveFrom), RevokedAt: timeOf(v.RevokedAt), RevokedBy: deref(v.RevokedBy)}
@@ -138,7 +156,7 @@ func (a *Admin) Profiles(ctx context.Context, f ProfileFilter) (list []Profile, 
 		list = append(list, Profile{
 			ARN: canonical(deref(p.Arn)), Name: deref(p.ProfileName), Version: deref(p.ProfileVersion), VersionARN: canonical(deref(p.ProfileVersionArn)),
 			Status: string(p.Status), PlatformID: deref(p.PlatformId), Platform: deref(p.PlatformDisplayName),
-			Validity: validity(p.SignatureValidityPeriod), Parameters: p.SigningParameters, Tags: p.Tags,
+			Validity: validity(p.SignatureValidityPeriod), Parameters: p.SigningParameters, Tags: p.Tags, Material: material(p.SigningMaterial),
 		})
 	}
 	return list, more, err

@@ -48,6 +48,7 @@ type profileOut struct {
 	ProfileVersion      string                `json:"profileVersion"`
 	ProfileVersionARN   string                `json:"profileVersionArn"`
 	Revocation          *profileRevocationOut `json:"revocationRecord,omitzero"`
+	Material            *materialOut          `json:"signingMaterial,omitzero"`
 	Validity            *validityOut          `json:"signatureValidityPeriod,omitzero"`
 	PlatformID          string                `json:"platformId"`
 	PlatformDisplayName string                `json:"platformDisplayName"`
@@ -56,6 +57,18 @@ type profileOut struct {
 	StatusReason        string                `json:"statusReason,omitempty"`
 	ARN                 string                `json:"arn"`
 	Tags                map[string]string     `json:"tags"`
+}
+
+type materialOut struct {
+	CertificateARN string `json:"certificateArn"`
+}
+
+// material is nil where the signer made key and certificate itself.
+func material(c awsprofile.Certificate) *materialOut {
+	if c == (awsprofile.Certificate{}) {
+		return nil
+	}
+	return &materialOut{c.String()}
 }
 
 type profileRevocationOut struct {
@@ -85,7 +98,7 @@ func listedProfile(in *signing.GetSigningProfileOutput) profileOut {
 	out := profileOut{
 		ProfileName: p.ARN.Name, ProfileVersion: p.ARN.Version, ProfileVersionARN: p.ARN.String(), ARN: p.ARN.Unversioned().String(),
 		PlatformID: awsprofile.PlatformID, PlatformDisplayName: signing.PlatformDisplayName,
-		Parameters: p.Parameters, Status: string(p.Status), Tags: tagsOf(in.Tags),
+		Parameters: p.Parameters, Status: string(p.Status), Tags: tagsOf(in.Tags), Material: material(p.Certificate),
 	}
 	if p.Validity != (signing.Validity{}) {
 		out.Validity = &validityOut{p.Validity.Value, p.Validity.Type}
@@ -105,6 +118,7 @@ type jobOut struct {
 	JobID               string            `json:"jobId"`
 	ProfileName         string            `json:"profileName"`
 	ProfileVersion      string            `json:"profileVersion"`
+	Material            *materialOut      `json:"signingMaterial,omitzero"`
 	PlatformID          string            `json:"platformId"`
 	PlatformDisplayName string            `json:"platformDisplayName"`
 	CreatedAt           epoch             `json:"createdAt,omitzero"`
@@ -136,6 +150,7 @@ func commonJob(j *signing.Job) jobOut {
 		PlatformID: awsprofile.PlatformID, PlatformDisplayName: signing.PlatformDisplayName,
 		CreatedAt: epoch{j.Created}, SignatureExpiresAt: epoch{j.Expires},
 		Status: string(j.Status), JobOwner: j.ARN.Account, JobInvoker: j.Invoker,
+		Material: material(j.Certificate),
 	}
 }
 

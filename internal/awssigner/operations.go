@@ -150,14 +150,13 @@ func putSigningProfile(ctx context.Context, s Service, q *request) (any, error) 
 		return nil, err
 	}
 	ask := signing.PutSigningProfileInput{
-		ProfileName:     q.profileName(),
-		PlatformID:      q.need("platformId", in.PlatformID, anyText),
-		Overrides:       in.Overrides != nil,
-		SigningMaterial: in.Material != nil,
-		Tags:            q.tagMap("tags", in.Tags),
+		ProfileName: q.profileName(),
+		PlatformID:  q.need("platformId", in.PlatformID, anyText),
+		Overrides:   in.Overrides != nil,
+		Tags:        q.tagMap("tags", in.Tags),
 	}
 	if in.Material != nil {
-		q.need("signingMaterial.certificateArn", in.Material.CertificateARN, anyText)
+		ask.SigningMaterial = &signing.SigningMaterial{CertificateARN: q.need("signingMaterial.certificateArn", in.Material.CertificateARN, anyText)}
 	}
 	if v := in.Validity; v != nil {
 		ask.Validity = &signing.Validity{Type: q.need("signatureValidityPeriod.type", v.Type, validityRule)}

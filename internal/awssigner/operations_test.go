@@ -49,7 +49,7 @@ func TestOperationsAreDecodedAndAnswered(t *testing.T) {
 			signing.PutSigningProfileInput{ProfileName: "build", PlatformID: "Notation-OCI-SHA384-ECDSA", Validity: &signing.Validity{Value: 10, Type: "DAYS"}, Parameters: map[string]string{"profileKind": "standard"}, Tags: map[string]string{"team": "a", "b": ""}},
 			`{"arn":"` + tagARN + `","profileVersion":"abcdefghij","profileVersionArn":"` + versionARN + `"}`},
 		{"put a profile with material and overrides", "PUT", "/signing-profiles/build", `{"platformId":"P","overrides":{"signingImageFormat":"JSON"},"signingMaterial":{"certificateArn":"a"},"tags":null}`, "PutSigningProfile",
-			signing.PutSigningProfileInput{ProfileName: "build", PlatformID: "P", Overrides: true, SigningMaterial: true}, `{"arn":"` + tagARN + `","profileVersion":"abcdefghij","profileVersionArn":"` + versionARN + `"}`},
+			signing.PutSigningProfileInput{ProfileName: "build", PlatformID: "P", Overrides: true, SigningMaterial: &signing.SigningMaterial{CertificateARN: "a"}}, `{"arn":"` + tagARN + `","profileVersion":"abcdefghij","profileVersionArn":"` + versionARN + `"}`},
 		{"get a profile of another account", "GET", "/signing-profiles/build?profileOwner=444455556666", "", "GetSigningProfile", signing.GetSigningProfileInput{ProfileName: "build", ProfileOwner: "444455556666"},
 			`{"revocationRecord":{"revocationEffectiveFrom":1795321800,"revokedAt":1795321800,"revokedBy":"me"},"statusReason":"why",` + profile + `}`},
 		{"list profiles", "GET", "/signing-profiles?includeCanceled=true&maxResults=1&nextToken=t&platformId=p&statuses=Active&statuses=Canceled", "", "ListSigningProfiles",

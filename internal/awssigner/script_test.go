@@ -22,6 +22,7 @@ import (
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 
 	"github.com/shuin/shuin"
+	"github.com/shuin/shuin/awsprofile"
 	"github.com/shuin/shuin/envelope"
 )
 
@@ -37,7 +38,8 @@ var update = flag.Bool("update", false, "write what the scripts in testdata answ
 //	@invocation ID   the SDK's invocation id, for this request
 //	@clock DURATION  let the time pass first
 //	@keep NAME MEMBER  keep a member of the answer; ${NAME} from then on
-//	@envelope        the signature in the answer must parse and hold the payload
+//	@envelope        the signature in the answer must parse and hold the payload;
+//	                 ${LEAF} is its leaf's certificate id from then on
 //
 // What is random is kept, or shown as ${...}; -update rewrites the answers.
 func TestScripts(t *testing.T) {
@@ -232,6 +234,21 @@ func (s *script) checkEnvelope(encoded string) {
 	if string(e.Payload) != scriptPayload {
 		s.t.Errorf("signed %s", e.Payload)
 	}
+	s.values["LEAF"] = certificateIDs(s.t, raw)[0]
+}
+
+// certificateIDs are what a verifier asks about for a signature.
+func certificateIDs(t *testing.T, signature []byte) []string {
+	t.Helper()
+	e, err := envelope.Parse(shuin.MediaTypeJWS, signature)
+	if err != nil {
+		t.Fatal(err)
+	}
+	chain, err := envelope.ParseChain(e.Chain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return awsprofile.CertificateIDs(chain)
 }
 
 func TestAStoreThatIsAwayGivesNoSignature(t *testing.T) {

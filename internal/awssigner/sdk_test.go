@@ -19,6 +19,7 @@ import (
 	"github.com/aws/smithy-go"
 
 	"github.com/shuin/shuin"
+	"github.com/shuin/shuin/internal/shuintest"
 )
 
 // client is the official SDK against the real service over loopback. Every
@@ -125,7 +126,7 @@ func (u *tour) signAndRevoke() {
 	}
 	ask := &sdk.GetRevocationStatusInput{
 		SignatureTimestamp: u.job.CreatedAt, PlatformId: aws.String("Notation-OCI-SHA384-ECDSA"), ProfileVersionArn: u.put.ProfileVersionArn,
-		JobArn: aws.String(signed.Metadata["com.amazonaws.signer.signingJob"]), CertificateHashes: []string{strings.Repeat("0b", 96), strings.Repeat("0a", 96)},
+		JobArn: aws.String(signed.Metadata["com.amazonaws.signer.signingJob"]), CertificateHashes: certificateIDs(u.t, signed.Signature),
 	}
 	status, err := u.c.GetRevocationStatus(u.ctx, ask)
 	u.done("GetRevocationStatus", err)
@@ -293,5 +294,50 @@ func TestARetryOfTheOfficialSDKGetsTheSameJob(t *testing.T) {
 	another, err := c.SignPayload(ctx, in)
 	if err != nil || *another.JobId == *out.JobId {
 		t.Errorf("another call had the same job: %v", err)
+	}
+}
+
+func TestTheOfficialSDKNamesTheSigningMaterialAndIsToldIt(t *testing.T) {
+	w := running(t)
+	chain := shuintest.MustChain(shuintest.ChainOptions{Key: shuintest.P384, CAKey: shuintest.P384})
+	made, err := w.service.ImportCertificate(t.Context(), "operator", testAccount, chain.DER, chain.Key())
+	if err != nil {
+		t.Fatal(err)
+	}
+	theirs, err := w.service.ImportCertificate(t.Context(), "operator", "444455556666", chain.DER, chain.Key())
+	if err != nil {
+		t.Fatal(err)
+	}
+	u := &tour{t: t, ctx: t.Context(), c: client(t, w, "admin", w.server.Handler())}
+	put := func(arn *string) error {
+		_, err := u.c.PutSigningProfile(u.ctx, &sdk.PutSigningProfileInput{
+			ProfileName: aws.String("build"), PlatformId: aws.String("Notation-OCI-SHA384-ECDSA"), SigningMaterial: &types.SigningMaterial{CertificateArn: arn},
+		})
+		return err
+	}
+	for _, arn := range []string{theirs.ARN.String(), strings.Replace(made.ARN.String(), made.ARN.ID, "00000000-0000-4000-8000-000000000000", 1), "x", ""} {
+		if invalid, ok := errors.AsType[*types.ValidationException](put(&arn)); !ok || !strings.Contains(invalid.ErrorMessage(), "signingMaterial.certificateArn") {
+			t.Errorf("%q: %v", arn, invalid)
+		}
+	}
+	arn := made.ARN.String()
+	u.done("PutSigningProfile", put(&arn))
+	signed, err := u.c.SignPayload(u.ctx, &sdk.SignPayloadInput{ProfileName: aws.String("build"), Payload: []byte(scriptPayload), PayloadFormat: aws.String(shuin.MediaTypePayload)})
+	u.done("SignPayload", err)
+	got, err := u.c.GetSigningProfile(u.ctx, &sdk.GetSigningProfileInput{ProfileName: aws.String("build")})
+	u.done("GetSigningProfile", err)
+	profiles, err := u.c.ListSigningProfiles(u.ctx, &sdk.ListSigningProfilesInput{})
+	u.done("ListSigningProfiles", err)
+	job, err := u.c.DescribeSigningJob(u.ctx, &sdk.DescribeSigningJobInput{JobId: signed.JobId})
+	u.done("DescribeSigningJob", err)
+	jobs, err := u.c.ListSigningJobs(u.ctx, &sdk.ListSigningJobsInput{})
+	u.done("ListSigningJobs", err)
+	for where, m := range map[string]*types.SigningMaterial{
+		"GetSigningProfile": got.SigningMaterial, "ListSigningProfiles": profiles.Profiles[0].SigningMaterial,
+		"DescribeSigningJob": job.SigningMaterial, "ListSigningJobs": jobs.Jobs[0].SigningMaterial,
+	} {
+		if m == nil || aws.ToString(m.CertificateArn) != arn {
+			t.Errorf("%s: signing material %+v", where, m)
+		}
 	}
 }

@@ -23,7 +23,8 @@ const (
 	CredentialCache    = 4096             // opened access keys kept in memory
 	CredentialFresh    = 2 * time.Second  // until a kept one is looked up again
 	CredentialRules    = 100              // actions, and profiles, of one access key
-	SigningKeys        = 10_000           // issuing CAs, and leaves, kept in memory
+	SigningKeys        = 10_000           // issuing CAs, leaves, and keys that were brought along, kept in memory
+	SigningMaterial    = 1000             // signing certificates that operators brought along and did not delete
 	PageToken          = 1 << 10          // bytes of a pagination token
 	RevokeBatch        = 500              // leaves revoked in one transaction
 	PublishTime        = 30 * time.Second // for the CRL of a revoked signature; a refresh goes on with it

@@ -136,6 +136,20 @@ func (t *tx) RevokedIDs(ids []string) (revoked []string, err error) {
 	return revoked, nil
 }
 
+// RevokedEditions are those that were added of the certificates that ids name,
+// in the order of ids. Ids are hexadecimal: g is after all that they hold.
+func (t *tx) RevokedEditions(ids []string) (revoked []string, err error) {
+	for _, id := range ids {
+		own := awsprofile.OwnHash(id)
+		err := t.query("revoked ids", "SELECT id FROM revoked_ids WHERE id >= ? AND id < ? ORDER BY id",
+			func(r row) error { revoked = append(revoked, r.text(0)); return nil }, own, own+"g")
+		if err != nil {
+			return nil, err
+		}
+	}
+	return revoked, nil
+}
+
 // AddRevokedID adds id; one that is there keeps its time.
 func (t *tx) AddRevokedID(id string, at time.Time) error {
 	_, err := t.change("revoked id", "INSERT INTO revoked_ids (id, at) VALUES (?, ?) ON CONFLICT DO NOTHING", id, at)

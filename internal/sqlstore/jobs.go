@@ -10,7 +10,7 @@ import (
 const (
 	madeColumns = `partition, region, account, id, profile, kind, requested_by, invoker, created, completed, signed_at,
 	expires, status, payload_sha256, signature_input, authority, serial, certificate_ids, entry`
-	jobColumns = madeColumns + `, revoked_at, revoked_by, revoked_reason`
+	jobColumns = madeColumns + `, revoked_at, revoked_by, revoked_reason, certificate`
 )
 
 func jobOf(r row) (signing.Job, error) {
@@ -27,6 +27,9 @@ func jobOf(r row) (signing.Job, error) {
 		j.Revocation = &signing.JobRevocation{RevokedAt: r.time(19), RevokedBy: r.text(20), Reason: r.text(21)}
 	}
 	var err error
+	if j.Certificate, err = certificateARN(r.text(22)); err != nil {
+		return signing.Job{}, err
+	}
 	j.Profile, err = awsprofile.ParseProfile(r.text(4))
 	return j, err
 }
@@ -43,14 +46,15 @@ func jobRevocation(j signing.Job) (at, by, reason any) {
 func (t *tx) AddJob(j signing.Job) error {
 	what, sql := "job "+j.ARN.ID, "INSERT INTO jobs ("+madeColumns+`)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
-	args := append(make([]any, 0, 22),
+	args := append(make([]any, 0, 23),
 		j.ARN.Partition, j.ARN.Region, j.ARN.Account, j.ARN.ID, j.Profile.String(), string(j.Kind), j.RequestedBy, j.Invoker,
 		j.Created, j.Completed, j.SignedAt, j.Expires, string(j.Status), j.PayloadSHA256, j.SignatureInput,
 		j.Authority, j.Serial, strings.Join(j.CertificateIDs, "\n"), j.Entry)
-	if r := j.Revocation; r != nil {
+	if j.Revocation != nil || j.Certificate != (awsprofile.Certificate{}) {
 		sql = "INSERT INTO jobs (" + jobColumns + `)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
-		args = append(args, r.RevokedAt, r.RevokedBy, r.Reason)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+		at, by, reason := jobRevocation(j)
+		args = append(args, at, by, reason, j.Certificate.String())
 	}
 	_, err := t.change(what, sql, args...)
 	return err

@@ -348,7 +348,7 @@ func TestADatabaseOfANewerProgramIsRefused(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	refused(t, inDir(dir), ErrNewer, "version 99", "this program knows 1")
+	refused(t, inDir(dir), ErrNewer, "version 99", "this program knows 2")
 }
 
 func TestWhatIsNoDatabaseIsRefused(t *testing.T) {

@@ -8,7 +8,7 @@ import (
 )
 
 const profileColumns = `partition, region, account, name, version, kind, validity_value, validity_type, parameters,
-	status, reason, created, status_by, status_at, current, revoked_from, revoked_at, revoked_by, revoked_reason`
+	status, reason, created, status_by, status_at, current, revoked_from, revoked_at, revoked_by, revoked_reason, certificate`
 
 func profileOf(r row) (signing.Profile, error) {
 	p := signing.Profile{
@@ -22,6 +22,10 @@ func profileOf(r row) (signing.Profile, error) {
 		p.Revocation = &signing.ProfileRevocation{
 			EffectiveFrom: r.time(15), RevokedAt: r.time(16), RevokedBy: r.text(17), Reason: r.text(18),
 		}
+	}
+	var err error
+	if p.Certificate, err = certificateARN(r.text(19)); err != nil {
+		return signing.Profile{}, err
 	}
 	if text := r.text(8); text != "{}" {
 		if err := decode(text, &p.Parameters); err != nil {
@@ -95,7 +99,7 @@ func (t *tx) changeProfile(what, sql string, args ...any) (int64, error) {
 	return t.change(what, sql, args...)
 }
 
-// revocation is the last four columns of a profile.
+// revocation is four columns of a profile.
 func revocation(p signing.Profile) []any {
 	if r := p.Revocation; r != nil {
 		return []any{r.EffectiveFrom, r.RevokedAt, r.RevokedBy, r.Reason}
@@ -122,7 +126,7 @@ func (t *tx) AddProfile(p signing.Profile) error {
 		p.Validity.Type, parameters, string(p.Status), p.Reason, p.Created, p.StatusBy, p.StatusAt, true,
 	}, revocation(p)...)
 	_, err := t.changeProfile(what, "INSERT INTO profiles ("+profileColumns+`, name_key)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, append(args, key(p.ARN.Name))...)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, append(args, p.Certificate.String(), key(p.ARN.Name))...)
 	return err
 }
 
@@ -150,6 +154,10 @@ func (t *tx) Profiles(q signing.ProfileQuery) (list []signing.Profile, err error
 		}
 		sql += " AND status IN (SELECT value FROM json_each(?))" // one statement, however many
 		args = append(args, statuses)
+	}
+	if q.Certificate != (awsprofile.Certificate{}) {
+		sql += " AND certificate = ?"
+		args = append(args, q.Certificate.String())
 	}
 	err = t.query("profiles", sql+" ORDER BY name_key LIMIT ?", func(r row) error {
 		p, err := profileOf(r)

@@ -2,9 +2,11 @@ package sqlstore
 
 import (
 	"context"
+	"database/sql"
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -16,6 +18,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pressly/goose/v3"
+	"modernc.org/sqlite"
+
+	"github.com/shuin/shuin/awsprofile"
 	"github.com/shuin/shuin/signing"
 )
 
@@ -361,14 +367,19 @@ func TestPagesAreReadOffAnIndex(t *testing.T) {
 			_, err := x.Jobs(signing.JobQuery{Account: account, Limit: 25, Invoker: "999999999999"})
 			return err
 		},
-		"profiles":           func(x *tx) error { _, err := x.Profiles(signing.ProfileQuery{Account: account, Limit: 25}); return err },
-		"a profile":          func(x *tx) error { _, err := x.Profile(account, "build"); return ignore(err) },
-		"a profile version":  func(x *tx) error { _, err := x.ProfileVersion(account, "build", "v"); return ignore(err) },
-		"a job":              func(x *tx) error { _, err := x.Job(account, "id"); return ignore(err) },
-		"a reply":            func(x *tx) error { _, err := x.Reply("p", "i", "b", t0); return ignore(err) },
-		"an authority":       func(x *tx) error { _, err := x.AuthorityOf(aJob(1).Profile); return ignore(err) },
-		"a revoked leaf":     func(x *tx) error { _, err := x.CertificateRevoked("aa", "01"); return err },
-		"a credential":       func(x *tx) error { _, err := x.Credential("AKIA"); return ignore(err) },
+		"profiles":                func(x *tx) error { _, err := x.Profiles(signing.ProfileQuery{Account: account, Limit: 25}); return err },
+		"a profile":               func(x *tx) error { _, err := x.Profile(account, "build"); return ignore(err) },
+		"a profile version":       func(x *tx) error { _, err := x.ProfileVersion(account, "build", "v"); return ignore(err) },
+		"a job":                   func(x *tx) error { _, err := x.Job(account, "id"); return ignore(err) },
+		"a reply":                 func(x *tx) error { _, err := x.Reply("p", "i", "b", t0); return ignore(err) },
+		"an authority":            func(x *tx) error { _, err := x.AuthorityOf(aJob(1).Profile); return ignore(err) },
+		"a revoked leaf":          func(x *tx) error { _, err := x.CertificateRevoked("aa", "01"); return err },
+		"a credential":            func(x *tx) error { _, err := x.Credential("AKIA"); return ignore(err) },
+		"an imported certificate": func(x *tx) error { _, err := x.Certificate(aCertificate("a").ARN); return ignore(err) },
+		"profiles of a certificate": func(x *tx) error {
+			_, err := x.Profiles(signing.ProfileQuery{Account: account, Certificate: aCertificate("a").ARN, Limit: 1})
+			return err
+		},
 		"the end of the log": func(x *tx) error { _, err := x.checkpoint("o"); return err },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -420,6 +431,53 @@ var byIndex = map[string]string{
 	"jobs of a principal":     "jobs_asked (account=? AND requested_by=?)",
 	"jobs of another account": "jobs_foreign (account=? AND invoker=?)",
 	"revoked jobs":            "jobs_revoked (account=?)",
+}
+
+// TestADatabaseOfTheFirstSchemaIsBroughtUpToDate: what it has is there after it.
+func TestADatabaseOfTheFirstSchemaIsBroughtUpToDate(t *testing.T) {
+	o := inDir(t.TempDir())
+	if err := prepareFile(o.Path); err != nil {
+		t.Fatal(err)
+	}
+	connector, err := sqlite.NewConnector(dsn(o.Path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	db := sql.OpenDB(connector)
+	sub, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := goose.NewProvider(goose.DialectSQLite3, db, sub, goose.WithDisableGlobalRegistry(true))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.UpTo(t.Context(), 1); err != nil {
+		t.Fatal(err)
+	}
+	for _, q := range []string{
+		`INSERT INTO profiles VALUES (1, '111122223333', 'build', 'aaaaaaaaaa', 'build', 'aws', 'us-west-2', 'aws', 1, 'YEARS', '{}', 'Active', '', 5, 'me', 6, 1, NULL, NULL, NULL, NULL)`,
+		`INSERT INTO jobs VALUES (1, '111122223333', 'job-1', 'aws', 'us-west-2', 'arn:aws:signer:us-west-2:111122223333:/signing-profiles/build/aaaaaaaaaa', 'aws', 'me', '111122223333', 1, 2, 3, 4, 'Succeeded', '', '', 'ca', '01', 'id', 7, NULL, NULL, NULL)`,
+	} {
+		if _, err := db.ExecContext(t.Context(), q); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s := openTest(t, o)
+	profile := read(t, s, func(tx signing.Tx) (signing.Profile, error) { return tx.Profile(account, "build") })
+	job := read(t, s, func(tx signing.Tx) (signing.Job, error) { return tx.Job(account, "job-1") })
+	if profile.Certificate != (awsprofile.Certificate{}) || !profile.Current || profile.Validity.Type != "YEARS" {
+		t.Errorf("profile %+v", profile)
+	}
+	if job.Certificate != (awsprofile.Certificate{}) || job.Authority != "ca" || job.Entry != 7 {
+		t.Errorf("job %+v", job)
+	}
+	keep(t, s, func(tx signing.Tx) error {
+		return errors.Join(tx.AddCertificate(aCertificate("a")), tx.AddJob(aJob(1)))
+	})
 }
 
 func ignore(err error) error {

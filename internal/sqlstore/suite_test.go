@@ -48,6 +48,9 @@ func testStore(t *testing.T, open func(*testing.T) signing.Store) {
 		"the newest authority of a profile version is found":                    authorityNewest,
 		"revoked certificates are listed oldest first, for one authority":       revokedCertificates,
 		"revoked ids are told from others":                                      revokedIDs,
+		"an imported certificate reads back and is listed":                      certificateKept,
+		"a deleted certificate loses its key and nothing else":                  certificateDeleted,
+		"profiles are found by the certificate they sign with":                  profilesOfACertificate,
 		"a credential reads back, changes, and is listed":                       credentials,
 		"the clock begins at zero and is kept":                                  clockKept,
 		"the log's indexes count up":                                            logIndexes,
@@ -632,6 +635,77 @@ func revokedIDs(t *testing.T, s signing.Store) {
 	})
 	same(t, "revoked", read(t, s, func(tx signing.Tx) ([]string, error) { return tx.RevokedIDs([]string{"c", "b", "A", "a"}) }), []string{"b", "a"})
 	same(t, "none", read(t, s, func(tx signing.Tx) ([]string, error) { return tx.RevokedIDs(nil) }), nil)
+	own, other, after := strings.Repeat("0a", 48), strings.Repeat("ff", 48), strings.Repeat("0b", 48)
+	keep(t, s, func(tx signing.Tx) error {
+		return errors.Join(tx.AddRevokedID(own+other, t0), tx.AddRevokedID(own+after, t0), tx.AddRevokedID(after+own, t0), tx.AddRevokedID(other+other, t0))
+	})
+	editions := func(ids ...string) []string {
+		return read(t, s, func(tx signing.Tx) ([]string, error) { return tx.RevokedEditions(ids) })
+	}
+	same(t, "editions", editions(other+own, own+own), []string{other + other, own + after, own + other})
+	same(t, "no edition", editions(strings.Repeat("0a", 47)+"0b"+other), nil)
+	same(t, "editions of none", editions(), nil)
+}
+
+func aCertificate(id string) signing.Certificate {
+	return signing.Certificate{
+		ARN:   awsprofile.Certificate{Partition: "aws-cn", Region: "cn-north-1", Account: account, ID: "01990000-0000-4000-8000-00000000000" + id},
+		Chain: [][]byte{{1, 2, 3}, []byte(strings.Repeat("c", 300))}, IDs: []string{"id1", "id2"}, SealedKey: []byte{0, 9},
+		NotBefore: t0, NotAfter: t0.AddDate(1, 0, 0), Imported: t0.Add(time.Second),
+	}
+}
+
+func certificateKept(t *testing.T, s signing.Store) {
+	one, two := aCertificate("a"), aCertificate("b")
+	two.ARN.Account, two.IDs = "444455556666", nil
+	keep(t, s, func(tx signing.Tx) error { return errors.Join(tx.AddCertificate(one), tx.AddCertificate(two)) })
+	same(t, "certificate", read(t, s, func(tx signing.Tx) (signing.Certificate, error) { return tx.Certificate(one.ARN) }), one)
+	same(t, "all", read(t, s, func(tx signing.Tx) ([]signing.Certificate, error) { return tx.Certificates() }), []signing.Certificate{one, two})
+	foreign := one.ARN
+	foreign.Account = two.ARN.Account
+	is(t, s, signing.ErrNotFound, func(tx signing.Tx) error { _, err := tx.Certificate(foreign); return err })
+	err := s.Update(context.Background(), func(tx signing.Tx) error { return tx.AddCertificate(one) })
+	if !errors.Is(err, signing.ErrExists) {
+		t.Errorf("a certificate twice: %v", err)
+	}
+}
+
+func certificateDeleted(t *testing.T, s signing.Store) {
+	want := aCertificate("a")
+	keep(t, s, func(tx signing.Tx) error { return tx.AddCertificate(want) })
+	want.SealedKey, want.Deleted = nil, t0.Add(time.Hour)
+	sent := want
+	sent.Chain, sent.IDs, sent.NotAfter = nil, nil, t0
+	keep(t, s, func(tx signing.Tx) error { return tx.SetCertificate(sent) })
+	same(t, "certificate", read(t, s, func(tx signing.Tx) (signing.Certificate, error) { return tx.Certificate(want.ARN) }), want)
+	err := s.Update(context.Background(), func(tx signing.Tx) error { return tx.SetCertificate(aCertificate("b")) })
+	if !errors.Is(err, signing.ErrNotFound) {
+		t.Errorf("a certificate that is not there: %v", err)
+	}
+}
+
+func profilesOfACertificate(t *testing.T, s signing.Store) {
+	arn := aCertificate("a").ARN
+	old, now, other, canceled := aProfile("old", "aaaaaaaaaa"), aProfile("now", "aaaaaaaaaa"), aProfile("other", "aaaaaaaaaa"), aProfile("canceled", "aaaaaaaaaa")
+	next := aProfile("old", "bbbbbbbbbb")
+	old.Certificate, now.Certificate, canceled.Certificate, canceled.Status = arn, arn, arn, signing.ProfileCanceled
+	other.Certificate = aCertificate("b").ARN
+	job := aJob(1)
+	job.Certificate = arn
+	revoked := aJob(2)
+	revoked.Certificate, revoked.Revocation = arn, &signing.JobRevocation{Reason: "why", RevokedAt: t0, RevokedBy: "me"}
+	keep(t, s, func(tx signing.Tx) error {
+		return errors.Join(tx.AddProfile(old), tx.AddProfile(next), tx.AddProfile(now), tx.AddProfile(other), tx.AddProfile(canceled), tx.AddJob(job), tx.AddJob(revoked))
+	})
+	query := signing.ProfileQuery{Account: account, Statuses: []signing.ProfileStatus{signing.ProfileActive}, Certificate: arn, Limit: 5}
+	same(t, "those that are current and active", read(t, s, func(tx signing.Tx) ([]signing.Profile, error) { return tx.Profiles(query) }), []signing.Profile{now})
+	again := aProfile("again", "aaaaaaaaaa")
+	again.Certificate = arn
+	keep(t, s, func(tx signing.Tx) error { return tx.AddProfile(again) })
+	same(t, "in use, each once", read(t, s, func(tx signing.Tx) ([]awsprofile.Certificate, error) { return tx.CertificatesInUse() }), []awsprofile.Certificate{arn, other.Certificate})
+	for _, want := range []signing.Job{job, revoked} {
+		same(t, "a job of it", read(t, s, func(tx signing.Tx) (signing.Job, error) { return tx.Job(account, want.ARN.ID) }), want)
+	}
 }
 
 func credentials(t *testing.T, s signing.Store) {

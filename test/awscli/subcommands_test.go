@@ -13,6 +13,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/shuin/shuin/awsprofile"
+	"github.com/shuin/shuin/envelope"
 )
 
 // subcommands are those of `aws signer`, which are the API's operations, and wait.
@@ -43,10 +46,10 @@ func TestEverySubcommandOfTheAWSCLIWorks(t *testing.T) {
 		w.awsRefused(t, w.admin, code, []string{why}, args...)
 	}
 	profiles(t, aws)
-	job, version := signs(t, w, aws, refused)
+	job, version, hashes := signs(t, w, aws, refused)
 	tags(t, aws)
 	permissions(t, w, aws)
-	revocation(t, aws, refused, job, version)
+	revocation(t, aws, refused, job, version, hashes)
 	endings(t, w, aws, refused)
 	metrics(t, operations, `shuind_signatures_total{kind="aws"} 2`, `shuind_signatures_total{kind="standard"} 0`,
 		`shuind_requests_total{code="ok",operation="SignPayload"} 2`, `shuind_requests_total{code="ValidationException",operation="SignPayload"} 3`,
@@ -119,17 +122,23 @@ func profiles(t *testing.T, aws call) {
 	}
 }
 
-func signs(t *testing.T, w *world, aws call, refused func(code, why string, args ...string)) (job, versionARN string) {
+// signs returns a job, and what a verifier of its signature asks about.
+func signs(t *testing.T, w *world, aws call, refused func(code, why string, args ...string)) (job, versionARN string, hashes []string) {
 	t.Helper()
 	made := aws("sign-payload", "--profile-name", "build", "--payload-format", format, "--payload", w.payload(t, artifact))
 	job = text(t, made, "jobId")
-	envelope, err := base64.StdEncoding.DecodeString(text(t, made, "signature"))
-	if err != nil || !json.Valid(envelope) {
+	signature, err := base64.StdEncoding.DecodeString(text(t, made, "signature"))
+	if err != nil || !json.Valid(signature) {
 		t.Fatalf("the signature is no JSON in base64: %v", err)
 	}
-	var jws struct{ Payload, Protected, Signature string }
-	if err := json.Unmarshal(envelope, &jws); err != nil || jws.Signature == "" {
-		t.Fatalf("the signature is no JWS: %s", envelope)
+	var jws struct {
+		Payload, Protected, Signature string
+		Header                        struct {
+			X5c [][]byte `json:"x5c"`
+		}
+	}
+	if err := json.Unmarshal(signature, &jws); err != nil || jws.Signature == "" {
+		t.Fatalf("the signature is no JWS: %s", signature)
 	}
 	if payload, err := base64.RawURLEncoding.DecodeString(jws.Payload); err != nil || string(payload) != artifact {
 		t.Errorf("signed %q, want the payload as it was", payload)
@@ -149,7 +158,17 @@ func signs(t *testing.T, w *world, aws call, refused func(code, why string, args
 	refused("ResourceNotFoundException", "nobody", "sign-payload", "--profile-name", "nobody", "--payload-format", format, "--payload", w.payload(t, artifact))
 	refused("ValidationException", "", "start-signing-job", "--profile-name", "build",
 		"--source", "s3={bucketName=b,key=k,version=v}", "--destination", "s3={bucketName=b}")
-	return job, text(t, aws("get-signing-profile", "--profile-name", "build"), "profileVersionArn")
+	return job, text(t, aws("get-signing-profile", "--profile-name", "build"), "profileVersionArn"), certificateHashes(t, jws.Header.X5c)
+}
+
+// certificateHashes name the certificates of a chain as GetRevocationStatus does.
+func certificateHashes(t *testing.T, chain [][]byte) []string {
+	t.Helper()
+	certs, err := envelope.ParseChain(chain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return awsprofile.CertificateIDs(certs)
 }
 
 // tags: the ARN is one path segment that is encoded twice in what is signed.
@@ -186,13 +205,13 @@ func permissions(t *testing.T, w *world, aws call) {
 	w.awsRefused(t, other, "AccessDeniedException", []string{"signer:SignPayload"}, sign...)
 }
 
-func revocation(t *testing.T, aws call, refused func(code, why string, args ...string), job, versionARN string) {
+func revocation(t *testing.T, aws call, refused func(code, why string, args ...string), job, versionARN string, hashes []string) {
 	t.Helper()
 	jobARN := "arn:aws:signer:" + region + ":" + account + ":/signing-jobs/" + job
 	status := func(at time.Time) []any {
 		t.Helper()
-		return aws("get-revocation-status", "--platform-id", platform, "--signature-timestamp", at.UTC().Format(time.RFC3339),
-			"--profile-version-arn", versionARN, "--job-arn", jobARN, "--certificate-hashes", strings.Repeat("0", 192))["revokedEntities"].([]any)
+		return aws(append([]string{"get-revocation-status", "--platform-id", platform, "--signature-timestamp", at.UTC().Format(time.RFC3339),
+			"--profile-version-arn", versionARN, "--job-arn", jobARN, "--certificate-hashes"}, hashes...)...)["revokedEntities"].([]any)
 	}
 	if got := status(time.Now()); len(got) != 0 {
 		t.Errorf("revoked %v before anything was", got)

@@ -57,10 +57,11 @@ func LoadIdentity(path string) (*Identity, error) {
 // path, whole or not at all. A file that exists is never replaced: it may be a
 // CA's only key. `age -d` opens it too.
 func WriteKey(path string, key crypto.Signer, lock *Lock) error {
+	marshal := func() ([]byte, error) { return x509.MarshalPKCS8PrivateKey(key) }
 	if held, ok := key.(*privateKey); ok {
-		key = held.Signer
+		marshal = held.MarshalPKCS8
 	}
-	der, err := x509.MarshalPKCS8PrivateKey(key)
+	der, err := marshal()
 	if err != nil {
 		return fmt.Errorf("write key %s: it cannot be encoded: %w", path, err)
 	}
@@ -135,6 +136,9 @@ func checkEncrypted(data []byte) error {
 
 // privateKey signs and does not print.
 type privateKey struct{ crypto.Signer }
+
+// MarshalPKCS8 is the key as PKCS#8 in DER, for sealing it elsewhere.
+func (k *privateKey) MarshalPKCS8() ([]byte, error) { return x509.MarshalPKCS8PrivateKey(k.Signer) }
 
 func (k *privateKey) String() string {
 	switch pub := k.Public().(type) {

@@ -1,6 +1,8 @@
 # Drives shuind through boto3, and fails with an assertion where an answer is
 # not what AWS Signer's would be.
+import base64
 import datetime
+import hashlib
 import json
 import os
 
@@ -54,6 +56,17 @@ pages = list(signer.get_paginator("list_signing_profiles").paginate(PaginationCo
 assert [len(p["profiles"]) for p in pages] == [7, 7, 7, 5], [len(p["profiles"]) for p in pages]
 assert sorted(p["profileName"] for page in pages for p in page["profiles"]) == names
 
+# A verifier asks about the certificates in the signature, each named by the
+# SHA-384 of its signed part and of its issuer's.
+def certificate_hashes(signature):
+    halves = []
+    for text in json.loads(signature)["header"]["x5c"]:
+        der = base64.b64decode(text)
+        assert der[4:6] == b"\x30\x82", "the signed part, with a length of two octets"
+        halves.append(hashlib.sha384(der[4:8 + int.from_bytes(der[6:8], "big")]).hexdigest())
+    return [half + above for half, above in zip(halves, halves[1:] + halves[-1:])]
+
+
 jobs = []
 for i in range(30):
     artifact = {"mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": "sha256:%064x" % i, "size": 411}
@@ -62,6 +75,8 @@ for i in range(30):
     arn = made["metadata"]["com.amazonaws.signer.signingJob"]
     assert arn == "arn:aws:signer:%s:%s:/signing-jobs/%s" % (region, account, made["jobId"]), made["metadata"]
     jobs.append(made["jobId"])
+    if i == 0:
+        hashes = certificate_hashes(made["signature"])
 listed = [j["jobId"] for page in signer.get_paginator("list_signing_jobs").paginate(PaginationConfig={"PageSize": 7}) for j in page["jobs"]]
 assert listed == jobs[::-1], "every job once, newest first"
 assert len(signer.list_signing_jobs(maxResults=5)["jobs"]) == 5
@@ -87,10 +102,13 @@ signer.untag_resource(resourceArn=arn, tagKeys=["a.b/c:d=e+f-g"])
 assert signer.list_tags_for_resource(resourceArn=arn)["tags"] == {"plain": ""}
 
 # Revocation status with the prefix, through the server as a proxy, and without it.
-signer.revoke_signature(jobId=jobs[0], reason="a trial")
 version = signer.get_signing_profile(profileName=names[0])["profileVersionArn"]
 question = dict(signatureTimestamp=job["completedAt"], platformId=PLATFORM, profileVersionArn=version,
-                jobArn="arn:aws:signer:%s:%s:/signing-jobs/%s" % (region, account, jobs[0]), certificateHashes=["0" * 192, "f" * 192])
+                jobArn="arn:aws:signer:%s:%s:/signing-jobs/%s" % (region, account, jobs[0]), certificateHashes=hashes)
+assert signer.get_revocation_status(**question)["revokedEntities"] == [], "before anything was revoked"
+others = dict(question, certificateHashes=hashes[1:])
+assert signer.get_revocation_status(**others)["revokedEntities"] == [question["jobArn"]], "without the certificate that signed"
+signer.revoke_signature(jobId=jobs[0], reason="a trial")
 for asked in [signer, client(proxies={"http": endpoint})]:
     assert asked.get_revocation_status(**question)["revokedEntities"] == [question["jobArn"]]
 revoked = signer.list_signing_jobs(isRevoked=True)["jobs"]
