@@ -112,7 +112,7 @@ func TestWhyAServiceRevisionIsNotReadIsTold(t *testing.T) {
 }
 
 func TestATaskDefinitionsImagesAreReadWhereverItIsNamed(t *testing.T) {
-	const answer = `{"taskDefinition":{"taskDefinitionArn":"` + taskARN + `","containerDefinitions":[{"name":"app","image":"shop:v1","environment":[]},{"name":"log","image":"fluent","versionConsistency":"disabled"}]}}`
+	const answer = `{"taskDefinition":{"taskDefinitionArn":"` + taskARN + `","containerDefinitions":[{"name":"app","image":"shop:v1","environment":[],"versionConsistency":"enabled"},{"name":"log","image":"fluent","versionConsistency":"disabled"}]}}`
 	for _, tc := range []struct {
 		name string
 		ref  TaskDefinitionRef
@@ -175,12 +175,12 @@ func TestTheImagesThatAServiceRunsAreThoseOfItsRunningTasksOfThatTaskDefinition(
 		{id: "e", group: "service:shop", def: "shop:7", status: "PENDING", images: app("")},
 		{id: "f", group: "service:else", def: "shop:7", images: app(digestOf("else"))},
 		{id: "g", group: "service:shop", def: "shop:7", status: "GONE"},
-		{id: "h", group: "service:shop", def: "shop:7", by: "ecs-svc/2", images: app(digestOf("new"))},
+		{id: "h", group: "service:shop", def: "shop:7", by: "ecs-svc/2", images: app(digestOf("own"))},
 		{id: "i", group: "service:shop", def: "shop:7", desired: "STOPPED", images: app(digestOf("leaving"))},
 	}
 	got, err := c.RunningImages(t.Context(), f.arn("service", "prod/shop"), Started{TaskDefinition: taskARN})
-	want := []ContainerImage{{"app", "shop:v1", digest.FromString("new")}, {"app", "shop:v1", digest.FromString("newer")}, {"log", "fluent", ""}}
-	slices.SortFunc(want[:2], func(a, b ContainerImage) int { return strings.Compare(string(a.Digest), string(b.Digest)) })
+	want := []ContainerImage{{"app", "shop:v1", digest.FromString("new")}, {"app", "shop:v1", digest.FromString("newer")}, {"app", "shop:v1", digest.FromString("own")}, {"log", "fluent", ""}}
+	slices.SortFunc(want[:3], func(a, b ContainerImage) int { return strings.Compare(string(a.Digest), string(b.Digest)) })
 	if diff := cmp.Diff(want, got); err != nil || diff != "" {
 		t.Errorf("%v %s", err, diff)
 	}
@@ -188,7 +188,7 @@ func TestTheImagesThatAServiceRunsAreThoseOfItsRunningTasksOfThatTaskDefinition(
 		t.Errorf("another numbering than startedBy's: %v %v", got, err)
 	}
 	got, err = c.RunningImages(t.Context(), f.arn("service", "prod/shop"), Started{taskARN, "ecs-svc/2"})
-	if diff := cmp.Diff([]ContainerImage{{"app", "shop:v1", digest.FromString("new")}, {"log", "fluent", ""}}, got); err != nil || diff != "" {
+	if diff := cmp.Diff([]ContainerImage{{"app", "shop:v1", digest.FromString("own")}, {"log", "fluent", ""}}, got); err != nil || diff != "" {
 		t.Errorf("of one deployment: %v %s", err, diff)
 	}
 	if got, err := c.RunningImages(t.Context(), f.arn("service", "prod/idle"), Started{TaskDefinition: taskARN}); err != nil || len(got) != 0 {

@@ -284,6 +284,7 @@ func TestWhatTheEventAndTheTaskDefinitionSayAreBothJudged(t *testing.T) {
 		{"another image", []string{"quay.io/shop/evil:1"}, []gate.Image{at("quay.io/shop/web:1", digestA)}, []gate.Image{at("quay.io/shop/evil:1", ""), at("quay.io/shop/web:1", digestA)}},
 		{"another tag", []string{"quay.io/shop/web:2"}, []gate.Image{at("quay.io/shop/web:1", "")}, []gate.Image{at("quay.io/shop/web:2", ""), at("quay.io/shop/web:1", "")}},
 		{"what the tag was resolved to", []string{"quay.io/shop/web:1"}, []gate.Image{at(byDigest, "")}, []gate.Image{at(byDigest, "")}},
+		{"a digest of another image", []string{"quay.io/shop/evil:1"}, []gate.Image{at(byDigest, "")}, []gate.Image{at("quay.io/shop/evil:1", ""), at(byDigest, "")}},
 		{"another digest than is written", []string{"quay.io/shop/web@" + digestB.String()}, []gate.Image{at(byDigest, "")}, []gate.Image{at("quay.io/shop/web@"+digestB.String(), ""), at(byDigest, "")}},
 		{"a container twice", []string{byDigest, "quay.io/shop/evil:1"}, []gate.Image{at("quay.io/shop/web:1", digestB)},
 			[]gate.Image{at(byDigest, ""), at("quay.io/shop/web:1", digestB), at("quay.io/shop/evil:1", "")}},

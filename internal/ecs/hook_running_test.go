@@ -115,6 +115,51 @@ func TestAfterTheStartWhatRunsIsJudged(t *testing.T) {
 	}
 }
 
+func TestOnlyWhatARuleEnforcesAndAllowsHasToTellItsDigest(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		say  func(name string, iv *gate.ImageVerdict)
+		want HookStatus
+		code shuin.Code
+		note string
+	}{
+		{"both are allowed by a rule", func(string, *gate.ImageVerdict) {}, HookInProgress, shuin.CodeUnavailable, "proxy"},
+		{"no rule matches the one of Amazon ECR", func(_ string, iv *gate.ImageVerdict) { iv.Rule = "" }, HookSucceeded, "", "app"},
+		{"the other is denied: that is known, and needs no asking again", func(name string, iv *gate.ImageVerdict) {
+			if name == "proxy" {
+				iv.Outcome, iv.Allowed, iv.Err = pipeline.Deny, false, &shuin.Error{Code: shuin.CodeUnsigned, Message: "unsigned"}
+			}
+		}, HookFailed, shuin.CodeUnsigned, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			g := &decider{answer: func(ctx context.Context, w gate.Workload) *gate.Verdict {
+				v := admits(ctx, w)
+				for i := range v.Images {
+					c.say(v.Images[i].Image.Name, &v.Images[i])
+					if v.Images[i].Outcome == pipeline.Deny {
+						v.Outcome, v.Allowed = pipeline.Deny, false
+					}
+				}
+				return v
+			}}
+			answer, record := answerOf(t, &Hook{Gate: g, Reader: &runner{reader: someReader()}}, hookAt("POST_SCALE_UP"))
+			if answer.Status != c.want || record.Code() != c.code || (record.Note == "") != (c.note == "") || !strings.Contains(record.Note, c.note) {
+				t.Errorf("%s %q, note %q", answer.Status, record.Code(), record.Note)
+			}
+		})
+	}
+}
+
+func TestTasksAreNotReadWhereEveryImageIsWrittenByDigest(t *testing.T) {
+	r := someReader()
+	for i := range r.definition.Images {
+		r.definition.Images[i].Image += "@" + digestA.String()
+	}
+	if answer, record := answerOf(t, &Hook{Gate: &decider{answer: admits}, Reader: &runner{reader: r}}, hookAt("POST_SCALE_UP")); answer.Status != HookSucceeded || len(r.asked) != 2 {
+		t.Errorf("%+v, asked ECS for %q: %s", answer, r.asked, record.Reason())
+	}
+}
+
 func TestATagThatECSResolvesForEachTaskIsNoted(t *testing.T) {
 	for stage, running := range map[string][]ContainerImage{"PRE_SCALE_UP": nil, "POST_SCALE_UP": {{"app", webImage, digestA}}} {
 		r := someReader()
