@@ -135,7 +135,7 @@ func TestTheRulesOfCallsNameWhatTheFunctionJudges(t *testing.T) {
 		rule, source string
 		others       []string // that people may think of
 	}{
-		{"CloudTrailRule", "ecs", []string{"CreateTaskSet", "RunTask", "UpdateServicePrimaryTaskSet", "DeleteService", "StopTask", "ListTasks", "DeregisterTaskDefinition", "UpdateTaskSet", "CreateCluster"}},
+		{"CloudTrailRule", "ecs", []string{"CreateTaskSet", "CreateExpressGatewayService", "RunTask", "UpdateServicePrimaryTaskSet", "DeleteService", "StopTask", "ListTasks", "DeregisterTaskDefinition", "UpdateTaskSet", "CreateCluster"}},
 		{"SignerRule", "signer", []string{"TagResource", "UntagResource", "GetRevocationStatus", "ListSigningJobs", "GetSigningProfile", "DescribeSigningJob", "RevokeSignature", "ListTagsForResource"}},
 	} {
 		var named []string

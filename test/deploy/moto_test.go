@@ -352,8 +352,9 @@ func (c *cloud) eventsReachTheQueue() {
 	}{
 		{"a task that is provisioned", "aws.ecs", "ECS Task State Change", `{"desiredStatus":"RUNNING","lastStatus":"PROVISIONING"}`, true},
 		{"a task that runs", "aws.ecs", "ECS Task State Change", `{"desiredStatus":"RUNNING","lastStatus":"RUNNING"}`, true},
-		{"a task that stops", "aws.ecs", "ECS Task State Change", `{"desiredStatus":"STOPPED","lastStatus":"RUNNING"}`, false},
-		{"a task that stopped", "aws.ecs", "ECS Task State Change", `{"desiredStatus":"STOPPED","lastStatus":"STOPPED"}`, false},
+		{"a task that stops", "aws.ecs", "ECS Task State Change", `{"desiredStatus":"STOPPED","lastStatus":"RUNNING"}`, true},
+		{"a task that stopped", "aws.ecs", "ECS Task State Change", `{"desiredStatus":"STOPPED","lastStatus":"STOPPED"}`, true},
+		{"a task that is being stopped", "aws.ecs", "ECS Task State Change", `{"desiredStatus":"STOPPED","lastStatus":"DEPROVISIONING"}`, false},
 		{"a task definition", "aws.ecs", "AWS API Call via CloudTrail", `{"eventSource":"ecs.amazonaws.com","eventName":"RegisterTaskDefinition"}`, true},
 		{"a list of clusters", "aws.ecs", "AWS API Call via CloudTrail", `{"eventSource":"ecs.amazonaws.com","eventName":"ListClusters"}`, false},
 		{"a signature", "aws.signer", "AWS API Call via CloudTrail", `{"eventSource":"signer.amazonaws.com","eventName":"SignPayload"}`, true},
