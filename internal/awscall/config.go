@@ -153,10 +153,21 @@ func (c *Caller) transport(found aws.HTTPClient) aws.HTTPClient {
 // largeKey marks the context of a request whose answer may be large.
 type largeKey struct{}
 
+// plainBody hides that a body of the SDK can write itself. The SDK closes it
+// when the answer begins; the body then says io.EOF where it should say that
+// nothing is left, net/http, if it had not yet looked whether there is more,
+// takes that for a failure, and cuts the connection while the answer is read
+// (smithy-go 1.28.8, safeWriteToReadCloser.WriteTo).
+type plainBody struct{ io.ReadCloser }
+
 // bounded cuts answers at limits.AWSAnswer, or limits.AWSLargeAnswer.
 type bounded struct{ base http.RoundTripper }
 
 func (b bounded) RoundTrip(req *http.Request) (*http.Response, error) {
+	if req.Body != nil && req.Body != http.NoBody {
+		req = req.WithContext(req.Context()) // a round trip changes no request
+		req.Body = plainBody{req.Body}
+	}
 	resp, err := b.base.RoundTrip(req)
 	if resp != nil {
 		body := &boundedBody{ReadCloser: resp.Body, left: limits.AWSAnswer, tooLong: errTooLong}
