@@ -127,6 +127,8 @@ type Hook struct {
 // warn mode SUCCEEDED.
 func (h *Hook) Answer(ctx context.Context, e *HookEvent) HookAnswer {
 	r := &HookRecord{Kind: KindHook, Execution: e.ExecutionID, Stage: e.Stage, Service: e.Service, Revision: e.Revision, Warn: h.Warn}
+	_, before, _ := readState(e.Details, h.Now().UTC())
+	r.Attempt, r.Since = before.Attempts, before.Since
 	answer := HookAnswer{Status: HookSucceeded}
 	if r.Rollback = e.Rollback(); !r.Rollback {
 		work := func(ctx context.Context) result { return h.judge(ctx, e) }

@@ -50,7 +50,6 @@ func readState(details []byte, now time.Time) (others map[string]jsontext.Value,
 func (h *Hook) again(e *HookEvent, r *HookRecord) HookAnswer {
 	now := h.Now().UTC()
 	others, s, spoiled := readState(e.Details, now)
-	r.Attempt, r.Since = s.Attempts, s.Since
 	most := retriesOf(h.Retries)
 	switch {
 	case spoiled:

@@ -283,6 +283,10 @@ func TestAskingAgainIsCountedAndEnds(t *testing.T) {
 	if answer.Status != HookFailed || record.Attempt != 3 || !record.Since.Equal(hookNow) || !strings.Contains(record.Note, "all 4 attempts") || record.Code() != shuin.CodeUnavailable {
 		t.Errorf("%+v, %+v", answer, record)
 	}
+	h.Gate = &decider{answer: admits}
+	if answer, record := answerOf(t, h, e); answer.Status != HookSucceeded || record.Attempt != 3 || !record.Since.Equal(hookNow) {
+		t.Errorf("what went well in the end says it took %d attempts since %s: %+v", record.Attempt, record.Since, answer)
+	}
 }
 
 func TestHookDetailsAreNotTrusted(t *testing.T) {
