@@ -162,9 +162,14 @@ type reactConfig struct {
 	// DangerouslyDeregisterTaskDefinitions makes revisions inactive that a rule
 	// that enforces denies, so that nothing new starts from them.
 	DangerouslyDeregisterTaskDefinitions bool `yaml:"dangerouslyDeregisterTaskDefinitions"`
-	// PerMinute and PerHour bound both; 0: the defaults.
+	// PerMinute and PerHour bound both; PerGroup bounds what is done to the
+	// tasks of one service, or of one family, in an hour. 0: the defaults.
 	PerMinute int `yaml:"perMinute"`
 	PerHour   int `yaml:"perHour"`
+	PerGroup  int `yaml:"perGroup"`
+	// Calm is how long nothing is done after the policy or a trust store
+	// changed; 0s: no time.
+	Calm time.Duration `yaml:"calm"`
 }
 
 // sweepConfig is what a scheduled event looks at.
@@ -198,6 +203,7 @@ func newConfig() *config {
 		Hook:   hookConfig{Retries: limits.HookRetries, RetryAfter: limits.HookDelay, Margin: limits.LambdaMargin},
 		Events: eventsConfig{Receives: limits.LambdaReceives},
 		Remind: limits.WatchRemind,
+		React:  reactConfig{Calm: limits.WatchCalm},
 		Sweep:  sweepConfig{Interval: limits.LambdaSweepEvery},
 	}
 }

@@ -108,7 +108,7 @@ tell:
   - {sns: "arn:aws:sns:eu-central-1:111122223333:shuin", role: "arn:aws:iam::111122223333:role/tell"}
   - {eventBus: "arn:aws:events:eu-central-1:111122223333:event-bus/security"}
   - {server: {url: "https://shuin.example.com", token: {secret: shuin/token}}}
-react: {dangerouslyStopTasks: true, dangerouslyDeregisterTaskDefinitions: true, perMinute: 2, perHour: 9}
+react: {dangerouslyStopTasks: true, dangerouslyDeregisterTaskDefinitions: true, perMinute: 2, perHour: 9, perGroup: 4, calm: 0s}
 sweep: {targets: [{taskDefinitions: true}, {role: "arn:aws:iam::444455556666:role/sweep", externalId: x, region: us-east-1, clusters: ["prod-*"]}]}
 `
 	env := with(pkg(t, map[string]string{"docker.json": "{}", "notation/truststore/x509/ca/.keep": "", "shuin-lambda.yaml": text}))
@@ -117,7 +117,7 @@ sweep: {targets: [{taskDefinitions: true}, {role: "arn:aws:iam::444455556666:rol
 		t.Fatal(err)
 	}
 	if !s.warns() || s.Hook.Retries != 0 || s.Remind != 7*24*time.Hour || s.Policy.Refresh != 5*time.Minute || len(s.Tell) != 5 || s.Tell[1].Chat.Parameter != "/shuin/chat" ||
-		s.roles()["444455556666"].ExternalID != "x" || !s.Sweep.Targets[0].TaskDefinitions || s.React.PerHour != 9 || s.reactionsOff {
+		s.roles()["444455556666"].ExternalID != "x" || !s.Sweep.Targets[0].TaskDefinitions || s.React.PerHour != 9 || s.React.PerGroup != 4 || s.React.Calm != 0 || s.reactionsOff {
 		t.Errorf("%+v", s.config)
 	}
 	var out, complaints bytes.Buffer
@@ -208,7 +208,7 @@ func TestDefaultsAreTheSafeOnes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.warns() || s.React != (reactConfig{}) || s.Hook.Retries != limits.HookRetries || s.Remind != limits.WatchRemind || s.Revocation.AllowPrivateAddresses || len(s.Registries.DangerouslyUsePlainHTTP) != 0 {
+	if s.warns() || s.React != (reactConfig{Calm: limits.WatchCalm}) || s.Hook.Retries != limits.HookRetries || s.Remind != limits.WatchRemind || s.Revocation.AllowPrivateAddresses || len(s.Registries.DangerouslyUsePlainHTTP) != 0 {
 		t.Errorf("%+v", s.config)
 	}
 }

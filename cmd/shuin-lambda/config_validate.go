@@ -168,6 +168,10 @@ func (s *settings) validateReact(d *decoder) {
 	r := &s.React
 	between(d, "react.perMinute", r.PerMinute, 0, 1000)
 	between(d, "react.perHour", r.PerHour, 0, 10_000)
+	between(d, "react.perGroup", r.PerGroup, 0, 10_000)
+	if r.Calm < 0 {
+		d.at("react.calm", "a time is wanted, such as 30m; 0s: none")
+	}
 	if (r.DangerouslyStopTasks || r.DangerouslyDeregisterTaskDefinitions) && s.State.DynamoDB == "" {
 		d.at("react", "it needs state.dynamodb: without a table several instances of the function cannot keep to one rate, nor be switched off together")
 	}

@@ -227,11 +227,14 @@ func TestNothingIsStoppedInWarnModeOrWhereReactionsAreOff(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f, _ := watchedWorld(nil)
-			f.settings.React.DangerouslyStopTasks = true
+			f.settings.React.DangerouslyStopTasks, f.settings.React.PerGroup, f.settings.React.Calm = true, 4, 0
 			c.set(f.settings)
 			w, err := f.newWatcher(newCaller(newLogger(io.Discard)), envOf(nil), io.Discard)
 			if err != nil {
 				t.Fatal(err)
+			}
+			if w.Reactions.PerGroup != 4 || w.Reactions.Calm >= 0 {
+				t.Errorf("%d for a group and %s of calm, want 4 and none", w.Reactions.PerGroup, w.Reactions.Calm)
 			}
 			e := &stops{}
 			w.Gate, w.Reactor, f.watcher = gateFunc(func(context.Context, string) pipeline.Outcome { return pipeline.Deny }), e, w

@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"strings"
+	"time"
 
 	"github.com/shuin/shuin/internal/awscall"
 	"github.com/shuin/shuin/internal/awsstate"
@@ -85,8 +86,17 @@ func (f *function) newWatcher(caller *awscall.Caller, env func(string) string, s
 			DangerouslyStopTasks:                 s.React.DangerouslyStopTasks,
 			DangerouslyDeregisterTaskDefinitions: s.React.DangerouslyDeregisterTaskDefinitions,
 			Off:                                  s.reactionsOff, Warn: s.warns(), PerMinute: s.React.PerMinute, PerHour: s.React.PerHour,
+			PerGroup: s.React.PerGroup, Calm: calm(s.React.Calm),
 		},
 	}, nil
+}
+
+// calm is a time as watch takes it: there nothing said is the default.
+func calm(d time.Duration) time.Duration {
+	if d == 0 {
+		return -1
+	}
+	return d
 }
 
 // random names claims.
