@@ -7,11 +7,20 @@ FUZZTIME ?= 30s
 AGREETIME ?= 60s
 VERSION_FLAGS = -trimpath -ldflags "-s -w"
 
-.PHONY: demo test test-e2e bench build lint tools-test tools-e2e
+.PHONY: demo test test-e2e bench build build-lambda lint tools-test tools-e2e
 
 build:
 	CGO_ENABLED=0 $(GO) build $(VERSION_FLAGS) -o bin/shuin ./cmd/shuin
 	CGO_ENABLED=0 $(GO) build $(VERSION_FLAGS) -o bin/shuind ./cmd/shuind
+
+# The function for AWS Lambda (provided.al2023): the same bytes each time.
+build-lambda:
+	@mkdir -p bin
+	@set -e; for arch in arm64 amd64; do \
+		CGO_ENABLED=0 GOOS=linux GOARCH=$$arch $(GO) build -tags lambda.norpc $(VERSION_FLAGS) -o bin/bootstrap-$$arch ./cmd/shuin-lambda; \
+		$(GO) run ./test/lambda bin/bootstrap-$$arch bin/shuin-lambda-$$arch.zip; \
+		rm bin/bootstrap-$$arch; \
+	done
 
 demo: build
 	$(GO) run ./test/demo --shuin bin/shuin
@@ -25,8 +34,9 @@ test: tools-test
 test-e2e: tools-e2e build
 	$(GO) vet -tags e2e ./...
 	$(GO) test -count=1 -tags e2e -timeout 30m ./test/...
-	$(GO) test -count=1 -race ./signing ./audit ./issue ./internal/awssigner ./internal/sqlstore ./internal/sigv4 ./internal/awsclient ./gate ./internal/gateapi ./internal/blobcache
-	./examples/01-local-trial/run.sh
+	$(GO) test -count=1 -race ./signing ./audit ./issue ./internal/awssigner ./internal/sqlstore ./internal/sigv4 ./internal/awsclient ./gate ./internal/gateapi ./internal/blobcache \
+		./watch ./internal/awscall ./internal/ecs ./internal/awsstate ./internal/notify ./cmd/shuin-lambda
+	./examples/run-all.sh
 	FUZZTIME=$(FUZZTIME) AGREETIME=$(AGREETIME) ./test/fuzz.sh
 
 bench:
@@ -45,4 +55,4 @@ lint:
 tools-test:
 	@./test/need.sh openssl python3-jsonschema
 tools-e2e:
-	@./test/need.sh openssl curl gcc strace aws python3-boto3 python3-jsonschema python3-venv
+	@./test/need.sh openssl curl gcc jq strace aws python3-boto3 python3-jsonschema python3-venv

@@ -38,6 +38,11 @@ func TestTheExamplesOfTheDocumentationHold(t *testing.T) {
 			}
 		case "stages":
 			mustParse(t, head+block+"rules: [{name: r, match: {images: [\"reg.example/**\"]}, require: {all: [build]}, mode: warn}]\n")
+		case "signerAdmins":
+			p := mustParse(t, head+block+"rules: [{name: r, match: {images: [\"reg.example/**\"]}, require: {all: [build, scan]}}]\n")
+			if w := p.Lint(june); w != nil || len(p.SignerAdmins()) == 0 || len(p.Principals("build")) == 0 {
+				t.Errorf("lint: %v", w)
+			}
 		case "rules":
 			mustParse(t, head+stages+block)
 		case "exceptions":
@@ -56,7 +61,7 @@ func TestTheExamplesOfTheDocumentationHold(t *testing.T) {
 			t.Errorf("a block that no test reads: %s", block)
 		}
 	}
-	for _, first := range []string{"apiVersion", "stages", "rules", "exceptions", "tests"} {
+	for _, first := range []string{"apiVersion", "stages", "rules", "exceptions", "signerAdmins", "tests"} {
 		if seen[first] == 0 {
 			t.Errorf("no block of %s", first)
 		}

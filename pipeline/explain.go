@@ -60,6 +60,8 @@ type StageExplanation struct {
 	Signers  []string          `json:"signers"`
 	MaxAge   string            `json:"maxAge,omitempty"`
 	Metadata map[string]string `json:"metadata,omitempty"`
+	// Principals may sign with its signing profiles; they decide nothing here.
+	Principals []string `json:"principals,omitempty"`
 }
 
 // Words of the enumerations, by their values, as a policy writes them.
@@ -240,6 +242,9 @@ func (p *Policy) explainStage(index int, required []int) StageExplanation {
 	}
 	for _, i := range st.signers {
 		out.Signers = append(out.Signers, p.signers[i].text())
+	}
+	for _, one := range st.principals {
+		out.Principals = append(out.Principals, one.text)
 	}
 	return out
 }

@@ -22,7 +22,8 @@ type linting struct {
 
 // Lint says what is doubtful about the policy at now, with lines: exceptions
 // that expired or soon will, rules that never apply, stages that no rule wants,
-// signers that are anybody, patterns that name no registry. It has the form of
+// signers that are anybody, patterns that name no registry, people who both
+// administer a signer and sign. It has the form of
 // faults, in the order of lines; nil: nothing. A policy compiled from a trust
 // policy has no lines.
 func (p *Policy) Lint(now time.Time) document.Faults {
@@ -31,6 +32,7 @@ func (p *Policy) Lint(now time.Time) document.Faults {
 	l.shared()
 	l.rules()
 	l.exceptions()
+	l.principals()
 	if p.admits {
 		l.warn(0, "default", "images that no rule matches are admitted")
 	}

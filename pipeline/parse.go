@@ -57,7 +57,7 @@ func (p *parsing) document(a at) {
 		p.fault(a, "this is a Notary trust policy, not a pipeline policy")
 		return
 	}
-	o := p.object(a, "apiVersion", "kind", "stages", "rules", "default", "exceptions")
+	o := p.object(a, "apiVersion", "kind", "stages", "rules", "default", "exceptions", "signerAdmins")
 	if o == nil {
 		return
 	}
@@ -74,6 +74,9 @@ func (p *parsing) document(a at) {
 	p.policy.admits = p.choice(o, "default", "deny", "admit") == 1
 	if f := o.field("exceptions"); f.node != nil {
 		p.exceptions(f)
+	}
+	if f := o.field("signerAdmins"); f.node != nil {
+		p.policy.admins = p.principals(f)
 	}
 	p.checkConflicts()
 	p.checkLevels()

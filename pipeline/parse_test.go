@@ -57,6 +57,7 @@ stages:
         trustStores: [signingAuthority:aws-us-gov-signer-ts, signingAuthority:aws-signer-ts]
     maxAge: 168h
     metadata: {critical: "0"}
+    principals: ["arn:aws:iam::111122223333:role/ci/scan-*", "arn:aws:sts::111122223333:assumed-role/scanner/Git*Hub", "arn:aws:sts::111122223333:federated-user/scan"]
 rules:
   - name: shop-production
     match:
@@ -82,6 +83,7 @@ exceptions:
     reason: "hotfix INC-4711"
     owner: sre@example.com
     expires: 2026-12-31T00:00:00Z
+signerAdmins: ["arn:aws:iam::111122223333:role/security/signer-admin", "arn:aws:iam::111122223333:user/root-of-trust", "arn:aws:iam::111122223333:root"]
 `
 
 func TestAPolicyWithEveryKeyIsRead(t *testing.T) {
@@ -143,6 +145,7 @@ func badPolicies() []bad {
 		return head + stagesAB + "rules:\n- name: r\n  match: {images: [\"reg.example/**\"]}\n  require: " + s + "\n"
 	}
 	exception := func(s string) string { return head + stagesAB + someRule + "exceptions:\n- " + s + "\n" }
+	admins := func(s string) string { return head + stagesAB + someRule + "signerAdmins: [" + s + "]\n" }
 	return []bad{
 		{"nothing", "", []string{"0 the policy is empty"}},
 		{"a list", "[]", []string{"1 a mapping with keys such as apiVersion is wanted, not a list"}},
@@ -150,7 +153,7 @@ func badPolicies() []bad {
 		{"a trust policy", `{"version": "1.0", "trustPolicies": []}`, []string{"1 this is a Notary trust policy"}},
 		{"no rules, no version", "kind: PipelinePolicy\n", []string{"0 apiVersion is missing", "0 rules are missing"}},
 		{"another version", strings.Replace(head, "v1", "v2", 1) + stagesAB + someRule, []string{`1 shuin.dev/v1 is wanted, not "shuin.dev/v2"`}},
-		{"unknown keys", head + stagesAB + someRule + "defualt: deny\nwhatever: 1\n", []string{`7 unknown key "defualt": did you mean "default"?`, `8 unknown key "whatever": there are apiVersion, kind, stages, rules, default, exceptions`}},
+		{"unknown keys", head + stagesAB + someRule + "defualt: deny\nwhatever: 1\n", []string{`7 unknown key "defualt": did you mean "default"?`, `8 unknown key "whatever": there are apiVersion, kind, stages, rules, default, exceptions, signerAdmins`}},
 		{"a key in another case", head + stagesAB + someRule + "Default: deny\n", []string{`7 unknown key "Default": did you mean "default"?`}},
 		{"a key twice", head + stagesAB + someRule + "default: deny\ndefault: admit\n", []string{`8 the key "default" is there twice, first in line 7`}},
 		{"another default", head + stagesAB + someRule + "default: allow\n", []string{`7 deny or admit is wanted, not "allow"`}},
@@ -194,6 +197,26 @@ func badPolicies() []bad {
 		{"a maxAge without unit", head + "stages:\n  a:\n    maxAge: 90\n    signers: [" + signerA + "]\n" + oneRule(""), []string{"5 a duration such as"}},
 		{"metadata that is a number", head + "stages:\n  a:\n    metadata: {critical: 0}\n    signers: [" + signerA + "]\n" + oneRule(""), []string{"5 the value, a text (in quotes"}},
 		{"the stage's own name as metadata", head + "stages:\n  a:\n    metadata: {shuin.stage: a}\n    signers: [" + signerA + "]\n" + oneRule(""), []string{"5 shuin.stage is the stage's own name"}},
+
+		{"principals that are no list", head + "stages:\n  a:\n    principals: \"arn:aws:iam::111122223333:role/ci\"\n    signers: [" + signerA + "]\n" + oneRule(""), []string{"5 a list of principals is wanted"}},
+		{"no principals", head + "stages:\n  a:\n    principals: []\n    signers: [" + signerA + "]\n" + oneRule(""), []string{"5 the list of principals is empty"}},
+		{"no admins", admins(""), []string{"7 the list of principals is empty"}},
+		{"a principal twice", admins(`"arn:aws:iam::111122223333:role/x", "arn:aws:iam::111122223333:role/x"`), []string{"7 this principal is listed twice"}},
+		{"a principal that is everybody", admins(`"*"`), []string{`7 "*" is no principal: it is not of the form arn:aws:iam::ACCOUNT:role/NAME`}},
+		{"a principal of any account", admins(`"arn:aws:iam::*:role/x"`), []string{`7 "arn:aws:iam::*:role/x" is no principal: "*" is no account id`}},
+		{"a principal of any partition", admins(`"arn:*:iam::111122223333:role/x"`), []string{`7 "arn:*:iam::111122223333:role/x" is no principal: "*" is no partition`}},
+		{"a principal with a region", admins(`"arn:aws:iam:eu-west-1:111122223333:role/x"`), []string{`7 "arn:aws:iam:eu-west-1:111122223333:role/x" is no principal: it is not of the form`}},
+		{"a principal of two stars", admins(`"arn:aws:iam::111122223333:role/**"`), []string{`7 "arn:aws:iam::111122223333:role/**" is no principal: a star stays inside its segment`}},
+		{"a principal of many stars", admins(`"arn:aws:iam::111122223333:role/*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*"`), []string{`7 "arn:aws:iam::111122223333:role/*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*" is no principal: it has more than 16 stars`}},
+		{"a group", admins(`"arn:aws:iam::111122223333:group/x"`), []string{`7 "arn:aws:iam::111122223333:group/x" is no principal: a group calls nobody`}},
+		{"a role without a name", admins(`"arn:aws:iam::111122223333:role/"`), []string{`7 "arn:aws:iam::111122223333:role/" is no principal: "" is no name`}},
+		{"a role with half a path", admins(`"arn:aws:iam::111122223333:role//x"`), []string{`7 "arn:aws:iam::111122223333:role//x" is no principal: "" is no part of a path`}},
+		{"a role's name that is none", admins(`"arn:aws:iam::111122223333:role/a b"`), []string{`7 "arn:aws:iam::111122223333:role/a b" is no principal: "a b" is no name`}},
+		{"a session without a session", admins(`"arn:aws:sts::111122223333:assumed-role/x"`), []string{`7 "arn:aws:sts::111122223333:assumed-role/x" is no principal: it is not of the form`}},
+		{"a role of STS", admins(`"arn:aws:sts::111122223333:role/x"`), []string{`7 "arn:aws:sts::111122223333:role/x" is no principal: it is not of the form`}},
+		{"a service", admins(`"codebuild.amazonaws.com"`), []string{`7 "codebuild.amazonaws.com" is no principal: it is not of the form`}},
+		{"a principal with a line break", admins(`"arn:aws:iam::111122223333:role/x\ny"`), []string{"7 a principal's ARN has a line break or another control character"}},
+		{"a number of principals", admins("111122223333"), []string{"7 a principal's ARN, a text (in quotes"}},
 
 		{"a rule without a name", head + stagesAB + "rules: [{match: {images: [\"reg.example/x\"]}, require: {all: [a]}}]\n", []string{"6 the name of a rule is missing"}},
 		{"two rules of one name", head + stagesAB + "rules:\n- {name: r, match: {images: [\"reg.example/x\"]}, require: {all: [a]}}\n- {name: r, match: {images: [\"reg.example/y\"]}, require: {all: [a]}}\n", []string{`8 a rule in line 7 has the name "r" too`}},

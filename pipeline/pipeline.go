@@ -30,6 +30,7 @@ type Policy struct {
 	stages     []stage
 	rules      []rule
 	exceptions []exception
+	admins     []Principal
 	admits     bool // what no rule matches
 	// trustPolicy: compiled from one. What stage a signature names is not
 	// looked at, and nothing makes it ambiguous.

@@ -153,8 +153,8 @@ func TestTheSchemaKnowsTheParsersKeys(t *testing.T) {
 		t.Fatal(err)
 	}
 	for where, keys := range map[string][]string{
-		"":            {"apiVersion", "kind", "stages", "rules", "default", "exceptions"},
-		"stage":       {"signers", "maxAge", "metadata"},
+		"":            {"apiVersion", "kind", "stages", "rules", "default", "exceptions", "signerAdmins"},
+		"stage":       {"signers", "maxAge", "metadata", "principals"},
 		"signer":      {"signingProfile", "identities", "trustStores", "verifyTimestamp", "signatureVerification"},
 		"rule":        {"name", "match", "require", "allow", "mode", "tags", "platforms", "undecided"},
 		"requirement": {"all", "any", "atLeast", "of"},

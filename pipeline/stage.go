@@ -21,6 +21,9 @@ type stage struct {
 	signers  []int // into Policy.signers
 	maxAge   time.Duration
 	metadata map[string]string
+	// principals may sign with its profiles: no part of any hash, for they
+	// decide nothing about an image.
+	principals []Principal
 
 	// Where the signers were written, in step with signers; of a trust
 	// policy's stages: none.
@@ -69,7 +72,7 @@ func (p *parsing) stages(a at) {
 }
 
 func (p *parsing) stage(a at, index int) {
-	o := p.object(a, "signers", "maxAge", "metadata")
+	o := p.object(a, "signers", "maxAge", "metadata", "principals")
 	if o == nil {
 		return
 	}
@@ -79,6 +82,9 @@ func (p *parsing) stage(a at, index int) {
 	}
 	if f := o.field("metadata"); f.node != nil {
 		st.metadata = p.metadata(f)
+	}
+	if f := o.field("principals"); f.node != nil {
+		st.principals = p.principals(f)
 	}
 	f := o.field("signers")
 	if f.node == nil {

@@ -1,11 +1,10 @@
 package main
 
 import (
-	"context"
 	"net/http"
-	"sync/atomic"
 
 	"github.com/shuin/shuin/awsprofile"
+	"github.com/shuin/shuin/internal/awscall"
 	"github.com/shuin/shuin/internal/awsclient"
 	"github.com/shuin/shuin/internal/registry"
 	"github.com/shuin/shuin/sign"
@@ -17,22 +16,21 @@ import (
 // host name, whatever the operation.
 const envNoHostPrefix = "AWS_DISABLE_HOST_PREFIX_INJECTION"
 
-// awsClient is the door to AWS, one for the process. Making it reads and dials
-// nothing.
+// awsClient is the door to AWS Signer and ECR, one for the process, and its
+// Caller that to all of AWS. Making it reads and dials nothing.
 func (a *app) awsClient() *awsclient.Client {
 	if a.aws == nil {
-		c := &awsclient.Client{
-			UserAgent:    a.userAgent(),
-			NoHostPrefix: a.getenv(envNoHostPrefix) == "true",
-			Now:          a.now,
-			Warn:         func(message string) { a.warnf("%s", oneLine(message)) },
+		c := &awscall.Caller{
+			UserAgent: a.userAgent(),
+			Now:       a.now,
+			Warn:      func(message string) { a.warnf("%s", oneLine(message)) },
 		}
 		if a.log != nil {
 			c.Wrap = func(t http.RoundTripper) http.RoundTripper {
 				return registry.Traced(t, func(text string) { a.log.Debug(text) })
 			}
 		}
-		a.aws = c
+		a.aws = &awsclient.Client{Caller: c, NoHostPrefix: a.getenv(envNoHostPrefix) == "true"}
 	}
 	return a.aws
 }
@@ -70,28 +68,5 @@ func parseProfileID(id string) (awsprofile.Profile, error) {
 // registryCredentials looks where notation does, and where nothing is said of
 // a host of ECR there, asks ECR for a token with the AWS credentials at hand.
 func (a *app) registryCredentials(client *registry.Client, pushes bool) {
-	aws := a.awsClient()
-	var own atomic.Bool // the token is ours, so we may ask for another
-	client.Credential = func(ctx context.Context, host string) (registry.Credential, error) {
-		store := a.credentialStore() // looked for only when the registry asks
-		cred, err := store.Credential(ctx, host)
-		h, ecr := awsclient.ParseECRHost(host)
-		switch {
-		case err != nil, !cred.IsZero(), !ecr, store.HasOwnHelper(host):
-			own.Store(false)
-			return cred, err
-		case h.Public && !pushes: // is read by everybody
-			return cred, nil
-		}
-		token, err := aws.ECRCredential(ctx, h, "")
-		if err != nil {
-			return registry.Credential{}, err
-		}
-		own.Store(true)
-		return registry.Credential{Username: token.Username, Password: token.Password, Until: token.Until}, nil
-	}
-	client.Renew = func(_ context.Context, host string) bool {
-		h, ecr := awsclient.ParseECRHost(host)
-		return ecr && own.Load() && aws.DropECRCredential(h, "")
-	}
+	client.UseStore(a.credentialStore, a.awsClient(), pushes)
 }

@@ -1,20 +1,19 @@
 package main
 
 import (
-	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
-	"github.com/shuin/shuin"
 	"github.com/shuin/shuin/awsprofile"
-	"github.com/shuin/shuin/internal/awsclient"
 )
 
 func newAWSCmd(a *app) *cobra.Command {
 	cmd := &cobra.Command{Use: "aws", Short: "Help with AWS"}
 	cmd.AddCommand(newIAMPolicyCmd(a))
+	if !a.asNotation() {
+		cmd.AddCommand(newAWSTemplateCmd(a), newAWSStatusCmd(a))
+	}
 	return cmd
 }
 
@@ -22,32 +21,37 @@ type iamPolicyOptions struct {
 	purpose    string
 	profiles   []string
 	registries []string
+	on         functionResources
 }
 
 func newIAMPolicyCmd(a *app) *cobra.Command {
 	var o iamPolicyOptions
-	uses := "(sign|verify|check|report)"
+	uses := "(sign|verify|check|report|hook|events|sweep|stop)"
 	if a.asNotation() {
 		uses = "(sign|verify)"
 	}
 	cmd := &cobra.Command{
 		Use:   "iam-policy [flags] --for " + uses,
-		Short: "Print the IAM policy with the least that signing or verifying needs",
+		Short: "Print the IAM policy with the least that is needed to sign, to verify or to gate",
 		Long: a.help(`Print the IAM policy (JSON) with the least that signing or verifying with AWS Signer needs. Nothing is asked of AWS.
+` + a.functionHelp() + `
 
 Example - What a pipeline needs that signs images of one repository with one profile:
   {} aws iam-policy --for sign --profile <signing_profile_ARN> --registry 111122223333.dkr.ecr.us-west-2.amazonaws.com/shop/api
 
 Example - What a verifier needs:
   {} aws iam-policy --for verify --profile <signing_profile_ARN> --registry 111122223333.dkr.ecr.us-west-2.amazonaws.com
-`),
+` + a.functionExamples()),
 		Args: noArgs,
 		RunE: func(*cobra.Command, []string) error { return a.iamPolicy(&o) },
 	}
 	fs := cmd.Flags()
-	fs.StringVar(&o.purpose, "for", "", "what is to be allowed: "+a.purposes())
+	fs.StringVar(&o.purpose, "for", "", "what is to be allowed: "+quotedOr(a.purposes()))
 	fs.StringArrayVar(&o.profiles, "profile", nil, "ARN of a signing profile or of a version of one; may be given several times (default: every profile)")
 	fs.StringArrayVar(&o.registries, "registry", nil, "registry of Amazon ECR, with or without a repository; may be given several times (default: none)")
+	if !a.asNotation() {
+		o.on.add(fs)
+	}
 	return cmd
 }
 
@@ -68,133 +72,74 @@ type iamStatement struct {
 type iamEqual map[string][]string
 
 func (a *app) iamPolicy(o *iamPolicyOptions) error {
-	signs, checks, reports := o.purpose == "sign", o.purpose == "check" && !a.asNotation(), o.purpose == "report" && !a.asNotation()
-	if !signs && !checks && !reports && o.purpose != "verify" {
-		return invalidf("flag --for is %q; it has to be %s", o.purpose, a.purposes())
+	if !slices.Contains(a.purposes(), o.purpose) {
+		return invalidf("flag --for is %q; it has to be %s", o.purpose, quotedOr(a.purposes()))
 	}
-	var profiles []awsprofile.Profile
-	for _, s := range o.profiles {
-		p, err := parseProfileID(s)
-		if err != nil {
-			return err
-		}
-		profiles = append(profiles, p)
-	}
-	policy := iamPolicy{Version: "2012-10-17"}
-	if signs {
-		policy.Statement = signStatements(profiles)
-	} else {
-		policy.Statement = verifyStatements(profiles)
-	}
-	registries, err := registryStatements(o.registries, signs)
+	profiles, err := parseProfileIDs(o.profiles)
 	if err != nil {
 		return err
 	}
-	policy.Statement = append(policy.Statement, registries...)
-	if reports {
-		listImages(policy.Statement)
+	if err := o.on.check(o.purpose); err != nil {
+		return err
 	}
-	if checks {
+	if o.purpose == forStop && len(o.profiles)+len(o.registries) > 0 {
+		return invalidf("flags --profile and --registry do not go with --for stop")
+	}
+	registries, err := registryStatements(o.registries, o.purpose == forSign)
+	if err != nil {
+		return err
+	}
+	o.on.others = arnsOf(profiles, registries)
+	var policy iamPolicy
+	policy.Version = "2012-10-17"
+	switch o.purpose {
+	case forSign:
+		policy.Statement = signStatements(profiles)
+	case forStop:
+		policy.Statement = stopStatements(&o.on)
+	default:
+		policy.Statement = verifyStatements(profiles)
+	}
+	policy.Statement = append(policy.Statement, registries...)
+	switch o.purpose {
+	case forReport:
+		listImages(policy.Statement)
+	case forCheck:
 		policy.Statement = append(policy.Statement, ecsStatement())
+	case forHook:
+		policy.Statement = append(policy.Statement, hookStatements(&o.on)...)
+	case forEvents:
+		policy.Statement = append(policy.Statement, eventStatements(&o.on)...)
+	case forSweep:
+		policy.Statement = append(policy.Statement, sweepStatements(&o.on)...)
 	}
 	return writeJSON(a.stdout, policy)
 }
 
-// signStatements allow SignPayload, and for a version what it takes to find
-// out whether it is the current one.
-func signStatements(profiles []awsprofile.Profile) []iamStatement {
-	sign := iamStatement{Sid: "SignWithAWSSigner", Effect: "Allow", Action: []string{awsprofile.ActionSignPayload}}
-	var all []iamStatement
+// arnsOf are the ARNs of profiles, and of what statements are about.
+func arnsOf(profiles []awsprofile.Profile, statements []iamStatement) []string {
+	var all []string
 	for _, p := range profiles {
-		if p.Version == "" {
-			sign.Resource = appendNew(sign.Resource, p.String())
-			continue
+		all = append(all, p.String())
+	}
+	for _, s := range statements {
+		for _, r := range s.Resource {
+			if r != "*" {
+				all = append(all, r)
+			}
 		}
-		all = append(all, iamStatement{
-			Sid: fmt.Sprintf("SignWithVersion%d", len(all)+1), Effect: "Allow",
-			Action: []string{awsprofile.ActionSignPayload, awsprofile.ActionGetSigningProfile}, Resource: []string{p.Unversioned().String()},
-			Condition: map[string]iamEqual{"StringEquals": {"signer:ProfileVersion": {p.Version}}},
-		})
-	}
-	if len(profiles) == 0 {
-		sign.Resource = []string{"*"}
-	}
-	if len(sign.Resource) > 0 {
-		all = append([]iamStatement{sign}, all...)
 	}
 	return all
 }
 
-// verifyStatements allow GetRevocationStatus, which IAM wants on the profile
-// and on the job.
-func verifyStatements(profiles []awsprofile.Profile) []iamStatement {
-	s := iamStatement{Sid: "AskRevocationStatus", Effect: "Allow", Action: []string{awsprofile.ActionGetRevocationStatus}}
-	for _, p := range profiles {
-		base := p.Unversioned().String()
-		s.Resource = appendNew(s.Resource, base, base+"/*", awsprofile.Job{Partition: p.Partition, Region: p.Region, Account: p.Account, ID: "*"}.String())
-	}
-	if len(profiles) == 0 {
-		s.Resource = []string{"*"}
-	}
-	return []iamStatement{s}
-}
-
-// registryStatements allow reading, and for a signer pushing a signature.
-func registryStatements(registries []string, push bool) ([]iamStatement, error) {
-	var private, public []string
-	for _, r := range registries {
-		host, repository, _ := strings.Cut(r, "/")
-		h, ok := awsclient.ParseECRHost(host)
-		switch {
-		case !ok:
-			return nil, &shuin.Error{Code: shuin.CodeInvalidInput, Message: fmt.Sprintf("%q is no registry of Amazon ECR", r),
-				Hint: "give ACCOUNT.dkr.ecr.REGION.amazonaws.com, with or without /REPOSITORY"}
-		case repository != "" && !shuin.ValidRepository(repository):
-			return nil, invalidf("%q: %q is no repository name", r, repository)
+func parseProfileIDs(ids []string) ([]awsprofile.Profile, error) {
+	var profiles []awsprofile.Profile
+	for _, s := range ids {
+		p, err := parseProfileID(s)
+		if err != nil {
+			return nil, err
 		}
-		if repository == "" {
-			repository = "*"
-		}
-		if h.Public {
-			public = appendNew(public, "*")
-		} else {
-			private = appendNew(private, fmt.Sprintf("arn:%s:ecr:%s:%s:repository/%s", h.Partition(), h.Region, h.Account, repository))
-		}
+		profiles = append(profiles, p)
 	}
-	var all []iamStatement
-	if len(private) > 0 {
-		actions := []string{"ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"}
-		if push {
-			actions = append(actions, "ecr:BatchCheckLayerAvailability", "ecr:InitiateLayerUpload", "ecr:UploadLayerPart", "ecr:CompleteLayerUpload", "ecr:PutImage")
-		}
-		all = append(all,
-			iamStatement{Sid: "LogInToECR", Effect: "Allow", Action: []string{"ecr:GetAuthorizationToken"}, Resource: []string{"*"}},
-			iamStatement{Sid: "UseRepository", Effect: "Allow", Action: actions, Resource: private})
-	}
-	if len(public) > 0 && push { // reading needs nothing
-		all = append(all, iamStatement{Sid: "UsePublicECR", Effect: "Allow", Resource: public, Action: []string{
-			"ecr-public:GetAuthorizationToken", "sts:GetServiceBearerToken", "ecr-public:BatchCheckLayerAvailability",
-			"ecr-public:InitiateLayerUpload", "ecr-public:UploadLayerPart", "ecr-public:CompleteLayerUpload", "ecr-public:PutImage",
-		}})
-	}
-	return all, nil
-}
-
-// listImages adds what listing every image of the repositories needs.
-func listImages(statements []iamStatement) {
-	for i := range statements {
-		if statements[i].Sid == "UseRepository" {
-			statements[i].Action = append(statements[i].Action, awsclient.ActionDescribeImages)
-		}
-	}
-}
-
-// appendNew appends what is not there yet.
-func appendNew(list []string, more ...string) []string {
-	for _, s := range more {
-		if !slices.Contains(list, s) {
-			list = append(list, s)
-		}
-	}
-	return list
+	return profiles, nil
 }

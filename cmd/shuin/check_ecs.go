@@ -4,21 +4,22 @@ import (
 	"context"
 
 	"github.com/shuin/shuin"
-	"github.com/shuin/shuin/internal/awsclient"
+	"github.com/shuin/shuin/internal/awscall"
+	"github.com/shuin/shuin/internal/ecs"
 	"github.com/shuin/shuin/internal/manifest"
 )
 
 // names reads the names of --task-definition and --service.
-func (d *deployFlags) names() (tasks []awsclient.ECSTaskDefinition, services []awsclient.ECSService, err error) {
+func (d *deployFlags) names() (tasks []ecs.TaskDefinitionName, services []ecs.ServiceName, err error) {
 	for _, s := range d.taskDefinitions {
-		t, err := awsclient.ParseECSTaskDefinition(s)
+		t, err := ecs.ParseTaskDefinition(s)
 		if err != nil {
 			return nil, nil, err
 		}
 		tasks = append(tasks, t)
 	}
 	for _, s := range d.services {
-		v, err := awsclient.ParseECSService(s)
+		v, err := ecs.ParseService(s)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -28,10 +29,10 @@ func (d *deployFlags) names() (tasks []awsclient.ECSTaskDefinition, services []a
 }
 
 // readECS reads task definitions from AWS: those named, and those of services.
-func (a *app) readECS(ctx context.Context, d *deployFlags, tasks []awsclient.ECSTaskDefinition, services []awsclient.ECSService) ([]*deployed, error) {
-	reader := &awsclient.ECSReader{Client: a.awsClient(), Region: d.region, Profile: d.profile}
+func (a *app) readECS(ctx context.Context, d *deployFlags, tasks []ecs.TaskDefinitionName, services []ecs.ServiceName) ([]*deployed, error) {
+	reader := &ecs.Client{Caller: a.awsClient().Caller, As: awscall.As{Region: d.region, Profile: d.profile}}
 	var all []*deployed
-	read := func(t awsclient.ECSTaskDefinition, service, cluster string) error {
+	read := func(t ecs.TaskDefinitionName, service, cluster string) error {
 		data, err := reader.TaskDefinition(ctx, t)
 		if err != nil {
 			return unread(err)
@@ -67,17 +68,9 @@ func unread(err error) error {
 	return &verdictError{err: err, undecided: shuin.CodeOf(err).Undecided()}
 }
 
-// purposes are the values of --for.
-func (a *app) purposes() string {
-	if a.asNotation() {
-		return `"sign" or "verify"`
-	}
-	return `"sign", "verify", "check" or "report"`
-}
-
 // ecsStatement allows what `check --task-definition` and `--service` read.
 // Services could be named; task definitions know no resources in IAM.
 func ecsStatement() iamStatement {
 	return iamStatement{Sid: "ReadFromECS", Effect: "Allow", Resource: []string{"*"},
-		Action: []string{awsclient.ActionDescribeTaskDefinition, awsclient.ActionDescribeServices}}
+		Action: []string{ecs.ActionDescribeTaskDefinition, ecs.ActionDescribeServices}}
 }

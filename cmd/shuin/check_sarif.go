@@ -8,6 +8,7 @@ import (
 
 	"github.com/shuin/shuin"
 	"github.com/shuin/shuin/gate"
+	"github.com/shuin/shuin/internal/buildinfo"
 	"github.com/shuin/shuin/pipeline"
 )
 
@@ -82,7 +83,7 @@ const (
 // sarif is the answers as SARIF.
 func (a *app) sarif(list []*checked) sarifLog {
 	run := sarifRun{Invocations: []sarifInvocation{{ExecutionSuccessful: true}}, Results: []sarifResult{}}
-	version, _ := buildVersion()
+	version, _ := buildinfo.Version()
 	run.Tool.Driver = sarifDriver{Name: "shuin", Version: version, Rules: []sarifRule{}}
 	for _, c := range list {
 		for i := range c.verdict.Images {

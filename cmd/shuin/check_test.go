@@ -16,6 +16,7 @@ import (
 
 	"github.com/shuin/shuin"
 	"github.com/shuin/shuin/gate"
+	"github.com/shuin/shuin/internal/buildinfo"
 	"github.com/shuin/shuin/internal/manifest"
 	"github.com/shuin/shuin/pipeline"
 )
@@ -135,7 +136,7 @@ func TestCheckSaysTheSameInEachFormat(t *testing.T) {
 			if strings.ContainsRune(out.String(), '\x1b') || strings.Contains(out.String(), `\u001b`) {
 				t.Error("a terminal can be steered")
 			}
-			version, _ := buildVersion()
+			version, _ := buildinfo.Version()
 			golden(t, format, strings.ReplaceAll(out.String(), `"version": "`+version+`"`, `"version": "VERSION"`))
 		})
 	}

@@ -39,9 +39,12 @@ func (a *app) checkDirs() error {
 func needsNoDirs(cmd *cobra.Command) bool {
 	if c := cmd; c.HasParent() && c.Parent().Name() == "policy" {
 		switch c.Name() {
-		case "lint", "test", "schema", "explain":
+		case "lint", "test", "schema", "explain", "bundle":
 			return true
 		}
+	}
+	if c := cmd; c.HasParent() && c.Parent().Name() == "bundle" {
+		return true
 	}
 	cmd = topCommand(cmd)
 	switch cmd.Name() {

@@ -11,7 +11,6 @@ import (
 	"github.com/shuin/shuin/internal/document"
 	"github.com/shuin/shuin/internal/limits"
 	"github.com/shuin/shuin/pipeline"
-	"github.com/shuin/shuin/policy"
 )
 
 // policyFlag declares --policy, a pipeline policy's path.
@@ -30,7 +29,7 @@ func loadPipelinePolicy(ctx context.Context, path string) (*pipeline.Policy, err
 	if err != nil {
 		return nil, err
 	}
-	p, err := parsePipelinePolicy(data)
+	p, err := pipeline.ParseEither(data)
 	if err != nil {
 		return nil, &shuin.Error{Code: inputCode(err), Err: below("policy "+path+" cannot be used", err),
 			Hint: "\"shuin policy lint " + path + "\" shows every fault with its line"}
@@ -45,25 +44,6 @@ func readPolicy(ctx context.Context, path string) ([]byte, error) {
 		return nil, &shuin.Error{Code: inputCode(err), Message: "read policy", Err: err}
 	}
 	return data, nil
-}
-
-// parsePipelinePolicy reads either kind of policy.
-func parsePipelinePolicy(data []byte) (*pipeline.Policy, error) {
-	if !isTrustPolicy(data) {
-		return pipeline.Parse(data)
-	}
-	doc, err := policy.ParseOCI(data)
-	if err != nil {
-		return nil, err
-	}
-	return pipeline.FromTrustPolicy(doc, data), nil
-}
-
-// isTrustPolicy knows a trust policy by its trustPolicies. What also has a
-// pipeline policy's apiVersion is left to that one's parser, which refuses it.
-func isTrustPolicy(data []byte) bool {
-	docs, err := document.Read(data, document.Limits{Bytes: limits.PolicyBytes})
-	return err == nil && len(docs) == 1 && docs[0].Field("trustPolicies") != nil && docs[0].Field("apiVersion") == nil
 }
 
 // below is what is wrong under a heading: on its line where it is one thing,

@@ -10,6 +10,7 @@ import (
 	"github.com/shuin/shuin"
 	"github.com/shuin/shuin/gate"
 	"github.com/shuin/shuin/internal/awsclient"
+	"github.com/shuin/shuin/internal/buildinfo"
 	"github.com/shuin/shuin/internal/registry"
 	"github.com/shuin/shuin/pipeline"
 	"github.com/shuin/shuin/verify"
@@ -80,7 +81,7 @@ func (a *app) newGate(ctx context.Context, p *pipeline.Policy, g *gateFlags, sou
 	if !g.installed {
 		verifier.SignerStatus = &awsclient.Status{Client: a.awsClient()}
 	}
-	engine, _ := buildVersion()
+	engine, _ := buildinfo.Version()
 	return gate.New(gate.Options{
 		Sources: sources, Verifier: verifier, Now: a.now, Wait: wait, Engine: engine, Remember: many, Survey: g.survey,
 	}, rules), nil

@@ -12,7 +12,7 @@ func newPolicyCmd(a *app) *cobra.Command {
 	if !a.asNotation() { // notation knows no pipeline policies
 		cmd.Short = "Manage the trust policy, and check, explain and try pipeline policies"
 		cmd.Long = "Manage the trust policy by which OCI artifacts are verified, and check, explain and try pipeline policies."
-		cmd.AddCommand(newPolicyLintCmd(a), newPolicyExplainCmd(a), newPolicyTestCmd(a), newPolicySchemaCmd(a), newPolicyBaselineCmd(a))
+		cmd.AddCommand(newPolicyLintCmd(a), newPolicyExplainCmd(a), newPolicyTestCmd(a), newPolicySchemaCmd(a), newPolicyBaselineCmd(a), newPolicyBundleCmd(a))
 	}
 	return cmd
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/shuin/shuin"
 	"github.com/shuin/shuin/internal/document"
 	"github.com/shuin/shuin/internal/limits"
+	"github.com/shuin/shuin/pipeline"
 )
 
 type policyLintOptions struct {
@@ -99,7 +100,7 @@ func (a *app) lintFile(ctx context.Context, file string) (linted, error) {
 	if err != nil {
 		return out, err
 	}
-	p, err := parsePipelinePolicy(data)
+	p, err := pipeline.ParseEither(data)
 	if err == nil {
 		out.Valid, out.Warnings = true, lintedLines(p.Lint(a.now()))
 		return out, nil

@@ -10,6 +10,7 @@ import (
 
 	"github.com/shuin/shuin"
 	"github.com/shuin/shuin/gate"
+	"github.com/shuin/shuin/internal/buildinfo"
 	"github.com/shuin/shuin/internal/limits"
 	"github.com/shuin/shuin/internal/registry"
 	"github.com/shuin/shuin/pipeline"
@@ -35,7 +36,7 @@ func (a *app) newReporter(ctx context.Context, o *repositoryReportOptions, p *pi
 	if err != nil {
 		return nil, &shuin.Error{Code: shuin.CodeInvalidInput, Message: "policy " + o.policy + " cannot be used", Err: err}
 	}
-	engine, _ := buildVersion()
+	engine, _ := buildinfo.Version()
 	r := &reporter{
 		app: a, o: o, blobs: a.blobs(), clients: map[string]*registry.Client{},
 		sources: &reportSources{open: map[string]*reportSource{}},

@@ -9,6 +9,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/shuin/shuin"
+	"github.com/shuin/shuin/internal/awscall"
 	"github.com/shuin/shuin/internal/awsclient"
 	"github.com/shuin/shuin/internal/limits"
 	"github.com/shuin/shuin/internal/registry"
@@ -49,7 +50,7 @@ func notForUs(err error) bool {
 	if shuin.CodeOf(err) == shuin.CodeForbidden {
 		return true
 	}
-	_, answered := errors.AsType[*awsclient.ServiceError](err)
+	_, answered := errors.AsType[*awscall.ServiceError](err)
 	return shuin.CodeOf(err) == shuin.CodeUnauthorized && !answered
 }
 

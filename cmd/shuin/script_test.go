@@ -66,6 +66,7 @@ func TestScripts(t *testing.T) {
 					"signer":       cmdSigner,
 					"ecr":          cmdECR,
 					"ecs":          cmdECS,
+					"aws":          cmdAWS,
 					"job":          cmdJob,
 					"jobid":        cmdJobID,
 					"version":      cmdVersion,
@@ -81,6 +82,7 @@ type scriptWorld struct {
 	signer   *scriptSigner
 	ecr      *scriptECR
 	ecs      *scriptECS
+	aws      *scriptAWS
 	world    *shuintest.World
 	images   int
 }
@@ -223,7 +225,7 @@ func runAs(ctx context.Context, ts *testscript.TestScript, want int, prepare fun
 	for _, name := range []string{"HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "PATH", "TMPDIR", "NOTATION_CONFIG", "NOTATION_CACHE",
 		"NOTATION_LIBEXEC", "NOTATION_USERNAME", "NOTATION_PASSWORD", "NOTATION_EXPERIMENTAL", "DOCKER_CONFIG",
 		"HTTP_PROXY", "NO_PROXY", "AWS_EC2_METADATA_DISABLED", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY",
-		"AWS_SESSION_TOKEN", "AWS_REGION", "AWS_PROFILE", "AWS_MAX_ATTEMPTS", "AWS_DISABLE_HOST_PREFIX_INJECTION", "AWS_USE_FIPS_ENDPOINT", "AWS_ENDPOINT_URL_SIGNER", "AWS_ENDPOINT_URL_ECR", "AWS_ENDPOINT_URL_ECR_PUBLIC", "AWS_ENDPOINT_URL_ECS", envTestRoot} {
+		"AWS_SESSION_TOKEN", "AWS_REGION", "AWS_PROFILE", "AWS_MAX_ATTEMPTS", "AWS_DISABLE_HOST_PREFIX_INJECTION", "AWS_USE_FIPS_ENDPOINT", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_SIGNER", "AWS_ENDPOINT_URL_ECR", "AWS_ENDPOINT_URL_ECR_PUBLIC", "AWS_ENDPOINT_URL_ECS", envTestRoot} {
 		if v := ts.Getenv(name); v != "" {
 			cmd.Env = append(cmd.Env, name+"="+v)
 		}

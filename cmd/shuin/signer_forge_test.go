@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/shuin/shuin"
@@ -43,6 +44,7 @@ func forger(company *shuintest.Chain, job awsprofile.Job, version string) (http.
 			return
 		}
 		out.Header().Set("Content-Type", "application/json")
+		out.Header().Set("Content-Length", strconv.Itoa(len(answer))) // as AWS and our own signer do
 		_, _ = out.Write(answer)
 	}, nil
 }

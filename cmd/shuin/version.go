@@ -3,9 +3,10 @@ package main
 import (
 	"fmt"
 	"runtime"
-	"runtime/debug"
 
 	"github.com/spf13/cobra"
+
+	"github.com/shuin/shuin/internal/buildinfo"
 )
 
 func newVersionCmd(a *app) *cobra.Command {
@@ -22,7 +23,7 @@ func (a *app) printVersion() error {
 	if a.asNotation() {
 		title = "Notation - a tool to sign and verify artifacts."
 	}
-	version, commit := buildVersion()
+	version, commit := buildinfo.Version()
 	if _, err := fmt.Fprintf(a.stdout, "%s\n\nVersion:     %s\nGo version:  %s\nOS/Arch:     %s/%s\n",
 		title, version, runtime.Version(), runtime.GOOS, runtime.GOARCH); err != nil {
 		return err
@@ -33,26 +34,8 @@ func (a *app) printVersion() error {
 	return nil
 }
 
-// buildVersion is the version and commit the Go toolchain recorded.
-func buildVersion() (version, commit string) {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown", ""
-	}
-	version = info.Main.Version
-	if version == "" || version == "(devel)" {
-		version = "v0.0.0-devel"
-	}
-	for _, s := range info.Settings {
-		if s.Key == "vcs.revision" {
-			commit = s.Value
-		}
-	}
-	return version, commit
-}
-
 // userAgent is what registries and other servers are told.
 func (a *app) userAgent() string {
-	version, _ := buildVersion()
+	version, _ := buildinfo.Version()
 	return "shuin/" + version
 }

@@ -32,11 +32,20 @@ type gateConfig struct {
 	ClientCA string `yaml:"clientCA"`
 	// Policy is the pipeline policy, or a Notary trust policy in its place.
 	Policy string `yaml:"policy"`
+	// Bundle is a policy bundle, in place of Policy: the policy with the trust
+	// stores that it names.
+	Bundle string `yaml:"bundle"`
+	// SignedBy is who may sign the bundle; left out: the file is trusted as a
+	// policy file is.
+	SignedBy signedByConfig `yaml:"signedBy"`
 	// Trust is a notation configuration directory: trust stores under
 	// truststore/x509, plugins under plugins, config.json for registries.
 	Trust string `yaml:"trust"`
 	// Records is the file that every decision is written to, a line of JSON each.
 	Records string `yaml:"records"`
+	// Findings is the database of findings that principals tell of; empty: they
+	// are not taken.
+	Findings string `yaml:"findings"`
 	// Cache is the directory for signatures and CRLs; empty: none are kept on disk.
 	Cache string `yaml:"cache"`
 
@@ -75,6 +84,10 @@ type principalConfig struct {
 	Clusters    []string          `yaml:"clusters"`
 	Namespaces  []string          `yaml:"namespaces"`
 	Anywhere    bool              `yaml:"anywhere"`
+	// ReadsPolicy: it may fetch the policy bundle in use.
+	ReadsPolicy bool `yaml:"readsPolicy"`
+	// Reports: it may tell of findings, of the clusters it may ask about.
+	Reports bool `yaml:"reports"`
 }
 
 // tokenConfig says where a bearer token is: in a file, which is read again
@@ -127,7 +140,7 @@ func signersKeys(f *faults) {
 
 // paths are those of the gate, to be made absolute.
 func (g *gateConfig) paths() []*string {
-	paths := []*string{&g.TLS.Certificate, &g.TLS.Key, &g.ClientCA, &g.Policy, &g.Trust, &g.Records, &g.Cache, &g.Credentials.DockerConfig}
+	paths := []*string{&g.TLS.Certificate, &g.TLS.Key, &g.ClientCA, &g.Policy, &g.Bundle, &g.SignedBy.Signature, &g.Trust, &g.Records, &g.Findings, &g.Cache, &g.Credentials.DockerConfig}
 	for i := range g.Principals {
 		paths = append(paths, &g.Principals[i].Token.File)
 	}
@@ -137,11 +150,17 @@ func (g *gateConfig) paths() []*string {
 func (c *config) validateGate(f *faults, lookupEnv func(string) (string, bool)) {
 	g := &c.Gate
 	c.validateGateListen(f)
+	g.validateBundle(f)
+	policyMissing := "the pipeline policy (or a Notary trust policy) that decides; or gate.bundle, a policy bundle"
+	if g.Bundle != "" {
+		policyMissing = ""
+	}
 	for _, one := range []struct {
 		path, file, missing string
 		dir                 bool
 	}{
-		{"gate.policy", g.Policy, "the pipeline policy (or a Notary trust policy) that decides", false},
+		{"gate.policy", g.Policy, policyMissing, false},
+		{"gate.bundle", g.Bundle, "", false},
 		{"gate.trust", g.Trust, "the notation configuration directory whose trust stores the policy names", true},
 		{"gate.clientCA", g.ClientCA, "", false},
 		{"gate.credentials.dockerConfig", g.Credentials.DockerConfig, "", false},
@@ -174,6 +193,7 @@ func (c *config) validateGate(f *faults, lookupEnv func(string) (string, bool)) 
 			f.at(n.path, "between 1 and %d is possible (0: the default), not %d", limits.ServerRate, n.value)
 		}
 	}
+	c.validateFindings(f)
 	c.validatePrincipals(f, lookupEnv)
 }
 
@@ -286,7 +306,7 @@ func (a *app) principals(g *gateConfig) (*gateapi.Principals, error) {
 	}
 	list := make([]gateapi.Principal, len(g.Principals))
 	for i, p := range g.Principals {
-		list[i] = gateapi.Principal{Name: p.Name, Clusters: p.Clusters, Namespaces: p.Namespaces, Anywhere: p.Anywhere,
+		list[i] = gateapi.Principal{Name: p.Name, Clusters: p.Clusters, Namespaces: p.Namespaces, Anywhere: p.Anywhere, ReadsPolicy: p.ReadsPolicy, Reports: p.Reports,
 			Certificate: gateapi.Identity{URI: p.Certificate.URI, DNS: p.Certificate.DNS, Subject: p.Certificate.Subject}}
 		if p.Token == (tokenConfig{}) {
 			continue

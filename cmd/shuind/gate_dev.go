@@ -39,9 +39,9 @@ func (a *app) devGate(c *config, dir string, r *devRegistry) error {
 		}
 	}
 	c.Gate = gateConfig{
-		Policy: at("pipeline.yaml"), Trust: at("notation"), Records: at("decisions.jsonl"), Cache: at("cache"),
+		Policy: at("pipeline.yaml"), Trust: at("notation"), Records: at("decisions.jsonl"), Findings: at("findings.db"), Cache: at("cache"),
 		Revocation: revocationConfig{AllowPrivateAddresses: true},
-		Principals: []principalConfig{{Name: devUser, Token: tokenConfig{File: at("token")}, Clusters: []string{devCluster}}},
+		Principals: []principalConfig{{Name: devUser, Token: tokenConfig{File: at("token")}, Clusters: []string{devCluster}, Reports: true}},
 	}
 	f := &faults{file: "shuind dev"}
 	c.validateGate(f, a.lookupEnv)

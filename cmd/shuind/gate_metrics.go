@@ -107,7 +107,7 @@ func (m *gateMetrics) observe(o gateapi.Observation) {
 	if o.Reason != "" {
 		m.auth.WithLabelValues(o.Reason).Inc()
 	}
-	if o.Status == http.StatusForbidden {
+	if o.Code == gateapi.CodePlace {
 		m.places.WithLabelValues(o.Principal).Inc()
 	}
 	v := o.Verdict

@@ -17,14 +17,17 @@ import (
 	"runtime/debug"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/shuin/shuin"
 	"github.com/shuin/shuin/gate"
+	"github.com/shuin/shuin/internal/awscall"
 	"github.com/shuin/shuin/internal/awsclient"
 	"github.com/shuin/shuin/internal/blobcache"
+	"github.com/shuin/shuin/internal/buildinfo"
 	"github.com/shuin/shuin/internal/fetch"
 	"github.com/shuin/shuin/internal/gateapi"
 	"github.com/shuin/shuin/internal/limits"
@@ -32,7 +35,9 @@ import (
 	"github.com/shuin/shuin/internal/plugin"
 	"github.com/shuin/shuin/internal/registry"
 	"github.com/shuin/shuin/internal/revocation"
+	"github.com/shuin/shuin/internal/sqlstore"
 	"github.com/shuin/shuin/verify"
+	watching "github.com/shuin/shuin/watch"
 )
 
 // gatePart is the gate of a server with everything around it, ready to serve.
@@ -46,8 +51,11 @@ type gatePart struct {
 	registry   *prometheus.Registry
 	gate       *gate.Gate
 	api        *gateapi.Server
-	handler    http.Handler // of the API, one for the life of the process
-	records    *records     // nil: none
+	published  atomic.Pointer[gateapi.PolicyBundle] // what the API hands out; nil: nothing
+	handler    http.Handler                         // of the API, one for the life of the process
+	records    *records                             // nil: none
+	findings   *sqlstore.Findings                   // nil: none are kept
+	keeper     watching.Keeper                      // of them; nil: none
 	blobs      *blobcache.Cache
 	pair       *keyPair // of an address of its own; nil: plain HTTP, or the server's
 	ready      *readiness
@@ -74,12 +82,19 @@ func (a *app) newGatePart(ctx context.Context, c *config, configPath string, n *
 		}
 	}()
 	dir := c.gateDir(logger)
+	o, err := g.options(ctx, dir, n)
+	if err != nil {
+		return nil, err
+	}
 	g.files = &gateFiles{policy: c.Gate.Policy, trust: dir}
+	if g.files.bundle, err = c.newBundleFile(o.Verifier, a.now, logger); err != nil {
+		return nil, err
+	}
 	rules, err := g.files.load(ctx)
 	if err != nil {
 		return nil, err
 	}
-	g.policyWatch.active = stateOf(rules)
+	g.policyWatch.active = g.files.state(rules)
 	principals, state, err := g.readPrincipals()
 	if err != nil {
 		return nil, err
@@ -95,8 +110,7 @@ func (a *app) newGatePart(ctx context.Context, c *config, configPath string, n *
 	if n != nil {
 		recorder.store = n.service.Store
 	}
-	o, err := g.options(ctx, dir, n)
-	if err != nil {
+	if err = g.openFindings(ctx); err != nil {
 		return nil, err
 	}
 	if recorder.records != nil || recorder.store != nil {
@@ -106,7 +120,9 @@ func (a *app) newGatePart(ctx context.Context, c *config, configPath string, n *
 	g.metrics.rulesInUse(rules, a.now())
 	g.warnings(rules.Policy())
 	g.api = &gateapi.Server{Gate: countedGate{g.gate, g.metrics}, Now: a.now, Log: logger, Observe: g.metrics.observe,
-		Rate: float64(c.Gate.Requests.PerSecond), Burst: c.Gate.Requests.Burst}
+		Rate: float64(c.Gate.Requests.PerSecond), Burst: c.Gate.Requests.Burst, Findings: g.keeper}
+	g.publish()
+	g.api.Policy = g.published.Load
 	g.api.Use(principals)
 	g.handler = g.api.Handler()
 	if t := c.gateTLS(); t.Certificate != "" && (n == nil || c.Gate.Listen != "") {
@@ -136,6 +152,9 @@ func (g *gatePart) Close() error {
 	if g.blobs != nil {
 		errs = append(errs, g.blobs.Close())
 	}
+	if g.findings != nil {
+		errs = append(errs, g.findings.Close())
+	}
 	return errors.Join(errs...)
 }
 
@@ -150,9 +169,9 @@ func (c *config) gateDir(logger *slog.Logger) notationdir.Dir {
 // status is asked, or that of the signer in this process; revocation lists and
 // signatures are kept in the cache directory.
 func (g *gatePart) options(ctx context.Context, dir notationdir.Dir, n *node) (o gate.Options, err error) {
-	version, _ := buildVersion()
+	version, _ := buildinfo.Version()
 	agent := "shuind/" + strings.TrimPrefix(version, "v")
-	aws := &awsclient.Client{UserAgent: agent, Now: g.now, Warn: g.warn}
+	aws := &awsclient.Client{Caller: &awscall.Caller{UserAgent: agent, Now: g.now, Warn: g.warn}}
 	aws.NoHostPrefix = g.app.env("AWS_DISABLE_HOST_PREFIX_INJECTION") == "true"
 	verifier := verify.Verifier{
 		Revocation:   g.revocation(dir, agent),
@@ -189,8 +208,7 @@ func (g *gatePart) revocation(dir notationdir.Dir, agent string) *revocation.Che
 
 // client talks to registries with the credentials that the command line would
 // find: in notation's config.json of the trust directory, Docker's, or, for
-// ECR, with the AWS credentials at hand. (The wiring is the command line's
-// too: joins share no room.)
+// ECR, with the AWS credentials at hand.
 func (g *gatePart) client(dir notationdir.Dir, agent string, aws *awsclient.Client) (*registry.Client, error) {
 	settings, err := dir.Config()
 	if err != nil {
@@ -203,26 +221,7 @@ func (g *gatePart) client(dir notationdir.Dir, agent string, aws *awsclient.Clie
 		Warn:      g.warn,
 	}
 	store := &registry.Store{NotationConfig: dir.ConfigPath(), DockerConfig: g.c.Gate.Credentials.DockerConfig}
-	var own sync.Map // hosts whose token is ours, so that we may ask for another
-	client.Credential = func(ctx context.Context, host string) (registry.Credential, error) {
-		cred, err := store.Credential(ctx, host)
-		h, ecr := awsclient.ParseECRHost(host)
-		if err != nil || !cred.IsZero() || !ecr || store.HasOwnHelper(host) || h.Public {
-			own.Delete(host)
-			return cred, err
-		}
-		token, err := aws.ECRCredential(ctx, h, "")
-		if err != nil {
-			return registry.Credential{}, err
-		}
-		own.Store(host, true)
-		return registry.Credential{Username: token.Username, Password: token.Password, Until: token.Until}, nil
-	}
-	client.Renew = func(_ context.Context, host string) bool {
-		h, ecr := awsclient.ParseECRHost(host)
-		_, ours := own.Load(host)
-		return ecr && ours && aws.DropECRCredential(h, "")
-	}
+	client.UseStore(func() *registry.Store { return store }, aws, false)
 	if g.c.Gate.Cache != "" {
 		blobs := filepath.Join(g.c.Gate.Cache, "blobs")
 		if g.blobs, err = blobcache.Open(blobs, blobcache.Options{Now: g.now, Warn: func(err error) { g.warn(err.Error()) }}); err != nil {
@@ -388,9 +387,10 @@ func (c *config) describeGate(rules *gate.Rules) []string {
 	}
 	lines := []string{
 		"The gate is served on " + c.gateListen() + " by " + how + ", under /v1/.",
-		fmt.Sprintf("It decides by %s (%s) with the trust stores of %s (%s).", g.Policy, rules.Policy().Digest(), g.Trust, rules.TrustHash()),
+		fmt.Sprintf("It decides by %s (%s) with the trust stores of %s (%s).", g.decidesBy(), rules.Policy().Digest(), cmp.Or(g.Bundle, g.Trust), rules.TrustHash()),
 		"Signatures and CRLs are kept in " + cmp.Or(g.Cache, "memory only (gate.cache is not set)") + ".",
 		"Decisions are recorded in " + cmp.Or(g.Records, "no file (gate.records is not set)") + ".",
+		"Findings are kept in " + cmp.Or(g.Findings, "no database (gate.findings is not set)") + ".",
 	}
 	if g.AnyoneOnLoopbackMayAsk {
 		return append(lines, "EVERYBODY on this machine may ask about every place (gate.anyoneOnLoopbackMayAsk).")
@@ -410,6 +410,12 @@ func (c *config) describeGate(rules *gate.Rules) []string {
 			}
 			places = strings.Join(parts, " and ")
 		}
+		if p.Reports {
+			places += ", and tell of findings there"
+		}
+		if p.ReadsPolicy {
+			places += ", and fetch the policy bundle"
+		}
 		lines = append(lines, fmt.Sprintf("Principal %s, known by %s, may ask about %s.", p.Name, known, places))
 	}
 	return lines
@@ -418,6 +424,10 @@ func (c *config) describeGate(rules *gate.Rules) []string {
 // checkGate loads what the gate would load, and says what it would do.
 func (a *app) checkGate(ctx context.Context, c *config) ([]string, error) {
 	files := &gateFiles{policy: c.Gate.Policy, trust: c.gateDir(slog.New(slog.DiscardHandler))}
+	var err error
+	if files.bundle, err = c.newBundleFile(c.checkingVerifier(a.now), a.now, slog.New(slog.DiscardHandler)); err != nil {
+		return nil, err
+	}
 	rules, err := files.load(ctx)
 	if err != nil {
 		return nil, err
@@ -431,7 +441,7 @@ func (a *app) checkGate(ctx context.Context, c *config) ([]string, error) {
 		}
 	}
 	for _, w := range rules.Policy().Lint(a.now()) {
-		a.warnf("%s: %s", c.Gate.Policy, w)
+		a.warnf("%s: %s", cmp.Or(c.Gate.Policy, c.Gate.Bundle), w)
 	}
 	return c.describeGate(rules), nil
 }

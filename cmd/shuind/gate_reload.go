@@ -12,12 +12,10 @@ import (
 
 	"github.com/shuin/shuin"
 	"github.com/shuin/shuin/gate"
-	"github.com/shuin/shuin/internal/document"
 	"github.com/shuin/shuin/internal/gateapi"
 	"github.com/shuin/shuin/internal/limits"
 	"github.com/shuin/shuin/internal/notationdir"
 	"github.com/shuin/shuin/pipeline"
-	"github.com/shuin/shuin/policy"
 )
 
 // The parts of the gate that are taken over without a restart.
@@ -28,26 +26,12 @@ const (
 	partTLS        = "tls"
 )
 
-// readPolicy reads a pipeline policy, or a Notary trust policy in its place,
-// known by its trustPolicies. (The command line has the same few lines:
-// joins share no room.)
-func readPolicy(data []byte) (*pipeline.Policy, error) {
-	docs, err := document.Read(data, document.Limits{Bytes: limits.PolicyBytes})
-	if err != nil || len(docs) != 1 || docs[0].Field("trustPolicies") == nil || docs[0].Field("apiVersion") != nil {
-		return pipeline.Parse(data)
-	}
-	doc, err := policy.ParseOCI(data)
-	if err != nil {
-		return nil, err
-	}
-	return pipeline.FromTrustPolicy(doc, data), nil
-}
-
 // gateFiles are policy and trust stores as the files say now. One goroutine
 // uses it at a time.
 type gateFiles struct {
 	policy string
 	trust  notationdir.Dir
+	bundle *bundleFile // in place of both; nil: there is none
 
 	parsed *pipeline.Policy // of the bytes that were read last
 	digest digest.Digest    // of these bytes
@@ -56,13 +40,16 @@ type gateFiles struct {
 
 // load reads the files. The error says which cannot be used, and why.
 func (f *gateFiles) load(ctx context.Context) (*gate.Rules, error) {
+	if f.bundle != nil {
+		return f.bundle.load(ctx)
+	}
 	data, err := readFile(f.policy, limits.PolicyBytes, "PolicyBytes")
 	if err != nil {
 		return nil, invalid("", "gate.policy: %w", err)
 	}
 	if d := digest.FromBytes(data); d != f.digest {
 		f.digest = d
-		f.parsed, f.err = readPolicy(data)
+		f.parsed, f.err = pipeline.ParseEither(data)
 	}
 	if f.err != nil {
 		return nil, &shuin.Error{Code: shuin.CodeInvalidInput, Message: "gate.policy " + f.policy + " cannot be used", Err: f.err,
@@ -150,7 +137,7 @@ func (g *gatePart) lookAtPolicy(ctx context.Context, asked bool) {
 	rules, err := g.files.load(ctx)
 	state := ""
 	if err == nil {
-		state = stateOf(rules)
+		state = g.files.state(rules)
 	}
 	take, fault := g.policyWatch.step(state, err, asked)
 	g.noteLook(partPolicy, err)
@@ -162,15 +149,20 @@ func (g *gatePart) lookAtPolicy(ctx context.Context, asked bool) {
 		return
 	}
 	g.gate.Use(rules)
+	g.publish()
 	g.metrics.rulesInUse(rules, g.now())
 	g.metrics.reloads.WithLabelValues(partPolicy).Inc()
-	g.log.Info("a new policy, or new trust stores, are in use", "policy", rules.Policy().Digest(), "trust", rules.TrustHash())
+	g.log.Info("a new policy, or new trust stores, are in use", append([]any{"policy", rules.Policy().Digest(), "trust", rules.TrustHash()}, g.files.bundle.attrs()...)...)
 	g.warnings(rules.Policy())
 }
 
-// stateOf names what rules were made of.
-func stateOf(r *gate.Rules) string {
-	return r.Policy().Digest().String() + " " + r.TrustHash().String()
+// state names what rules were made of.
+func (f *gateFiles) state(r *gate.Rules) string {
+	state := r.Policy().Digest().String() + " " + r.TrustHash().String()
+	if f.bundle != nil && f.bundle.last != nil {
+		state += " " + f.bundle.last.key
+	}
+	return state
 }
 
 // warnings logs what a policy has that is no fault.

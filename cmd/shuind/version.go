@@ -2,9 +2,10 @@ package main
 
 import (
 	"runtime"
-	"runtime/debug"
 
 	"github.com/spf13/cobra"
+
+	"github.com/shuin/shuin/internal/buildinfo"
 )
 
 func newVersionCmd(a *app) *cobra.Command {
@@ -17,28 +18,10 @@ func newVersionCmd(a *app) *cobra.Command {
 }
 
 func (a *app) printVersion() error {
-	version, commit := buildVersion()
+	version, commit := buildinfo.Version()
 	if err := a.printf("Shuind - the server of Shuin: a signing service for container images.\n\nVersion:     %s\nGo version:  %s\nOS/Arch:     %s/%s",
 		version, runtime.Version(), runtime.GOOS, runtime.GOARCH); err != nil || commit == "" {
 		return err
 	}
 	return a.printf("Git commit:  %s", commit)
-}
-
-// buildVersion is the version and commit the Go toolchain recorded.
-func buildVersion() (version, commit string) {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown", ""
-	}
-	version = info.Main.Version
-	if version == "" || version == "(devel)" {
-		version = "v0.0.0-devel"
-	}
-	for _, s := range info.Settings {
-		if s.Key == "vcs.revision" {
-			commit = s.Value
-		}
-	}
-	return version, commit
 }

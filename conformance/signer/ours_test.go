@@ -9,6 +9,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/shuin/shuin"
+	"github.com/shuin/shuin/internal/awscall"
 	"github.com/shuin/shuin/internal/awsclient"
 	"github.com/shuin/shuin/policy"
 	"github.com/shuin/shuin/trust"
@@ -38,7 +39,7 @@ func (o oneOfOurs) Signatures(context.Context, shuin.Artifact, int) ([]shuin.Sig
 // Signer's rules are built in, and its status is asked at the world's address.
 func (w *world) weVerify(t *testing.T, p policyCase, envelope []byte, revocation verify.RevocationChecker) *shuin.Report {
 	t.Helper()
-	return weVerify(t, w.artifact, p, envelope, revocation, &awsclient.Status{Client: &awsclient.Client{Now: time.Now}}, w.url)
+	return weVerify(t, w.artifact, p, envelope, revocation, &awsclient.Status{Client: &awsclient.Client{Caller: &awscall.Caller{Now: time.Now}}}, w.url)
 }
 
 func weVerify(t *testing.T, image ocispec.Descriptor, p policyCase, envelope []byte, revocation verify.RevocationChecker, status verify.SignerStatus, endpoint string) *shuin.Report {

@@ -17,6 +17,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/shuin/shuin"
 	"github.com/shuin/shuin/awsprofile"
+	"github.com/shuin/shuin/internal/awscall"
 	"github.com/shuin/shuin/internal/awsclient"
 	"github.com/shuin/shuin/sign"
 	"github.com/shuin/shuin/signing"
@@ -116,7 +117,7 @@ func TestShuinSignsThroughTheService(t *testing.T) {
 			if trusted == "" {
 				trusted = p.Unversioned().String()
 			}
-			s := &sign.Signer{Enveloper: &awsclient.Signer{Client: &awsclient.Client{Now: time.Now}, Profile: p.Unversioned()}}
+			s := &sign.Signer{Enveloper: &awsclient.Signer{Client: &awsclient.Client{Caller: &awscall.Caller{Now: time.Now}}, Profile: p.Unversioned()}}
 			signed, err := s.Sign(t.Context(), shuinArtifact(t, w.artifact), sign.Options{
 				MediaType: "application/jose+json", Time: time.Now(), Metadata: map[string]string{"io.example.stage": "build"},
 				PluginConfig: map[string]string{awsclient.ConfigEndpoint: w.url},

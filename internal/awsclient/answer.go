@@ -16,6 +16,7 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+	"github.com/shuin/shuin/internal/awscall"
 )
 
 // foreignError is an answer that says 200 and is not the API's: of a load
@@ -59,7 +60,7 @@ func checkStatusAnswer(status int, header http.Header, body []byte) error {
 		return &foreignError{fmt.Sprintf("its status is HTTP %d, not 200", status)}
 	}
 	if t, _, err := mime.ParseMediaType(header.Get("Content-Type")); err != nil || !slices.Contains(jsonTypes, t) {
-		return &foreignError{fmt.Sprintf("its media type is %q, not application/json", printable(header.Get("Content-Type"), 100))}
+		return &foreignError{fmt.Sprintf("its media type is %q, not application/json", awscall.Printable(header.Get("Content-Type"), 100))}
 	}
 	return checkStatusBody(body, header.Get("X-Amzn-Requestid") != "")
 }

@@ -1,7 +1,7 @@
-// Package awsclient is the door to AWS: to AWS Signer, and to signers that
-// speak its API, through the AWS SDK (it signs, asks for revocation status and
+// Package awsclient is the door to AWS Signer, and to signers that speak its
+// API, through the AWS SDK (it signs, asks for revocation status and
 // administers), and, with calls signed by hand, to ECR for the tokens that its
-// registries take and to ECS for what it runs.
+// registries take and the images they hold.
 //
 // It translates; it decides nothing about signatures. It reads the environment
 // and the files that AWS's own tools read, keeps nothing on disk, and dials
@@ -10,10 +10,6 @@ package awsclient
 
 import (
 	"fmt"
-	"net"
-	"net/http"
-	"net/netip"
-	"net/url"
 	"strings"
 	"sync"
 	"time"
@@ -21,28 +17,20 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/shuin/shuin"
 	"github.com/shuin/shuin/awsprofile"
+	"github.com/shuin/shuin/internal/awscall"
 )
 
 // Client holds what all calls share. Its fields are set before first use and
 // not changed after; it may be used by many goroutines.
 type Client struct {
-	// UserAgent is "NAME/VERSION" of the program; it is added to the SDK's own.
-	UserAgent string
-	// Wrap, where set, goes around the transport: it sees each request, signed,
-	// and each answer.
-	Wrap func(http.RoundTripper) http.RoundTripper
+	// Caller has the configuration, the credentials, and the clock. Required.
+	Caller *awscall.Caller
 	// NoHostPrefix sends every request to the endpoint's own host. Without it
 	// GetRevocationStatus goes to data-HOST, as the API's model has it, unless
 	// the endpoint is an IP address or localhost.
 	NoHostPrefix bool
-	// Now is the clock. Required.
-	Now func() time.Time
-	// Warn is told what the user should know and what fails nothing. Nil: dropped.
-	Warn func(message string)
 
 	mu       sync.Mutex
-	configs  map[configKey]*loading
-	warned   map[string]bool
 	statuses map[string]heldStatus
 	failures map[string]heldFailure   // by question
 	down     map[Settings]heldFailure // of the signer as a whole
@@ -95,16 +83,7 @@ func (s Settings) check() error {
 	if s.Endpoint == "" {
 		return nil
 	}
-	u, err := url.Parse(s.Endpoint)
-	switch {
-	case strings.Contains(s.Endpoint, "@"): // not shown: it may hold a password
-		return invalidf("the endpoint is scheme, host and path only: no user, query or fragment")
-	case err != nil, u.Scheme != "https" && u.Scheme != "http", u.Host == "", u.Hostname() == "":
-		return invalidf("endpoint %q is not of the form https://HOST", s.Endpoint)
-	case u.RawQuery != "", u.Fragment != "":
-		return invalidf("the endpoint is scheme, host and path only: no user, query or fragment")
-	}
-	return nil
+	return awscall.CheckEndpoint(s.Endpoint)
 }
 
 // place is where something with an ARN is; zero: it has none.
@@ -136,36 +115,6 @@ func (s Settings) checkPlace(p place) error {
 		}
 	}
 	return nil
-}
-
-// onlyOneName says whether a host has no names below it to be had: an IP
-// address, or localhost and what ends in it.
-func onlyOneName(host string) bool {
-	if _, err := netip.ParseAddr(host); err == nil {
-		return true
-	}
-	host = strings.ToLower(strings.TrimSuffix(host, "."))
-	return host == "localhost" || strings.HasSuffix(host, ".localhost")
-}
-
-func loopback(host string) bool {
-	ip := net.ParseIP(host)
-	return ip != nil && ip.IsLoopback() || ip == nil && onlyOneName(host)
-}
-
-// warnf warns, each text once.
-func (c *Client) warnf(format string, args ...any) {
-	text := fmt.Sprintf(format, args...)
-	c.mu.Lock()
-	again := c.warned[text]
-	if c.warned == nil {
-		c.warned = map[string]bool{}
-	}
-	c.warned[text] = true
-	c.mu.Unlock()
-	if !again && c.Warn != nil {
-		c.Warn(text)
-	}
 }
 
 func invalidf(format string, args ...any) error {

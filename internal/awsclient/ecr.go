@@ -10,6 +10,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/shuin/shuin"
+	"github.com/shuin/shuin/internal/awscall"
 	"github.com/shuin/shuin/internal/limits"
 )
 
@@ -55,7 +56,7 @@ func (c *Client) ECRCredential(ctx context.Context, h ECRHost, profile string) (
 	t := c.ecrToken(h, profile)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if !t.dropped && c.Now().Before(t.cred.Until) {
+	if !t.dropped && c.Caller.Now().Before(t.cred.Until) {
 		return t.cred, nil
 	}
 	cred, err := c.askECR(ctx, h, profile)
@@ -73,7 +74,7 @@ func (c *Client) DropECRCredential(h ECRHost, profile string) bool {
 	t := c.ecrToken(h, profile)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	now := c.Now()
+	now := c.Caller.Now()
 	if t.cred.Password == "" || !t.renewedAt.IsZero() && now.Sub(t.renewedAt) < limits.ECRTokenAgain {
 		return false
 	}
@@ -83,26 +84,20 @@ func (c *Client) DropECRCredential(h ECRHost, profile string) bool {
 
 // askECR asks for a token.
 func (c *Client) askECR(ctx context.Context, h ECRHost, profile string) (ECRCredential, error) {
-	limited, cancel := context.WithTimeout(ctx, limits.AWSCallTime)
-	defer cancel()
-	cfg, err := c.config(limited, Settings{Region: h.Region, Profile: profile})
-	if err != nil {
-		return ECRCredential{}, err
-	}
-	call := jsonCall{
-		doing: "ask Amazon ECR for a token", title: "Amazon ECR", service: "ecr", id: "ECR", region: h.Region, host: h.api,
-		target: "AmazonEC2ContainerRegistry_V20150921.GetAuthorizationToken", body: []byte("{}"),
-		action: "ecr:GetAuthorizationToken", resource: "*",
+	call := awscall.Call{
+		Doing: "ask Amazon ECR for a token", Title: "Amazon ECR", Service: "ecr", ID: "ECR", Region: h.Region, Host: h.api, Protocol: awscall.JSON11,
+		Target: "AmazonEC2ContainerRegistry_V20150921.GetAuthorizationToken", Body: []byte("{}"),
+		Action: "ecr:GetAuthorizationToken", Resource: "*",
 	}
 	if h.Public {
-		call.service, call.id, call.target = "ecr-public", "ECR PUBLIC", "SpencerFrontendService.GetAuthorizationToken"
-		call.action = "ecr-public:GetAuthorizationToken and sts:GetServiceBearerToken"
+		call.Service, call.ID, call.Target = "ecr-public", "ECR PUBLIC", "SpencerFrontendService.GetAuthorizationToken"
+		call.Action = "ecr-public:GetAuthorizationToken and sts:GetServiceBearerToken"
 	}
-	data, err := c.ask(ctx, cfg, call)
+	answer, err := c.Caller.Ask(ctx, awscall.As{Region: h.Region, Profile: profile}, call)
 	if err != nil {
 		return ECRCredential{}, err
 	}
-	return c.readToken(data, h.Public)
+	return c.readToken(answer.Body, h.Public)
 }
 
 type ecrAuthorization struct {
@@ -139,7 +134,7 @@ func (c *Client) readToken(data []byte, public bool) (ECRCredential, error) {
 	if err != nil || !ok || password == "" {
 		return ECRCredential{}, malformed("the answer holds no token")
 	}
-	now := c.Now()
+	now := c.Caller.Now()
 	life := limits.ECRTokenUnknown
 	var seconds float64
 	if json.Unmarshal(got.Expires, &seconds) == nil {

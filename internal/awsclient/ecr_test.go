@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/shuin/shuin"
+	"github.com/shuin/shuin/internal/awscall"
 	"github.com/shuin/shuin/internal/limits"
 )
 
@@ -80,7 +81,7 @@ func (s *service) gives(life func() time.Duration) *int {
 		defer mu.Unlock()
 		n++
 		data := fmt.Sprintf(`{"authorizationToken":"%s","expiresAt":%.3f,"proxyEndpoint":"https://x"}`,
-			base64.StdEncoding.EncodeToString(fmt.Appendf(nil, "AWS:pass:word%d", n)), float64(s.clients.Now().Add(life()).UnixMilli())/1000)
+			base64.StdEncoding.EncodeToString(fmt.Appendf(nil, "AWS:pass:word%d", n)), float64(s.clients.Caller.Now().Add(life()).UnixMilli())/1000)
 		if !strings.HasPrefix(r.Header.Get("X-Amz-Target"), "Spencer") {
 			data = "[" + data + "]"
 		}
@@ -217,7 +218,7 @@ func TestECRsEndpointCanBeSet(t *testing.T) {
 				t.Errorf("%v", err)
 			}
 			s.seen = nil
-			s.clients.configs, s.clients.tokens = nil, nil
+			s.clients = &Client{Caller: &awscall.Caller{UserAgent: "shuin/1.2.3", Now: s.clients.Caller.Now, Wrap: s.clients.Caller.Wrap}} // that has loaded nothing
 			t.Setenv("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "true")
 			if _, err := s.clients.ECRCredential(t.Context(), ecrHost(t, usHost), ""); err != nil || s.seen[0].Host != "api.ecr.us-west-2.amazonaws.com" {
 				t.Errorf("%v", err)
@@ -282,7 +283,7 @@ func FuzzECRToken(f *testing.F) {
 	f.Add([]byte(`{"authorizationData":[{"authorizationToken":"QVdTOnh4","expiresAt":1.5e9}]}`), false)
 	f.Add([]byte(`{"authorizationData":{"authorizationToken":"QVdTOnh4","expiresAt":"x"}}`), true)
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	c := &Client{Now: func() time.Time { return now }}
+	c := &Client{Caller: &awscall.Caller{Now: func() time.Time { return now }}}
 	f.Fuzz(func(t *testing.T, data []byte, public bool) {
 		got, err := c.readToken(data, public)
 		if err == nil && (got.Password == "" || !got.Until.After(now)) {

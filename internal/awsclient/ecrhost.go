@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/shuin/shuin/awsprofile"
+	"github.com/shuin/shuin/internal/awscall"
 )
 
 // ECRHost is a registry of Amazon ECR, as its host name tells.
@@ -90,17 +91,4 @@ func ecrAPI(h ECRHost, dual bool, suffix string) string {
 }
 
 // Partition is the one that the region lies in, as its name tells.
-func (h ECRHost) Partition() string { return partitionOf(h.Region) }
-
-// partitionOf is the partition of a region, for ARNs in texts and policies.
-func partitionOf(region string) string {
-	for _, p := range []struct{ prefix, partition string }{
-		{"cn-", "aws-cn"}, {"us-gov-", "aws-us-gov"}, {"us-iso-", "aws-iso"}, {"us-isob-", "aws-iso-b"},
-		{"eu-isoe-", "aws-iso-e"}, {"us-isof-", "aws-iso-f"}, {"eusc-", "aws-eusc"},
-	} {
-		if strings.HasPrefix(region, p.prefix) {
-			return p.partition
-		}
-	}
-	return "aws"
-}
+func (h ECRHost) Partition() string { return awscall.Partition(h.Region) }

@@ -2,7 +2,6 @@ package awsclient
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -11,6 +10,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/opencontainers/go-digest"
 	"github.com/shuin/shuin"
+	"github.com/shuin/shuin/internal/awscall"
 	"github.com/shuin/shuin/internal/limits"
 )
 
@@ -36,15 +36,12 @@ func (c *Client) ECRImages(ctx context.Context, h ECRHost, profile, repository, 
 	if h.Public {
 		return invalidf("the public registry of ECR does not list images to others than their owner")
 	}
-	cfg, err := c.config(ctx, Settings{Region: h.Region, Profile: profile})
-	if err != nil {
-		return err
-	}
-	q := jsonCall{
-		doing: "list images of " + repository, title: "Amazon ECR", service: "ecr", id: "ECR", region: h.Region, host: h.api,
-		target: "AmazonEC2ContainerRegistry_V20150921.DescribeImages", action: ActionDescribeImages,
-		resource: "arn:" + h.Partition() + ":ecr:" + h.Region + ":" + h.Account + ":repository/" + repository,
-		notFound: "there is no such repository: check registry, region and repository name",
+	q := awscall.Call{
+		Doing: "list images of " + repository, Title: "Amazon ECR", Service: "ecr", ID: "ECR", Region: h.Region, Host: h.api, Protocol: awscall.JSON11,
+		Target: "AmazonEC2ContainerRegistry_V20150921.DescribeImages", Action: ActionDescribeImages,
+		Resource: "arn:" + h.Partition() + ":ecr:" + h.Region + ":" + h.Account + ":repository/" + repository,
+		NotFound: "there is no such repository: check registry, region and repository name",
+		Absent:   func(e *awscall.ServiceError) bool { return e.Code == "RepositoryNotFoundException" },
 	}
 	seen, total := map[string]bool{}, 0
 	for next := from; ; {
@@ -52,19 +49,21 @@ func (c *Client) ECRImages(ctx context.Context, h ECRHost, profile, repository, 
 		if next != "" {
 			in["nextToken"] = next
 		}
-		if q.body, err = json.Marshal(in, json.Deterministic(true)); err != nil {
+		body, err := json.Marshal(in, json.Deterministic(true))
+		if err != nil {
 			return err
 		}
-		data, err := c.ask(ctx, cfg, q)
+		q.Body = body
+		answer, err := c.Caller.Ask(ctx, awscall.As{Region: h.Region, Profile: profile}, q)
 		if err != nil {
-			return noRepository(err, q.notFound)
+			return err
 		}
-		images, after, err := readECRImages(data, q.doing)
+		images, after, err := readECRImages(answer.Body, q.Doing)
 		if err != nil {
 			return err
 		}
 		if total += len(images); total > limits.ECRImages || len(seen) > limits.ECRImages {
-			return &shuin.Error{Code: shuin.CodeLimit, Message: q.doing + ": more images than are listed (limit ECRImages)"}
+			return &shuin.Error{Code: shuin.CodeLimit, Message: q.Doing + ": more images than are listed (limit ECRImages)"}
 		}
 		if err := page(images, after); err != nil {
 			return err
@@ -73,22 +72,10 @@ func (c *Client) ECRImages(ctx context.Context, h ECRHost, profile, repository, 
 			return nil
 		}
 		if seen[after] {
-			return &shuin.Error{Code: shuin.CodeMalformed, Message: q.doing + ": the pages turn in a circle"}
+			return &shuin.Error{Code: shuin.CodeMalformed, Message: q.Doing + ": the pages turn in a circle"}
 		}
 		seen[after], next = true, after
 	}
-}
-
-// noRepository: ECR says with status 400 that there is no such repository.
-func noRepository(err error, hint string) error {
-	var service *ServiceError
-	if errors.As(err, &service) && service.Code == "RepositoryNotFoundException" {
-		var e *shuin.Error
-		if errors.As(err, &e) {
-			return &shuin.Error{Code: shuin.CodeNotFound, Message: e.Message, Hint: hint, Err: service}
-		}
-	}
-	return err
 }
 
 // readECRImages reads one page.
@@ -116,13 +103,13 @@ func readECRImages(data []byte, doing string) (images []ECRImage, next string, e
 		}
 		for _, t := range i.Tags {
 			if !shuin.ValidTag(t) {
-				return nil, "", malformed("an image has a tag that is none: " + printable(t, 150))
+				return nil, "", malformed("an image has a tag that is none: " + awscall.Printable(t, 150))
 			}
 		}
 		slices.Sort(i.Tags)
 		images = append(images, ECRImage{
 			Digest: i.Digest, Tags: slices.Compact(i.Tags), Pushed: pushedAt(i.Pushed),
-			MediaType: printable(strings.TrimSpace(i.MediaType), 200), ArtifactType: printable(strings.TrimSpace(i.ArtifactType), 200),
+			MediaType: awscall.Printable(strings.TrimSpace(i.MediaType), 200), ArtifactType: awscall.Printable(strings.TrimSpace(i.ArtifactType), 200),
 		})
 	}
 	return images, got.Next, nil

@@ -11,6 +11,7 @@ import (
 	"github.com/shuin/shuin"
 	"github.com/shuin/shuin/awsprofile"
 	"github.com/shuin/shuin/envelope"
+	"github.com/shuin/shuin/internal/awscall"
 	"github.com/shuin/shuin/internal/limits"
 	"github.com/shuin/shuin/sign"
 )
@@ -98,7 +99,7 @@ func (s *Signer) checkVersion(ctx, limited context.Context, service *signer.Clie
 		return &shuin.Error{
 			Code: shuin.CodeInvalidInput,
 			Message: fmt.Sprintf("version %s of signing profile %s cannot sign: the current version is %s, and AWS Signer signs with the current one only",
-				s.Profile.Version, s.Profile.Unversioned(), printable(current, 20)),
+				s.Profile.Version, s.Profile.Unversioned(), awscall.Printable(current, 20)),
 			Hint: "name the profile without a version, or its current version",
 		}
 	}

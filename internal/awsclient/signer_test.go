@@ -194,6 +194,17 @@ func TestARefusalToSignNamesTheAction(t *testing.T) {
 	}
 }
 
+// What AWS says of a signature that is wrong holds what should have been signed.
+func TestARefusalShowsNoSessionToken(t *testing.T) {
+	s := newService(t)
+	t.Setenv("AWS_SESSION_TOKEN", "token-that-is-never-shown")
+	s.says(403, "InvalidSignatureException", `{"message":"The canonical string should have been\nx-amz-security-token:token-that-is-never-shown\n"}`)
+	_, err := (&Signer{Client: s.clients, Profile: profile(t, profileARN)}).Envelope(t.Context(), request())
+	if err == nil || strings.Contains(err.Error(), "never-shown") || !strings.Contains(err.Error(), "x-amz-security-token") {
+		t.Error(err)
+	}
+}
+
 func FuzzEnvelopeOfAProfile(f *testing.F) {
 	chain, err := shuintest.NewChain(shuintest.ChainOptions{Length: 2, Key: shuintest.P256, CAKey: shuintest.P256})
 	if err != nil {

@@ -3,7 +3,6 @@ package awsclient
 import (
 	"context"
 	"errors"
-	"net"
 	"slices"
 	"strings"
 	"time"
@@ -12,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/signer"
 	"github.com/shuin/shuin"
 	"github.com/shuin/shuin/awsprofile"
+	"github.com/shuin/shuin/internal/awscall"
 	"github.com/shuin/shuin/internal/limits"
 	"github.com/shuin/shuin/verify"
 )
@@ -44,10 +44,10 @@ func (s *Status) RevocationStatus(ctx context.Context, q awsprofile.StatusQuery,
 	if err := s.Client.heldFailure(at, key); err != nil {
 		return nil, err
 	}
-	began := s.Client.Now()
+	began := s.Client.Caller.Now()
 	revoked, err := s.ask(ctx, settings, q)
 	if err != nil {
-		s.Client.holdFailure(at, key, err, s.Client.Now().Sub(began))
+		s.Client.holdFailure(at, key, err, s.Client.Caller.Now().Sub(began))
 		return nil, err
 	}
 	s.Client.holdStatus(key, revoked)
@@ -82,28 +82,22 @@ func askStatus(ctx context.Context, service *signer.Client, in *signer.GetRevoca
 		return out, err // AWS's own names exist, or the region does not
 	}
 	for _, prefix := range []string{"verification.", ""} {
-		if !nameless(err) {
+		if !awscall.Nameless(err) {
 			return out, err
 		}
-		if next, nextErr := service.GetRevocationStatus(ctx, in, signer.WithAPIOptions(strictStatus, hostPrefix(prefix))); !nameless(nextErr) {
+		if next, nextErr := service.GetRevocationStatus(ctx, in, signer.WithAPIOptions(strictStatus, hostPrefix(prefix))); !awscall.Nameless(nextErr) {
 			return next, nextErr
 		}
 	}
 	return out, err
 }
 
-// nameless: the host's name does not exist.
-func nameless(err error) bool {
-	var dns *net.DNSError
-	return errors.As(err, &dns) && dns.IsNotFound
-}
-
 // statusError marks a refusal of the question as a bad answer: retrying it, or
 // other credentials, would not help.
 func statusError(err error) error {
-	var service *ServiceError
+	var service *awscall.ServiceError
 	if errors.As(err, &service) {
-		switch service.code() {
+		switch service.Means() {
 		case shuin.CodeInvalidInput, shuin.CodeNotFound:
 			return &shuin.Error{
 				Code: shuin.CodeMalformed, Err: err,
@@ -132,7 +126,7 @@ type heldFailure struct {
 func (c *Client) heldFailure(s Settings, key string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	now := c.Now()
+	now := c.Caller.Now()
 	if h, ok := c.down[s]; ok && now.Before(h.until) {
 		return h.err
 	}
@@ -151,9 +145,9 @@ func (c *Client) holdFailure(s Settings, key string, err error, took time.Durati
 	if code == shuin.CodeDeadline {
 		return // the caller's own
 	}
-	var service *ServiceError
+	var service *awscall.ServiceError
 	answered := errors.As(err, &service)
-	now := c.Now()
+	now := c.Caller.Now()
 	held := heldFailure{err, now.Add(limits.SignerDownHeld)}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -180,14 +174,14 @@ func (c *Client) heldStatus(key string) ([]string, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	h, ok := c.statuses[key]
-	if !ok || c.Now().After(h.until) {
+	if !ok || c.Caller.Now().After(h.until) {
 		return nil, false
 	}
 	return slices.Clone(h.revoked), true
 }
 
 func (c *Client) holdStatus(key string, revoked []string) {
-	now := c.Now()
+	now := c.Caller.Now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.statuses == nil || len(c.statuses) >= limits.SignerStatuses {

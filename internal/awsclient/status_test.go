@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/shuin/shuin"
 	"github.com/shuin/shuin/awsprofile"
+	"github.com/shuin/shuin/internal/awscall"
 	"github.com/shuin/shuin/internal/limits"
 )
 
@@ -138,7 +139,7 @@ func TestWhatTheServiceAnswersIsPassedOnWholeAndUnderstood(t *testing.T) {
 			if shuin.CodeOf(err) != tc.want || !strings.Contains(err.Error(), tc.text) || !strings.Contains(shuin.HintOf(err), tc.hint) {
 				t.Errorf("%s: %v\nhint: %s", shuin.CodeOf(err), err, shuin.HintOf(err))
 			}
-			var service *ServiceError
+			var service *awscall.ServiceError
 			if errors.As(err, &service) != tc.service {
 				t.Errorf("a ServiceError: %t", !tc.service)
 			}

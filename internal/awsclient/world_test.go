@@ -14,6 +14,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/shuin/shuin/internal/awscall"
 )
 
 // service is a server that stands in for AWS: names are routed to it as the
@@ -65,7 +67,7 @@ func newService(t *testing.T, hosts ...string) *service {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.clients = &Client{
+	s.clients = &Client{Caller: &awscall.Caller{
 		UserAgent: "shuin/1.2.3",
 		Now:       func() time.Time { s.mu.Lock(); defer s.mu.Unlock(); return s.now },
 		Warn:      func(text string) { s.warned = append(s.warned, text) },
@@ -85,7 +87,7 @@ func newService(t *testing.T, hosts ...string) *service {
 				return next.RoundTrip(sent)
 			})
 		},
-	}
+	}}
 	return s
 }
 

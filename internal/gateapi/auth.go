@@ -30,6 +30,11 @@ type Principal struct {
 	// is allowed with Anywhere only.
 	Clusters, Namespaces []string
 	Anywhere             bool
+	// Reports: it may tell of findings, of the clusters it may ask about.
+	Reports bool
+	// ReadsPolicy: it may read the policy bundle in use, with the rules of all
+	// places.
+	ReadsPolicy bool
 }
 
 // Identity is what a client certificate says of its owner: one of the three.
@@ -94,7 +99,7 @@ func NewPrincipals(list []Principal, clientCAs []*x509.Certificate) (*Principals
 	p := &Principals{list: slices.Clone(list)}
 	h := sha256.New()
 	for _, one := range list {
-		fmt.Fprintf(h, "%q %x %q %q %q %t\n", one.Name, one.Tokens, one.Certificate, one.Clusters, one.Namespaces, one.Anywhere)
+		fmt.Fprintf(h, "%q %x %q %q %q %t %t %t\n", one.Name, one.Tokens, one.Certificate, one.Clusters, one.Namespaces, one.Anywhere, one.Reports, one.ReadsPolicy)
 	}
 	for i, c := range clientCAs {
 		if i == 0 {
@@ -113,7 +118,7 @@ func (p *Principals) Fingerprint() string { return p.fingerprint }
 // Anonymous lets everybody ask about every place, without saying who it is. It
 // is for a listener that nobody but this machine reaches.
 func Anonymous() *Principals {
-	return &Principals{anonymous: &Principal{Name: "anonymous", Anywhere: true}, fingerprint: "anonymous"}
+	return &Principals{anonymous: &Principal{Name: "anonymous", Anywhere: true, Reports: true, ReadsPolicy: true}, fingerprint: "anonymous"}
 }
 
 // Names are the names of all.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"os"
 	"runtime/debug"
@@ -24,13 +25,41 @@ const (
 	routeDecide  = "decide"
 	routeExplain = "explain"
 	routeOpenAPI = "openapi"
+	routeReport  = "report"
+	routeList    = "findings"
+	routePolicy  = "policy"
 )
 
-// routes are the paths, each with its method.
-var routes = map[string]struct{ name, method string }{
-	"/v1/decide":       {routeDecide, http.MethodPost},
-	"/v1/explain":      {routeExplain, http.MethodPost},
-	"/v1/openapi.json": {routeOpenAPI, http.MethodGet},
+// routes are the paths, each with its methods and what they are called.
+var routes = map[string]map[string]string{
+	"/v1/decide":       {http.MethodPost: routeDecide},
+	"/v1/explain":      {http.MethodPost: routeExplain},
+	"/v1/openapi.json": {http.MethodGet: routeOpenAPI},
+	findingsPath:       {http.MethodPost: routeReport, http.MethodGet: routeList},
+	policyPath:         {http.MethodGet: routePolicy},
+	policyJWSPath:      {http.MethodGet: routePolicyJWS},
+	policyCOSEPath:     {http.MethodGet: routePolicyCOSE},
+}
+
+// routeOf is the route of a request.
+func (d *door) routeOf(r *http.Request) (string, *failure) {
+	methods, ok := routes[r.URL.Path]
+	if r.URL.Path == findingsPath && d.server.Findings == nil {
+		return "", newFailure(codeNoRoute, "this server keeps no findings", "set gate.findings in its configuration")
+	}
+	if !ok {
+		return "", newFailure(codeNoRoute, "there is no "+echo(r.URL.Path), "ask POST /v1/decide or POST /v1/explain; GET /v1/openapi.json describes them")
+	}
+	method := r.Method
+	if method == http.MethodHead {
+		method = http.MethodGet
+	}
+	if name := methods[method]; name != "" {
+		return name, nil
+	}
+	f := newFailure(codeMethod, r.URL.Path+" takes "+strings.Join(slices.Sorted(maps.Keys(methods)), " and "), "")
+	f.allow = strings.Join(slices.Sorted(maps.Keys(methods)), ", ")
+	return "", f
 }
 
 // Prefix is what all paths of the API begin with.
@@ -75,6 +104,7 @@ type asked struct {
 	route     string
 	principal string
 	verdict   *gate.Verdict
+	finding   string // the ID of the one that was told
 	panicked  string // where
 }
 
@@ -115,16 +145,11 @@ func (d *door) guarded(w http.ResponseWriter, q *asked) (a answer) {
 
 // serve takes a request through the door: route, who, how often, what, where.
 func (d *door) serve(w http.ResponseWriter, q *asked) (answer, *failure) {
-	route, ok := routes[q.http.URL.Path]
-	switch {
-	case !ok:
-		return answer{}, newFailure(codeNoRoute, "there is no "+echo(q.http.URL.Path), "ask POST /v1/decide or POST /v1/explain; GET /v1/openapi.json describes them")
-	case q.http.Method != route.method && !(route.method == http.MethodGet && q.http.Method == http.MethodHead):
-		f := newFailure(codeMethod, q.http.URL.Path+" takes "+route.method, "")
-		f.allow = route.method
+	route, f := d.routeOf(q.http)
+	if f != nil {
 		return answer{}, f
 	}
-	if q.route = route.name; q.route == routeOpenAPI {
+	if q.route = route; q.route == routeOpenAPI {
 		return answer{status: http.StatusOK, mediaType: mediaTypeJSON, body: openAPI}, nil
 	}
 	p, f := d.admit(q)
@@ -138,6 +163,19 @@ func (d *door) serve(w http.ResponseWriter, q *asked) (answer, *failure) {
 	default:
 		return answer{}, newFailure(codeOverloaded, "the gate has too many requests in flight", "try again")
 	}
+	switch q.route {
+	case routeReport:
+		return d.report(w, q, p)
+	case routeList:
+		return d.list(q, p)
+	case routePolicy, routePolicyJWS, routePolicyCOSE:
+		return d.policy(q, p)
+	}
+	return d.judge(w, q, p)
+}
+
+// judge reads what images are asked about, and asks the gate.
+func (d *door) judge(w http.ResponseWriter, q *asked, p *Principal) (answer, *failure) {
 	if f := contentType(q.http.Header); f != nil {
 		return answer{}, f
 	}
@@ -231,12 +269,18 @@ func (d *door) ask(ctx context.Context, q *asked, w gate.Workload) (answer, *fai
 
 // readBody reads all of the body within its bounds.
 func readBody(w http.ResponseWriter, r *http.Request) ([]byte, *failure) {
-	tooLarge := newFailure(codeLimit, fmt.Sprintf("the request's body is longer than %d bytes (limit GateAPIBodyBytes)", limits.GateAPIBodyBytes), "ask about fewer images at a time")
+	return readUpTo(w, r, limits.GateAPIBodyBytes, "GateAPIBodyBytes", "ask about fewer images at a time")
+}
+
+// readUpTo reads all of a body of at most so many bytes, by the limit of that
+// name.
+func readUpTo(w http.ResponseWriter, r *http.Request, most int64, name, hint string) ([]byte, *failure) {
+	tooLarge := newFailure(codeLimit, fmt.Sprintf("the request's body is longer than %d bytes (limit %s)", most, name), hint)
 	tooLarge.closes = true // the rest is not read
-	if r.ContentLength > limits.GateAPIBodyBytes {
+	if r.ContentLength > most {
 		return nil, tooLarge
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limits.GateAPIBodyBytes))
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, most))
 	var large *http.MaxBytesError
 	switch {
 	case err == nil:
@@ -263,6 +307,9 @@ func (d *door) tell(q *asked, a answer, took time.Duration) {
 	}
 	if q.principal != "" {
 		attrs = append(attrs, slog.String("principal", q.principal))
+	}
+	if q.finding != "" {
+		attrs = append(attrs, slog.String("finding", q.finding))
 	}
 	level := slog.LevelInfo
 	if f := a.failed; f != nil {

@@ -24,7 +24,13 @@ const (
 	codeBodyTime        = "request-timeout"
 	codeThrottled       = "too-many-requests"
 	codeOverloaded      = "overloaded"
+	codeRight           = "right-missing"
+	codeStore           = "store-unavailable"
+	codeFull            = "findings-full"
 )
+
+// CodePlace is the code of a refusal for the place's sake.
+const CodePlace = codePlace
 
 // statuses are the HTTP statuses of the codes.
 var statuses = map[string]int{
@@ -39,6 +45,9 @@ var statuses = map[string]int{
 	codeThrottled:       http.StatusTooManyRequests,
 	codeInternal:        http.StatusInternalServerError,
 	codeOverloaded:      http.StatusServiceUnavailable,
+	codeRight:           http.StatusForbidden,
+	codeStore:           http.StatusServiceUnavailable,
+	codeFull:            http.StatusInsufficientStorage,
 }
 
 // Codes are the codes of all errors the API answers with.
@@ -80,6 +89,7 @@ type answer struct {
 	status    int
 	mediaType string
 	body      []byte
+	etag      string // of what may be asked for again; empty: it is not kept
 	failed    *failure
 }
 
@@ -100,7 +110,7 @@ func (a answer) write(w http.ResponseWriter, id string) {
 		switch f.code {
 		case codeUnauthenticated:
 			h.Set("WWW-Authenticate", `Bearer realm="shuin gate"`)
-		case codeThrottled, codeOverloaded:
+		case codeThrottled, codeOverloaded, codeStore:
 			h.Set("Retry-After", "1")
 		}
 		if f.allow != "" {
@@ -110,7 +120,13 @@ func (a answer) write(w http.ResponseWriter, id string) {
 			h.Set("Connection", "close")
 		}
 	}
-	h.Set("Content-Length", strconv.Itoa(len(a.body)))
+	if a.etag != "" {
+		h.Set("ETag", a.etag)
+		h.Set("Cache-Control", "private, no-cache")
+	}
+	if a.status != http.StatusNotModified {
+		h.Set("Content-Length", strconv.Itoa(len(a.body)))
+	}
 	w.WriteHeader(a.status)
 	_, _ = w.Write(a.body) // the client may be gone
 }

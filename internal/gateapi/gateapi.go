@@ -1,5 +1,5 @@
 // Package gateapi serves the gate over HTTP: POST /v1/decide and /v1/explain,
-// and its OpenAPI document. It authenticates principals (mutual TLS or a
+// its OpenAPI document, and /v1/findings, where findings are told and listed. It authenticates principals (mutual TLS or a
 // bearer token), holds them to the places they may ask about, decodes
 // strictly, and translates; it decides nothing about images. It opens no port
 // and no file, and never logs a token, a header or a request's body.
@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/shuin/shuin/gate"
+	"github.com/shuin/shuin/watch"
 )
 
 // Gate decides; [gate.Gate] is it.
@@ -35,6 +36,11 @@ type Server struct {
 	Burst int
 	// Observe is told of every answer, if set. It is called from many goroutines.
 	Observe func(Observation)
+	// Findings keeps what principals tell of; nil: this server keeps none.
+	Findings watch.Keeper
+	// Policy is the policy bundle in use, to be handed out; nil, or answering
+	// nil: there is none. What it answers is not changed.
+	Policy func() *PolicyBundle
 
 	bodyTime   time.Duration // instead of limits.GateAPIBodyTime, in tests
 	principals atomic.Pointer[Principals]
@@ -46,7 +52,7 @@ func (s *Server) Use(p *Principals) { s.principals.Store(p) }
 
 // Observation is what became of one request.
 type Observation struct {
-	Route     string // "decide", "explain", "openapi"; empty: no such route
+	Route     string // "decide", "explain", "openapi", "report", "findings", "policy", "policySignature", "policySignatureCOSE"; empty: no such route
 	Principal string // empty: nobody known asked
 	Status    int
 	Code      string // of the error; empty: answered

@@ -109,7 +109,7 @@ const (
 	AWSAnswer        = 1 << 20          // one answer of AWS Signer, or of ECR's token call
 	AWSAttemptTime   = 20 * time.Second // one attempt, to the end of its answer
 	AWSCallTime      = 60 * time.Second // one call with its repetitions
-	AWSTries         = 3                // of a call to ECR; AWS Signer's follow the user's AWS settings
+	AWSTries         = 3                // of a call of AWS; those to AWS Signer follow the user's AWS settings
 	AWSListed        = 100_000          // profiles, jobs or permissions listed by one command
 	AWSErrorRunes    = 2000             // of an error text passed through
 	SignerStatuses   = 4096             // revocation statuses remembered in one process

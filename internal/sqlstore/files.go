@@ -81,16 +81,23 @@ func syncDir(dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-//go:embed migrations/*.sql
+// The schemas: of the signer, and of findings.
+//
+//go:embed migrations/*.sql findings/*.sql
 var migrations embed.FS
 
-// migrate brings the schema up to date. Of two processes that do so at the
+const (
+	schemaSigner   = "migrations"
+	schemaFindings = "findings"
+)
+
+// migrate brings a schema up to date. Of two processes that do so at the
 // same time one finds the other's work done.
-func migrate(ctx context.Context, connector driver.Connector) error {
+func migrate(ctx context.Context, connector driver.Connector, schema string) error {
 	db := sql.OpenDB(connector)
 	db.SetMaxOpenConns(1)
 	defer db.Close()
-	sub, err := fs.Sub(migrations, "migrations")
+	sub, err := fs.Sub(migrations, schema)
 	if err != nil {
 		return err
 	}

@@ -2,7 +2,8 @@
 // decides nothing about what it keeps; it sees to it that what was said to be
 // kept is on the disk, that the log only grows, and that a database that was
 // put back to an earlier state is noticed. It sends nothing over a network
-// and encrypts nothing: secrets come to it sealed.
+// and encrypts nothing: secrets come to it sealed. In a database of their own it
+// keeps findings, and what a watcher decided and told ([Findings]).
 //
 // Several processes may have one database open (an administrator's command
 // beside the server): SQLite's locks order their commits, and each looks at
@@ -112,7 +113,7 @@ func open(ctx context.Context, o Options) (_ *Store, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := migrate(ctx, connector); err != nil {
+	if err := migrate(ctx, connector, schemaSigner); err != nil {
 		return nil, err
 	}
 	s := &Store{
@@ -168,27 +169,31 @@ func unavailable(err error) error {
 	if err == nil {
 		return nil
 	}
-	text := "the signing service's store is not available"
+	return &signing.Error{Fault: signing.FaultUnavailable, Message: "the signing service's store is not available" + trouble(err), Err: err}
+}
+
+// trouble says what ails a database, after a colon; nothing where that is not
+// known.
+func trouble(err error) string {
 	switch code(err) & 0xff {
 	case codeFull:
-		text += ": no space is left for the database"
+		return ": no space is left for the database"
 	case codeReadOnly:
-		text += ": the database cannot be written"
+		return ": the database cannot be written"
 	case codeBusy, codeLocked:
-		text += ": another process keeps the database locked"
+		return ": another process keeps the database locked"
 	case codeIO, codeCantOpen:
-		text += ": the database's disk does not answer as it should"
+		return ": the database's disk does not answer as it should"
 	case codeCorrupt, codeNotADB:
-		text += ": the database is damaged"
-	default:
-		switch {
-		case errors.Is(err, ErrRolledBack), errors.Is(err, ErrInconsistent):
-			text += ": its log does not continue what was there before"
-		case errors.Is(err, ErrAway):
-			text += ": the database file was removed or replaced"
-		case errors.Is(err, ErrClosed):
-			text += ": the service is stopping"
-		}
+		return ": the database is damaged"
 	}
-	return &signing.Error{Fault: signing.FaultUnavailable, Message: text, Err: err}
+	switch {
+	case errors.Is(err, ErrRolledBack), errors.Is(err, ErrInconsistent):
+		return ": its log does not continue what was there before"
+	case errors.Is(err, ErrAway):
+		return ": the database file was removed or replaced"
+	case errors.Is(err, ErrClosed):
+		return ": the service is stopping"
+	}
+	return ""
 }

@@ -315,13 +315,15 @@ func (w *writer) dataVersion() (version int64, err error) {
 
 // present tells whether the file that is open is still the one at its path:
 // what is written to one that was removed is lost with the process.
-func (s *Store) present() error {
-	now, err := os.Stat(s.path)
+func (s *Store) present() error { return present(s.path, s.file) }
+
+func present(path string, file os.FileInfo) error {
+	now, err := os.Stat(path)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrAway, err)
 	}
-	if !os.SameFile(s.file, now) {
-		return fmt.Errorf("%w: there is another one at %s", ErrAway, s.path)
+	if !os.SameFile(file, now) {
+		return fmt.Errorf("%w: there is another one at %s", ErrAway, path)
 	}
 	return nil
 }

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/shuin/shuin/internal/shuintest"
 )
 
 // ecsWorld is moto's ECS on loopback, filled by the AWS CLI, with a registry
@@ -22,20 +24,14 @@ type ecsWorld struct {
 	dir, endpoint, registry string
 }
 
-// motoServer finds moto_server, or installs it into a virtual environment:
-// Debian has no package of it.
+// motoServer finds moto_server, or installs it into a virtual environment.
 func motoServer(t *testing.T) string {
 	t.Helper()
-	if path, err := exec.LookPath("moto_server"); err == nil {
-		return path
+	paths, err := shuintest.FindMoto(t.Context(), t.TempDir(), "moto_server")
+	if err != nil {
+		t.Fatal(err)
 	}
-	dir := t.TempDir()
-	for _, args := range [][]string{{"python3", "-m", "venv", dir}, {filepath.Join(dir, "bin", "pip"), "install", "--quiet", "moto[server]==5.2.1"}} {
-		if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
-			t.Fatalf("the test needs moto_server (pip install 'moto[server]'): %s: %v\n%s", strings.Join(args, " "), err, out)
-		}
-	}
-	return filepath.Join(dir, "bin", "moto_server")
+	return paths[0]
 }
 
 func newECS(t *testing.T) *ecsWorld {

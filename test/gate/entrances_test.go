@@ -18,6 +18,7 @@ import (
 
 	"github.com/shuin/shuin"
 	"github.com/shuin/shuin/gate"
+	"github.com/shuin/shuin/internal/awscall"
 	"github.com/shuin/shuin/internal/awsclient"
 	"github.com/shuin/shuin/internal/document"
 	"github.com/shuin/shuin/internal/fetch"
@@ -188,7 +189,7 @@ func newGate(tb testing.TB, policyText []byte, remember bool) *gate.Gate {
 		Verifier: verify.Verifier{
 			Chains:       verify.NewChainCache(0),
 			Revocation:   &revocation.Checker{HTTP: &fetch.Client{AllowPrivateAddresses: true}},
-			SignerStatus: &awsclient.Status{Client: &awsclient.Client{UserAgent: "test", Now: time.Now, NoHostPrefix: true}},
+			SignerStatus: &awsclient.Status{Client: &awsclient.Client{Caller: &awscall.Caller{UserAgent: "test", Now: time.Now}, NoHostPrefix: true}},
 		},
 	}, rules)
 }

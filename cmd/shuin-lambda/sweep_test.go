@@ -1,0 +1,180 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/shuin/shuin"
+	"github.com/shuin/shuin/gate"
+	"github.com/shuin/shuin/internal/ecs"
+	"github.com/shuin/shuin/pipeline"
+	"github.com/shuin/shuin/watch"
+)
+
+// hears keeps what it is told, or fails.
+type hears struct {
+	told []watch.Finding
+	err  error
+}
+
+func (*hears) Name() string { return "ear" }
+
+func (h *hears) Notify(_ context.Context, f watch.Finding) error {
+	if h.err == nil {
+		h.told = append(h.told, f)
+	}
+	return h.err
+}
+
+// sweptWorld is a function without a policy: nothing can be checked.
+func sweptWorld(to watch.Notifier) *sweeping {
+	f := &function{settings: &settings{config: newConfig()}, now: time.Now, policies: &policies{
+		config: &policyConfig{Refresh: time.Minute}, file: "/var/empty/gone", options: gate.Options{Now: time.Now},
+		failed: func(context.Context, error, digest.Digest) {},
+	}}
+	f.watcher = &watch.Watcher{Gate: f, Store: &watch.MemoryStore{}, Routes: []watch.Route{{Notifier: to}}, Policy: f.policies.policy, Now: time.Now}
+	return &sweeping{function: f}
+}
+
+func sweptTask(id string) watch.Observation {
+	return watch.Observation{
+		Subject: watch.Subject{Kind: watch.Task, ARN: "arn:aws:ecs:eu-west-1:111122223333:task/prod/" + id, Account: "111122223333", Region: "eu-west-1", Cluster: "prod", Group: "service:shop"},
+		Phase:   watch.Swept, Version: 7, At: time.Now(), Images: []gate.Image{{Name: "web", Written: "shop.example/web:v1"}}, Where: pipeline.Where{Cluster: "prod"},
+	}
+}
+
+func TestASweepTriesOnceMoreWhatCouldNotBeCheckedBeforeItTells(t *testing.T) {
+	ear := &hears{}
+	s := sweptWorld(ear)
+	if err := s.found(t.Context(), ecs.Found{Observation: sweptTask("a"), Others: []watch.Subject{sweptTask("b").Subject}}); err != nil {
+		t.Fatal(err)
+	}
+	if len(s.again) != 1 || len(ear.told) != 0 {
+		t.Fatalf("%d are tried again, %d told; want one and none", len(s.again), len(ear.told))
+	}
+	if err := s.rest(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if len(ear.told) != 1 || ear.told[0].Outcome != pipeline.Undecided || s.unsettled {
+		t.Errorf("told %+v (unsettled %v), want once that it could not be checked", ear.told, s.unsettled)
+	}
+}
+
+func TestASweepThatCannotTellHasNoEnd(t *testing.T) {
+	s := sweptWorld(&hears{err: errors.New("the topic is gone")})
+	if err := s.found(t.Context(), ecs.Found{Observation: sweptTask("a")}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.rest(t.Context()); err != nil || !s.unsettled {
+		t.Errorf("what could not be told counts as settled (%v)", err)
+	}
+}
+
+func TestAnObservationThatCanNeverBeJudgedEndsNoSweep(t *testing.T) {
+	s := sweptWorld(&hears{})
+	o := sweptTask("a")
+	o.Images = nil
+	if err := s.found(t.Context(), ecs.Found{Observation: o}); err != nil || !s.unsettled || len(s.again) != 0 {
+		t.Errorf("%v, unsettled %v, %d to be tried again", err, s.unsettled, len(s.again))
+	}
+}
+
+func TestASweepEndsWithItsTime(t *testing.T) {
+	s := sweptWorld(&hears{})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := s.found(ctx, ecs.Found{Observation: sweptTask("a")}); err == nil {
+		t.Error("it went on")
+	}
+}
+
+// darkGate is a gate that denies; not before dark is over.
+type darkGate struct{ dark bool }
+
+func (d *darkGate) Decide(_ context.Context, w gate.Workload) *gate.Verdict {
+	v := &gate.Verdict{Outcome: pipeline.Deny}
+	code := shuin.CodeUnsigned
+	if d.dark {
+		v.Outcome, code = pipeline.Undecided, shuin.CodeThrottled
+	}
+	for _, i := range w.Images {
+		v.Images = append(v.Images, gate.ImageVerdict{Image: i, Outcome: v.Outcome, Rule: "r", Err: &shuin.Error{Code: code, Message: "x"}})
+	}
+	return v
+}
+
+// stops notes what it is asked to stop.
+type stops struct{ arns []string }
+
+func (*stops) Runs(context.Context, watch.Subject, gate.Image) (bool, error) { return true, nil }
+
+func (s *stops) StopTask(_ context.Context, t watch.Subject, _ string) error {
+	s.arns = append(s.arns, t.ARN)
+	return nil
+}
+
+func (*stops) DeregisterTaskDefinition(context.Context, watch.Subject, string) error { return nil }
+
+func TestWhatIsLikeATaskThatIsTriedAgainIsCountedAndStoppedToo(t *testing.T) {
+	like := []watch.Subject{sweptTask("b").Subject, sweptTask("c").Subject}
+	for name, reacts := range map[string]bool{"and nothing is done": false, "and each is stopped": true} {
+		t.Run(name, func(t *testing.T) {
+			ear, d, e := &hears{}, &darkGate{dark: true}, &stops{}
+			s := sweptWorld(ear)
+			s.settings.React.DangerouslyStopTasks = reacts
+			s.watcher = &watch.Watcher{Gate: d, Store: &watch.MemoryStore{}, Routes: []watch.Route{{Notifier: ear}}, Now: time.Now, Reactor: e,
+				Reactions: watch.Reactions{DangerouslyStopTasks: reacts}}
+			if err := s.found(t.Context(), ecs.Found{Observation: sweptTask("a"), Others: like}); err != nil {
+				t.Fatal(err)
+			}
+			d.dark = false
+			if err := s.rest(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			var got struct{ Subjects, Settled, Denied, Told, Reactions int }
+			text, err := json.Marshal(&s.inventory)
+			if err == nil {
+				err = json.Unmarshal(text, &got)
+			}
+			want := got
+			want.Subjects, want.Settled, want.Denied, want.Told, want.Reactions = 3, 3, 3, 1, 0
+			if reacts {
+				want.Reactions = 3
+			}
+			if err != nil || got != want || len(e.arns) != want.Reactions || len(ear.told) != 1 || s.unsettled {
+				t.Errorf("%s; stopped %q, told %d (%v)", text, e.arns, len(ear.told), err)
+			}
+		})
+	}
+}
+
+func TestWhatIsStoppedAtOnceIsNotCountedTwiceWhereItCouldNotBeTold(t *testing.T) {
+	ear, e := &hears{err: errors.New("the topic is away")}, &stops{}
+	s := sweptWorld(ear)
+	s.settings.React.DangerouslyStopTasks = true
+	s.watcher = &watch.Watcher{Gate: &darkGate{}, Store: &watch.MemoryStore{}, Routes: []watch.Route{{Notifier: ear}}, Now: time.Now, Reactor: e,
+		Reactions: watch.Reactions{DangerouslyStopTasks: true}}
+	if err := s.found(t.Context(), ecs.Found{Observation: sweptTask("a"), Others: []watch.Subject{sweptTask("b").Subject, sweptTask("c").Subject}}); err != nil {
+		t.Fatal(err)
+	}
+	if len(e.arns) != 3 {
+		t.Errorf("stopped %q before the end of the sweep, want all three", e.arns)
+	}
+	ear.err = nil
+	if err := s.rest(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var got struct{ Subjects, Settled int }
+	text, err := json.Marshal(&s.inventory)
+	if err == nil {
+		err = json.Unmarshal(text, &got)
+	}
+	if err != nil || got.Subjects != 3 || got.Settled != 3 || len(ear.told) != 1 || s.unsettled {
+		t.Errorf("%s, told %d, unsettled %v (%v)", text, len(ear.told), s.unsettled, err)
+	}
+}

@@ -1,0 +1,126 @@
+package main
+
+import (
+	"regexp"
+	"strings"
+
+	"github.com/spf13/pflag"
+)
+
+// functionResources are what the function that gates ECS works on, for
+// --for hook, events, sweep and stop.
+type functionResources struct {
+	clusters, roles             []string
+	policy, queue, table, topic string
+	eventBus                    string
+	secrets                     []string
+
+	// others are the ARNs that the other flags name.
+	others []string
+}
+
+func (f *functionResources) add(fs *pflag.FlagSet) {
+	fs.StringArrayVar(&f.clusters, "cluster", nil, "with --for hook, events, sweep or stop: ARN of a cluster; may be given several times (default: every cluster)")
+	fs.StringArrayVar(&f.roles, "assume-role", nil, "with --for sweep: ARN of a role that is assumed to see another account; may be given several times")
+	fs.StringVar(&f.policy, "policy-object", "", "with --for hook, events or sweep: object with the pipeline policy, s3://BUCKET/KEY or s3://BUCKET/KEY?versionId=ID")
+	fs.StringVar(&f.queue, "queue", "", "with --for events: ARN of the queue that hands events over")
+	fs.StringVar(&f.table, "table", "", "with --for events or sweep: ARN of the table that remembers what was told")
+	fs.StringVar(&f.topic, "topic", "", "with --for events or sweep: ARN of the topic that findings are sent to")
+	fs.StringVar(&f.eventBus, "event-bus", "", "with --for events or sweep: ARN of the event bus that findings are put on")
+	fs.StringArrayVar(&f.secrets, "secret", nil, "with --for hook, events or sweep: ARN of a secret (Secrets Manager) or parameter (Systems Manager) with a chat's address or a server's token; may be given several times")
+}
+
+func (a *app) functionHelp() string {
+	if a.asNotation() {
+		return ""
+	}
+	return `
+For the function that gates ECS: hook is what it takes to answer lifecycle hooks, events to judge what EventBridge reports,
+sweep to look at all that runs, and stop to stop tasks and deregister task definitions, which is off unless it is configured.
+Writing its log is not among it.
+`
+}
+
+func (a *app) functionExamples() string {
+	if a.asNotation() {
+		return ""
+	}
+	return `
+Example - What the function needs to answer the hooks of one cluster's services:
+  {} aws iam-policy --for hook --cluster <cluster_ARN> --policy-object s3://<bucket>/<key> --registry 111122223333.dkr.ecr.us-west-2.amazonaws.com
+`
+}
+
+// arnOf are the shapes of the ARNs that the flags take. A "*" would be more
+// than the least.
+func arnOf() map[string]*regexp.Regexp {
+	return map[string]*regexp.Regexp{
+		"cluster":       regexp.MustCompile(`^arn:[a-z0-9-]+:ecs:[a-z0-9-]+:[0-9]{12}:cluster/[A-Za-z0-9_-]{1,255}$`),
+		"assume-role":   regexp.MustCompile(`^arn:[a-z0-9-]+:iam::[0-9]{12}:role/[A-Za-z0-9+=,.@_/-]{1,512}$`),
+		"queue":         regexp.MustCompile(`^arn:[a-z0-9-]+:sqs:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,80}(\.fifo)?$`),
+		"table":         regexp.MustCompile(`^arn:[a-z0-9-]+:dynamodb:[a-z0-9-]+:[0-9]{12}:table/[A-Za-z0-9_.-]{3,255}$`),
+		"topic":         regexp.MustCompile(`^arn:[a-z0-9-]+:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,256}(\.fifo)?$`),
+		"event-bus":     regexp.MustCompile(`^arn:[a-z0-9-]+:events:[a-z0-9-]+:[0-9]{12}:event-bus/[A-Za-z0-9._/-]{1,256}$`),
+		"policy-object": regexp.MustCompile(`^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/[A-Za-z0-9!_.()/-]+(\?versionId=[A-Za-z0-9._-]+)?$`),
+		"secret":        regexp.MustCompile(`^arn:[a-z0-9-]+:(secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@-]{1,512}|ssm:[a-z0-9-]+:[0-9]{12}:parameter/[A-Za-z0-9_./-]{1,1000})$`),
+	}
+}
+
+// check refuses what is no such ARN, and what the purpose has no use for.
+func (f *functionResources) check(purpose string) error {
+	given := []struct {
+		flag   string
+		values []string
+		of     string // the purposes it goes with
+	}{
+		{"cluster", f.clusters, "hook events sweep stop"},
+		{"assume-role", f.roles, "sweep"},
+		{"policy-object", one(f.policy), "hook events sweep"},
+		{"queue", one(f.queue), "events"},
+		{"table", one(f.table), "events sweep"},
+		{"topic", one(f.topic), "events sweep"},
+		{"event-bus", one(f.eventBus), "events sweep"},
+		{"secret", f.secrets, "hook events sweep"},
+	}
+	shapes := arnOf()
+	for _, g := range given {
+		if len(g.values) > 0 && !strings.Contains(" "+g.of+" ", " "+purpose+" ") {
+			return invalidf("flag --%s does not go with --for %s", g.flag, purpose)
+		}
+		for _, v := range g.values {
+			if !shapes[g.flag].MatchString(v) {
+				return invalidf("flag --%s is %q, which has not the form of one", g.flag, v)
+			}
+		}
+	}
+	return nil
+}
+
+func one(s string) []string {
+	if s == "" {
+		return nil
+	}
+	return []string{s}
+}
+
+// of are resources of ECS of that kind in the clusters, or everywhere.
+func (f *functionResources) of(kinds ...string) []string {
+	if len(f.clusters) == 0 {
+		return []string{"*"}
+	}
+	var all []string
+	for _, kind := range kinds {
+		for _, c := range f.clusters {
+			all = append(all, strings.Replace(c, ":cluster/", ":"+kind+"/", 1)+"/*")
+		}
+	}
+	return all
+}
+
+// inClusters narrows an action on "*" to the clusters.
+func (f *functionResources) inClusters() map[string]iamEqual {
+	if len(f.clusters) == 0 {
+		return nil
+	}
+	return map[string]iamEqual{"ArnEquals": {"ecs:cluster": f.clusters}}
+}

@@ -1,0 +1,190 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// fakeMoto answers what the front asks of moto, and takes down what it was.
+type fakeMoto struct {
+	messages []received
+	asked    []string
+}
+
+func (m *fakeMoto) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	_, operation, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
+	body, _ := io.ReadAll(r.Body)
+	var in struct {
+		TaskDefinition string `json:"taskDefinition"`
+		Receipt        string `json:"ReceiptHandle"`
+	}
+	_ = json.Unmarshal(body, &in)
+	m.asked = append(m.asked, strings.TrimSpace(operation+" "+in.TaskDefinition+in.Receipt))
+	switch operation {
+	case "CreateService", "UpdateService":
+		fmt.Fprintf(w, `{"service":{"serviceArn":"arn:aws:ecs:%[1]s:%[2]s:service/prod/shop","clusterArn":"arn:aws:ecs:%[1]s:%[2]s:cluster/prod","serviceName":"shop","taskDefinition":%[3]q}}`, region, account, in.TaskDefinition)
+	case "DescribeTaskDefinition":
+		fmt.Fprint(w, `{"taskDefinition":{"containerDefinitions":[{"name":"api","image":"r/shop@sha256:aa"}]}}`)
+	case "DescribeTasks":
+		fmt.Fprint(w, `{"tasks":[{"taskArn":"t","taskDefinitionArn":"shop:1","containers":[]}],"failures":[]}`)
+	case "ReceiveMessage":
+		_ = json.NewEncoder(w).Encode(map[string]any{"Messages": m.messages})
+		m.messages = nil
+	default:
+		fmt.Fprint(w, `{}`)
+	}
+}
+
+// call asks the front's ECS.
+func call(t *testing.T, s *services, operation, body string) (status int, out string) {
+	t.Helper()
+	w := httptest.NewRecorder()
+	if !s.answer(w, httptest.NewRequest(http.MethodPost, "/", strings.NewReader(body)), operation) {
+		t.Fatalf("%s is not answered", operation)
+	}
+	return w.Code, w.Body.String()
+}
+
+func TestDeploymentsEndAsTheirHooksAnswer(t *testing.T) {
+	const hooked = `"deploymentConfiguration":{"strategy":"BLUE_GREEN","lifecycleHooks":[{"hookTargetArn":"` + functionARN + `","roleArn":"arn:aws:iam::` + account + `:role/hook","lifecycleStages":[%s],"hookDetails":{"own":1}}]}`
+	const all = `"PRE_SCALE_UP","POST_SCALE_UP","PRODUCTION_TRAFFIC_SHIFT","POST_PRODUCTION_TRAFFIC_SHIFT"`
+	for _, c := range []struct {
+		name, status string
+		answers      []string // of the second deployment, in order
+		asked        []string // stage, weight of the new revision, details
+	}{
+		{"every hook succeeds", "SUCCESSFUL", []string{"", "", "", ""}, []string{
+			"PRE_SCALE_UP", "POST_SCALE_UP", "PRODUCTION_TRAFFIC_SHIFT 100", "POST_PRODUCTION_TRAFFIC_SHIFT"}},
+		{"the first fails: nothing was shifted", "ROLLBACK_SUCCESSFUL", []string{`{"hookStatus":"FAILED"}`}, []string{"PRE_SCALE_UP"}},
+		{"the last fails: traffic goes back", "ROLLBACK_SUCCESSFUL", []string{"", "", "", `{"hookStatus":"FAILED"}`, ""}, []string{
+			"PRE_SCALE_UP", "POST_SCALE_UP", "PRODUCTION_TRAFFIC_SHIFT 100", "POST_PRODUCTION_TRAFFIC_SHIFT", "PRODUCTION_TRAFFIC_SHIFT 0"}},
+		{"the shift itself fails: traffic never moved", "ROLLBACK_SUCCESSFUL", []string{"", "", `{"hookStatus":"FAILED"}`}, []string{
+			"PRE_SCALE_UP", "POST_SCALE_UP", "PRODUCTION_TRAFFIC_SHIFT 100"}},
+		{"a hook that fails a rollback", "ROLLBACK_FAILED", []string{"", "", "", `{"hookStatus":"FAILED"}`, `{"hookStatus":"FAILED"}`}, []string{
+			"PRE_SCALE_UP", "POST_SCALE_UP", "PRODUCTION_TRAFFIC_SHIFT 100", "POST_PRODUCTION_TRAFFIC_SHIFT", "PRODUCTION_TRAFFIC_SHIFT 0"}},
+		{"a member that nobody knows is no answer", "ROLLBACK_SUCCESSFUL", []string{`{"hookStatus":"SUCCEEDED","status":"fine"}`}, []string{"PRE_SCALE_UP"}},
+		{"it is asked again, with what it said", "SUCCESSFUL", []string{`{"hookStatus":"IN_PROGRESS","callBackDelay":1,"hookDetails":{"own":1,"n":2}}`, "", "", "", ""}, []string{
+			"PRE_SCALE_UP", `PRE_SCALE_UP n`, "POST_SCALE_UP", "PRODUCTION_TRAFFIC_SHIFT 100", "POST_PRODUCTION_TRAFFIC_SHIFT"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			moto := &fakeMoto{}
+			server := httptest.NewServer(moto)
+			defer server.Close()
+			var asked []string
+			answers := []string{"", "", "", ""} // of the first deployment
+			s := newServices(server.URL, func(_ context.Context, payload []byte) (answer, error) {
+				var e hookEvent
+				if err := json.Unmarshal(payload, &e); err != nil {
+					t.Error(err)
+				}
+				line := e.Stage
+				if w, ok := e.Details.Production[e.Details.Revision]; ok {
+					line += fmt.Sprintf(" %d", w)
+				}
+				if strings.Contains(string(e.Hook), `"n"`) {
+					line += " n"
+				}
+				asked = append(asked, line)
+				a := `{"hookStatus":"SUCCEEDED"}`
+				if answers[0] != "" {
+					a = answers[0]
+				}
+				answers = answers[1:]
+				return answer{body: []byte(a)}, nil
+			})
+			call(t, s, "CreateService", `{"serviceName":"shop","taskDefinition":"shop:1",`+fmt.Sprintf(hooked, all)+`}`)
+			s.wait.Wait()
+			asked, answers = nil, c.answers
+			call(t, s, "UpdateService", `{"service":"shop","taskDefinition":"shop:2"}`)
+			s.wait.Wait()
+			_, out := call(t, s, "ListServiceDeployments", `{"cluster":"prod","service":"shop"}`)
+			var got struct {
+				Deployments []deployment `json:"serviceDeployments"`
+			}
+			if err := json.Unmarshal([]byte(out), &got); err != nil || len(got.Deployments) != 2 || got.Deployments[0].Status != c.status {
+				t.Errorf("%s %v, want %s first", out, err, c.status)
+			}
+			if !slices.Equal(asked, c.asked) {
+				t.Errorf("asked %q, want %q", asked, c.asked)
+			}
+			if back := moto.asked[len(moto.asked)-1] == "UpdateService shop:1"; back != (c.status == "ROLLBACK_SUCCESSFUL") {
+				t.Errorf("moto was asked %q", moto.asked)
+			}
+		})
+	}
+}
+
+func TestTheFakeRefusesWhatItDoesNotKnow(t *testing.T) {
+	server := httptest.NewServer(&fakeMoto{})
+	defer server.Close()
+	s := newServices(server.URL, nil)
+	for name, c := range map[string]struct{ operation, body string }{
+		"a member of a request":          {"DescribeServiceRevisions", `{"serviceRevisionArns":[],"include":["TAGS"]}`},
+		"a member of a listing":          {"ListServiceDeployments", `{"services":["shop"]}`},
+		"a member of the configuration":  {"CreateService", `{"deploymentConfiguration":{"strategy":"BLUE_GREEN","lifecycleHook":[]}}`},
+		"hooks where they are not known": {"CreateService", `{"deploymentConfiguration":{"strategy":"ROLLING","lifecycleHooks":[]}}`},
+		"a stage without hooks":          {"CreateService", `{"deploymentConfiguration":{"strategy":"CANARY","lifecycleHooks":[{"hookTargetArn":"` + functionARN + `","roleArn":"arn:aws:iam::` + account + `:role/hook","lifecycleStages":["BAKE_TIME"]}]}}`},
+		"another function":               {"CreateService", `{"deploymentConfiguration":{"strategy":"CANARY","lifecycleHooks":[{"hookTargetArn":"` + functionARN + `2"}]}}`},
+	} {
+		if status, out := call(t, s, c.operation, c.body); status != http.StatusBadRequest || !strings.Contains(out, "InvalidParameterException") {
+			t.Errorf("%s: status %d, %s", name, status, out)
+		}
+	}
+	if _, out := call(t, s, "DescribeServiceRevisions", `{"serviceRevisionArns":["arn:x"]}`); !strings.Contains(out, `"MISSING"`) {
+		t.Errorf("a revision that is not there: %s", out)
+	}
+}
+
+func TestATaskHasAllContainersOfItsTaskDefinition(t *testing.T) {
+	server := httptest.NewServer(&fakeMoto{})
+	defer server.Close()
+	if _, out := call(t, newServices(server.URL, nil), "DescribeTasks", `{"tasks":["t"]}`); !strings.Contains(out, `"image":"r/shop@sha256:aa"`) || !strings.Contains(out, `"failures"`) {
+		t.Errorf("%s", out)
+	}
+}
+
+func TestOnlyWhatTheFunctionKeepsStaysInTheQueue(t *testing.T) {
+	for _, c := range []struct {
+		name, answer string
+		failed       bool
+		deleted      []string
+	}{
+		{"nothing is given back", `{"batchItemFailures":[]}`, false, []string{"r1", "r2"}},
+		{"one is given back", `{"batchItemFailures":[{"itemIdentifier":"m1"}]}`, false, []string{"r2"}},
+		{"the function fails", `{"errorMessage":"no"}`, true, nil},
+		{"one is given back that was not given", `{"batchItemFailures":[{"itemIdentifier":"m3"}]}`, false, nil},
+		{"it does not answer in that form", `"fine"`, false, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			moto := &fakeMoto{messages: []received{{ID: "m1", Receipt: "r1", Body: "{}"}, {ID: "m2", Receipt: "r2", Body: "{}"}}}
+			server := httptest.NewServer(moto)
+			defer server.Close()
+			s := &source{sqs: sqs{server.URL}, size: 10, invoke: func(_ context.Context, payload []byte) (answer, error) {
+				if !strings.Contains(string(payload), `"messageId":"m2"`) {
+					t.Errorf("given %s", payload)
+				}
+				return answer{body: []byte(c.answer), failed: c.failed}, nil
+			}}
+			n, err := s.batch(t.Context())
+			if n != 2 || (err != nil) != (c.deleted == nil) {
+				t.Errorf("%d messages, %v", n, err)
+			}
+			var deleted []string
+			for _, one := range moto.asked {
+				if receipt, ok := strings.CutPrefix(one, "DeleteMessage "); ok {
+					deleted = append(deleted, receipt)
+				}
+			}
+			if !slices.Equal(deleted, c.deleted) {
+				t.Errorf("deleted %v, want %v", deleted, c.deleted)
+			}
+		})
+	}
+}

@@ -1,0 +1,176 @@
+package watch_test
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/shuin/shuin"
+	"github.com/shuin/shuin/pipeline"
+	"github.com/shuin/shuin/watch"
+)
+
+const (
+	profiles = "arn:aws:signer:" + region + ":" + account + ":/signing-profiles/"
+	roles    = "arn:aws:iam::" + account + ":role/"
+	sessions = "arn:aws:sts::" + account + ":assumed-role/"
+)
+
+func TestCallersWithoutAnARNAreToldApartAndNeverMatched(t *testing.T) {
+	p := duties(t, roles+"ci", "", roles+"admin")
+	ids := map[string]bool{}
+	for _, who := range []string{"AWSAccount 444455556666 AROA1", "AWSAccount 777788889999 AIDA2", roles + "ci", ""} {
+		e := call("SignPayload", profiles+"build", "")
+		e.Caller = who
+		all := watch.JudgeSigner(p, e)
+		if len(all) != 1 || all[0].Kind != watch.WrongPrincipal || all[0].By != who || !strings.Contains(all[0].Message, cmp.Or(who, "somebody whom the event does not name")+" signed") {
+			t.Fatalf("%q: %+v", who, all)
+		}
+		ids[all[0].ID] = true
+	}
+	if len(ids) != 4 {
+		t.Errorf("%d findings", len(ids))
+	}
+}
+
+// duties is a policy of stages build and scan; keys are added to it.
+func duties(t *testing.T, build, scan, admins string) *pipeline.Policy {
+	t.Helper()
+	text := "apiVersion: shuin.dev/v1\nkind: PipelinePolicy\nstages:\n"
+	for _, s := range []struct{ name, principals string }{{"build", build}, {"scan", scan}} {
+		text += "  " + s.name + ":\n    signers: [{signingProfile: \"" + profiles + s.name + "\", trustStores: [\"signingAuthority:x\"]}]\n"
+		if s.principals != "" {
+			text += "    principals: [\"" + s.principals + "\"]\n"
+		}
+	}
+	text += "rules: [{name: r, match: {images: [\"reg.example/**\"]}, require: {all: [build, scan]}}]\n"
+	if admins != "" {
+		text += "signerAdmins: [\"" + admins + "\"]\n"
+	}
+	p, err := pipeline.Parse([]byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func call(action, profile, principal string) watch.SignerEvent {
+	return watch.SignerEvent{Action: action, Principal: principal, Account: account, Region: region, ID: "e-1", At: begin, Profile: profile}
+}
+
+func TestWhatIsDoneToTheSignerIsHeldAgainstWhoMay(t *testing.T) {
+	whole := duties(t, roles+"ci/build-*", sessions+"scanner/GitHub", roles+"signer-admin")
+	with := func(e watch.SignerEvent, change func(*watch.SignerEvent)) watch.SignerEvent { change(&e); return e }
+	const build, scan, version = profiles + "build", profiles + "scan", profiles + "build/0123456789"
+	for _, c := range []struct {
+		name   string
+		policy *pipeline.Policy
+		e      watch.SignerEvent
+		want   string // severity and kind, one a line
+	}{
+		{"a stage's principal signs", whole, call("SignPayload", version, roles+"ci/build-7"), ""},
+		{"by the profile's name", whole, call("SignPayload", "build", roles+"ci/build-7"), ""},
+		{"by a session", whole, with(call("SignPayload", scan, roles+"scanner"), func(e *watch.SignerEvent) { e.Session = sessions + "scanner/GitHub" }), ""},
+		{"by another session of the role", whole, with(call("SignPayload", scan, roles+"scanner"), func(e *watch.SignerEvent) { e.Session = sessions + "scanner/me" }), "high signer-wrong-principal"},
+		{"the other stage's principal signs", whole, call("SignPayload", scan, roles+"ci/build-7"), "high signer-wrong-principal"},
+		{"somebody signs", whole, call("SignPayload", version, roles+"dev"), "high signer-wrong-principal"},
+		{"a stranger's account signs", whole, call("SignPayload", version, "arn:aws:iam::444455556666:role/ci/build-7"), "high signer-wrong-principal"},
+		{"a service signs for itself", whole, with(call("SignPayload", version, ""), func(e *watch.SignerEvent) { e.InvokedBy = "ecr.amazonaws.com" }), "high signer-wrong-principal"},
+		{"a job is begun", whole, call("StartSigningJob", version, roles+"dev"), "high signer-wrong-principal"},
+		{"an admin signs", whole, call("SignPayload", version, roles+"signer-admin"), "high signer-wrong-principal\nhigh signer-both-duties"},
+		{"one of both signs", duties(t, roles+"all", "", roles+"all"), call("SignPayload", build, roles+"all"), "high signer-both-duties"},
+		{"the stage names nobody", duties(t, "", "", roles+"signer-admin"), call("SignPayload", build, roles+"dev"), ""},
+		{"the stage names nobody, and an admin signs", duties(t, "", "", roles+"signer-admin"), call("SignPayload", build, roles+"signer-admin"), "high signer-both-duties"},
+		{"the policy names nobody", duties(t, "", "", ""), call("SignPayload", build, roles+"dev"), ""},
+		{"no policy", nil, call("SignPayload", build, roles+"dev"), ""},
+		{"an unknown profile signs", whole, call("SignPayload", profiles+"other", roles+"dev"), "low signer-unknown-profile"},
+		{"the profile in another region signs", whole, call("SignPayload", strings.Replace(build, region, "eu-west-1", 1), roles+"ci/build-7"), "medium signer-unknown-profile"},
+		{"a stage's principal signs with an unknown profile", whole, call("SignPayload", "other", roles+"ci/build-7"), "medium signer-unknown-profile"},
+		{"a profile of another owner by name", whole, with(call("SignPayload", "build", roles+"ci/build-7"), func(e *watch.SignerEvent) { e.ProfileOwner = "444455556666" }), "medium signer-unknown-profile"},
+		{"something that is no profile", whole, call("SignPayload", "!", roles+"dev"), "low signer-unknown-profile"},
+
+		{"an admin makes a profile", whole, call("PutSigningProfile", build, roles+"signer-admin"), ""},
+		{"somebody makes one", whole, call("PutSigningProfile", build, roles+"dev"), "high signer-not-admin"},
+		{"somebody makes one that no stage lists", whole, call("PutSigningProfile", "other", roles+"dev"), "medium signer-not-admin"},
+		{"somebody gives a permission", whole, with(call("AddProfilePermission", "build", roles+"dev"), func(e *watch.SignerEvent) { e.Grantee, e.Granted = "444455556666", "signer:SignPayload" }), "high signer-not-admin"},
+		{"somebody takes a permission", whole, call("RemoveProfilePermission", "build", roles+"dev"), "high signer-not-admin"},
+		{"somebody tags", whole, with(call("TagResource", "", roles+"dev"), func(e *watch.SignerEvent) { e.Resource = build }), "high signer-not-admin"},
+		{"somebody untags", whole, with(call("UntagResource", "", roles+"dev"), func(e *watch.SignerEvent) { e.Resource = build }), "high signer-not-admin"},
+		{"somebody cancels", whole, call("CancelSigningProfile", "build", roles+"dev"), "high signer-revoked"},
+		{"somebody revokes a profile", whole, call("RevokeSigningProfile", version, roles+"dev"), "high signer-revoked"},
+		{"somebody revokes a signature", whole, with(call("RevokeSignature", "", roles+"dev"), func(e *watch.SignerEvent) { e.Job = "j-1" }), "high signer-revoked"},
+		{"an admin revokes a signature", whole, call("RevokeSignature", "", roles+"signer-admin"), ""},
+		{"a stage's principal administers", whole, call("AddProfilePermission", "build", roles+"ci/build-7"), "high signer-not-admin\nhigh signer-both-duties"},
+		{"a stage's principal administers, and no admins are named", duties(t, roles+"ci/build-*", "", ""), call("AddProfilePermission", "build", roles+"ci/build-7"), "high signer-both-duties"},
+		{"somebody administers, and no admins are named", duties(t, roles+"ci/build-*", "", ""), call("PutSigningProfile", "build", roles+"dev"), ""},
+		{"one of both administers", duties(t, roles+"all", "", roles+"all"), call("PutSigningProfile", build, roles+"all"), "high signer-both-duties"},
+
+		{"a refused signature", whole, with(call("SignPayload", version, roles+"dev"), func(e *watch.SignerEvent) { e.ErrorCode = "AccessDeniedException" }), "low signer-wrong-principal"},
+		{"a refused change", whole, with(call("PutSigningProfile", "build", roles+"dev"), func(e *watch.SignerEvent) { e.ErrorCode = "AccessDenied" }), "low signer-not-admin"},
+		{"a stage's principal is refused", whole, with(call("SignPayload", version, roles+"ci/build-7"), func(e *watch.SignerEvent) { e.ErrorCode = "AccessDenied" }), ""},
+		{"a throttled signature", whole, with(call("SignPayload", version, roles+"dev"), func(e *watch.SignerEvent) { e.ErrorCode = "ThrottlingException" }), ""},
+		{"a change of what is not there", whole, with(call("CancelSigningProfile", "build", roles+"dev"), func(e *watch.SignerEvent) { e.ErrorCode = "ResourceNotFoundException" }), ""},
+		{"somebody looks", whole, call("GetSigningProfile", "build", roles+"dev"), ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var got []string
+			for _, f := range watch.JudgeSigner(c.policy, c.e) {
+				got = append(got, string(f.Severity)+" "+string(f.Kind))
+				if f.ID == "" || f.State.Validate() != nil || f.Message == "" || f.Hint == "" || f.Subject.ARN == "" || f.Subject.Kind != watch.Signer || f.Event != "e-1" || !f.At.Equal(begin) || f.Signer == nil || f.Signer.Action != c.e.Action {
+					t.Errorf("%+v", f)
+				}
+				if refused := strings.Contains(f.Line(), "tried to"); refused != (c.e.ErrorCode != "") {
+					t.Error(f.Line())
+				}
+			}
+			if got := strings.Join(got, "\n"); got != c.want {
+				t.Errorf("got:\n%s\nwanted:\n%s", got, c.want)
+			}
+		})
+	}
+}
+
+func TestTheSignersFindingsAreToldAsOftenAsThereIsSomethingNew(t *testing.T) {
+	s := newScene(t)
+	policy := duties(t, roles+"ci/build-*", "", roles+"signer-admin")
+	s.Policy = func() *pipeline.Policy { return policy }
+	n := 0
+	see := func(e watch.SignerEvent, want string) {
+		t.Helper()
+		n++
+		e.ID = fmt.Sprint("e-", n)
+		for _, d := range []watch.Disposition{watch.Decided, watch.Dropped} { // it is delivered twice
+			r, err := s.ObserveSigner(context.Background(), e)
+			if err != nil || r.Disposition != d {
+				t.Fatal(r, err)
+			}
+		}
+		s.told(want)
+	}
+	see(call("SignPayload", "build", roles+"dev"), "high signer-wrong-principal")
+	see(call("SignPayload", "build", roles+"dev"), "")
+	see(call("SignPayload", "build", roles+"dev2"), "high signer-wrong-principal")
+	see(call("AddProfilePermission", "build", roles+"dev"), "high signer-not-admin")
+	see(call("AddProfilePermission", "build", roles+"dev"), "high signer-not-admin")
+	denied := call("AddProfilePermission", "build", roles+"dev3")
+	denied.ErrorCode = "AccessDenied"
+	see(denied, "low signer-not-admin")
+	see(denied, "")
+	see(call("SignPayload", "build", roles+"ci/build-1"), "")
+}
+
+func TestASignersEventThatSaysNothingIsPoison(t *testing.T) {
+	s := newScene(t)
+	s.Policy = func() *pipeline.Policy { return nil }
+	for _, e := range []watch.SignerEvent{{}, {Action: "SignPayload", ID: "e"}, {Action: "SignPayload", Account: account}, {Action: "SignPayload", Account: account, ID: strings.Repeat("e", 5000)}} {
+		if r, err := s.ObserveSigner(context.Background(), e); err == nil || r != nil || shuin.CodeOf(err) == shuin.CodeInternal {
+			t.Errorf("%+v: %v, %v", e, r, err)
+		}
+	}
+	r, err := s.ObserveSigner(context.Background(), call("SignPayload", "build", roles+"dev"))
+	if err != nil || r.Disposition != watch.Retry {
+		t.Error("without a policy it is settled:", r, err)
+	}
+}
