@@ -44,6 +44,7 @@ bench:
 	$(GO) test -run '^$$' -bench . ./test/signer
 	cd conformance && $(GO) test -run '^$$' -bench . -benchmem . ./signer
 	$(GO) test -run '^$$' -bench . -benchtime 1x ./test/many
+	$(GO) test -run '^$$' -bench Hook ./test/lambda
 
 lint:
 	test -z "$$(gofmt -l $$(git ls-files '*.go'))"
