@@ -5,6 +5,8 @@ import (
 	"io"
 	"net/http"
 	"testing"
+
+	"github.com/shuin/shuin/internal/shuintest"
 )
 
 // eager is a body as smithy-go's: it can write itself, and once closed it says
@@ -23,10 +25,6 @@ func (e *eager) WriteTo(w io.Writer) (int64, error) {
 
 func (e *eager) Close() error { e.closed = true; return nil }
 
-type roundTrip func(*http.Request) (*http.Response, error)
-
-func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
-
 func TestABodyThatIsClosedWhenTheAnswerBeginsIsNoFailure(t *testing.T) {
 	body := &eager{Reader: bytes.NewReader([]byte("request"))}
 	req, err := http.NewRequest(http.MethodPost, "http://127.0.0.1/", nil)
@@ -34,7 +32,7 @@ func TestABodyThatIsClosedWhenTheAnswerBeginsIsNoFailure(t *testing.T) {
 		t.Fatal(err)
 	}
 	req.Body = body
-	_, err = bounded{roundTrip(func(sent *http.Request) (*http.Response, error) {
+	_, err = bounded{shuintest.RoundTripper(func(sent *http.Request) (*http.Response, error) {
 		all := make([]byte, len("request"))
 		if _, err := io.ReadFull(sent.Body, all); err != nil || string(all) != "request" {
 			t.Errorf("%q, %v", all, err)

@@ -3,7 +3,6 @@ package awscall
 import (
 	"context"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -11,6 +10,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/shuin/shuin/internal/shuintest"
 )
 
 // world is a server that stands in for all of AWS: every name is routed to it,
@@ -26,24 +27,10 @@ type world struct {
 	answer func(out http.ResponseWriter, r *http.Request, body string)
 }
 
-type roundTripper func(*http.Request) (*http.Response, error)
-
-func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
-
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	for _, name := range []string{"AWS_PROFILE", "AWS_DEFAULT_REGION", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_STS", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL_SNS",
-		"AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_ECS", "AWS_USE_FIPS_ENDPOINT", "AWS_CA_BUNDLE", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
-		"AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "AWS_ROLE_ARN"} {
-		t.Setenv(name, "")
-	}
+	shuintest.IsolateAWS(t)
 	t.Setenv("AWS_REGION", "us-west-2")
-	t.Setenv("AWS_EC2_METADATA_DISABLED", "true")
-	t.Setenv("AWS_CONFIG_FILE", "/dev/null")
-	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
-	t.Setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
-	t.Setenv("AWS_SECRET_ACCESS_KEY", "secret-that-is-never-shown")
-	t.Setenv("AWS_MAX_ATTEMPTS", "1")
 	w := &world{now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
 	srv := httptest.NewServer(http.HandlerFunc(func(out http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
@@ -62,19 +49,7 @@ func newWorld(t *testing.T) *world {
 		Now:       func() time.Time { return w.now },
 		Warn:      func(text string) { w.warned = append(w.warned, text) },
 		Wait:      func(ctx context.Context, _ time.Duration) error { return ctx.Err() },
-		Wrap: func(next http.RoundTripper) http.RoundTripper {
-			return roundTripper(func(r *http.Request) (*http.Response, error) {
-				if w.hosts != nil && !slices.Contains(w.hosts, r.URL.Hostname()) {
-					return nil, &net.OpError{Op: "dial", Err: &net.DNSError{Err: "no such host", Name: r.URL.Hostname(), IsNotFound: true}}
-				}
-				sent := r.Clone(r.Context())
-				sent.Host = r.URL.Host
-				u := *r.URL
-				u.Scheme, u.Host = "http", local.Host
-				sent.URL = &u
-				return next.RoundTrip(sent)
-			})
-		},
+		Wrap:      shuintest.RouteTo(local, func(r *http.Request) bool { return w.hosts == nil || slices.Contains(w.hosts, r.URL.Hostname()) }),
 	}
 	return w
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -16,6 +15,7 @@ import (
 	"time"
 
 	"github.com/shuin/shuin/internal/awscall"
+	"github.com/shuin/shuin/internal/shuintest"
 )
 
 // service is a server that stands in for AWS: names are routed to it as the
@@ -31,28 +31,9 @@ type service struct {
 	clients *Client
 }
 
-type roundTripper func(*http.Request) (*http.Response, error)
-
-func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
-
-// isolate keeps the machine's own AWS settings, and the network, out.
-func isolate(t *testing.T) {
-	t.Helper()
-	for _, name := range []string{"AWS_PROFILE", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_SIGNER",
-		"AWS_ENDPOINT_URL_ECR", "AWS_ENDPOINT_URL_ECR_PUBLIC", "AWS_ENDPOINT_URL_ECS", "AWS_USE_FIPS_ENDPOINT", "AWS_CA_BUNDLE", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI"} {
-		t.Setenv(name, "")
-	}
-	t.Setenv("AWS_EC2_METADATA_DISABLED", "true")
-	t.Setenv("AWS_CONFIG_FILE", "/dev/null")
-	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
-	t.Setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
-	t.Setenv("AWS_SECRET_ACCESS_KEY", "secret-that-is-never-shown")
-	t.Setenv("AWS_MAX_ATTEMPTS", "1")
-}
-
 func newService(t *testing.T, hosts ...string) *service {
 	t.Helper()
-	isolate(t)
+	shuintest.IsolateAWS(t)
 	s := &service{now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), hosts: hosts}
 	srv := httptest.NewServer(http.HandlerFunc(func(out http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
@@ -71,22 +52,7 @@ func newService(t *testing.T, hosts ...string) *service {
 		UserAgent: "shuin/1.2.3",
 		Now:       func() time.Time { s.mu.Lock(); defer s.mu.Unlock(); return s.now },
 		Warn:      func(text string) { s.warned = append(s.warned, text) },
-		Wrap: func(next http.RoundTripper) http.RoundTripper {
-			return roundTripper(func(r *http.Request) (*http.Response, error) {
-				if s.hosts != nil && !slices.Contains(s.hosts, r.URL.Hostname()) {
-					s.mu.Lock()
-					s.seen = append(s.seen, r)
-					s.mu.Unlock()
-					return nil, &net.OpError{Op: "dial", Err: &net.DNSError{Err: "no such host", Name: r.URL.Hostname(), IsNotFound: true}}
-				}
-				sent := r.Clone(r.Context())
-				sent.Host = r.URL.Host
-				u := *r.URL
-				u.Scheme, u.Host = "http", local.Host
-				sent.URL = &u
-				return next.RoundTrip(sent)
-			})
-		},
+		Wrap:      shuintest.RouteTo(local, s.exists),
 	}}
 	return s
 }
@@ -95,6 +61,17 @@ func (s *service) advance(d time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.now = s.now.Add(d)
+}
+
+// exists notes who is asked for in vain too.
+func (s *service) exists(r *http.Request) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.hosts == nil || slices.Contains(s.hosts, r.URL.Hostname()) {
+		return true
+	}
+	s.seen = append(s.seen, r)
+	return false
 }
 
 // requests are the hosts asked since the last time.
