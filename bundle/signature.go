@@ -1,6 +1,7 @@
 package bundle
 
 import (
+	"cmp"
 	"context"
 	"crypto"
 	"errors"
@@ -75,18 +76,12 @@ type Signed struct {
 // could not be checked.
 func Verify(ctx context.Context, v verify.Verifier, s *policy.Statement, data []byte, sig Signature, now time.Time) (*Signed, error) {
 	if len(sig.Envelope) > limits.BundleSignatureBytes {
-		return nil, &shuin.Error{Code: shuin.CodeLimit, Message: fmt.Sprintf("the bundle's signature has more than %d bytes (limit BundleSignatureBytes)", limits.BundleSignatureBytes)}
+		return nil, tooLarge()
 	}
 	if s == nil || s.Level.Name != policy.LevelStrict {
 		return nil, &shuin.Error{Code: shuin.CodeInternal, Message: "a bundle's signature is verified strictly, or not at all"}
 	}
-	// The algorithm is a claim here: Survey holds it against the key, and a
-	// digest in another hash matches nothing.
-	hash := crypto.SHA256
-	if e, err := envelope.Parse(sig.MediaType, sig.Envelope); err == nil && e.Algorithm.Hash() != 0 {
-		hash = e.Algorithm.Hash()
-	}
-	artifact, err := Artifact(data, hash)
+	artifact, err := sig.artifact(data)
 	if err != nil {
 		return nil, err
 	}
@@ -102,6 +97,40 @@ func Verify(ctx context.Context, v verify.Verifier, s *policy.Statement, data []
 		return nil, refused(j.Err)
 	}
 	return &Signed{Identity: j.Identity, TrustStore: j.TrustStore, Time: j.Time, StaleUntil: j.StaleUntil, Ends: j.Ends}, nil
+}
+
+// artifact is what the signature would name if it were over data. The algorithm
+// is a claim here: who verifies holds it against the key, and a digest in
+// another hash matches nothing.
+func (s *Signature) artifact(data []byte) (shuin.Artifact, error) {
+	hash := crypto.SHA256
+	if e, err := envelope.Parse(s.MediaType, s.Envelope); err == nil && e.Algorithm.Hash() != 0 {
+		hash = e.Algorithm.Hash()
+	}
+	return Artifact(data, hash)
+}
+
+// Fits says whether a signature is whole and over a bundle's bytes, for those
+// who know none of the signer's trust stores. Anybody could have made it: only
+// [Verify] says whether it is good. The error is a [*shuin.Error].
+func (s *Signature) Fits(data []byte) error {
+	if len(s.Envelope) > limits.BundleSignatureBytes {
+		return tooLarge()
+	}
+	artifact, err := s.artifact(data)
+	if err != nil {
+		return err
+	}
+	var x verify.Examiner
+	facts := x.Examine(s.MediaType, s.Envelope, artifact)
+	if err := cmp.Or(facts.Integrity, facts.Artifact); err != nil {
+		return refused(err)
+	}
+	return nil
+}
+
+func tooLarge() error {
+	return &shuin.Error{Code: shuin.CodeLimit, Message: fmt.Sprintf("the bundle's signature has more than %d bytes (limit BundleSignatureBytes)", limits.BundleSignatureBytes)}
 }
 
 // refused is why a signature is not good, or could not be checked.

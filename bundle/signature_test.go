@@ -255,6 +255,33 @@ func TestASignaturesNameSaysItsType(t *testing.T) {
 	}
 }
 
+func TestASignatureFitsTheBytesItWasMadeOver(t *testing.T) {
+	data := build(t, content())
+	good := signed(t, data, nil)
+	broken := bundle.Signature{MediaType: good.MediaType, Envelope: bytes.Replace(bytes.Clone(good.Envelope), []byte(`"signature":"`), []byte(`"signature":"AAAA`), 1)}
+	for _, c := range []struct {
+		name string
+		sig  bundle.Signature
+		data []byte
+		want shuin.Code // empty: it fits
+	}{
+		{"JWS", good, data, ""},
+		{"COSE", signed(t, data, func(o *shuintest.EnvelopeOptions) { o.MediaType = shuin.MediaTypeCOSE }), data, ""},
+		{"of whomever", signed(t, data, func(o *shuintest.EnvelopeOptions) {
+			o.Chain = shuintest.MustChain(shuintest.ChainOptions{NotBefore: begin, NotAfter: end, Family: 2, CA: "Other"})
+		}), data, ""},
+		{"over other bytes", good, append(bytes.Clone(data), ' '), shuin.CodeTampered},
+		{"that is no signature of its key", broken, data, shuin.CodeTampered},
+		{"that is none", bundle.Signature{MediaType: shuin.MediaTypeJWS, Envelope: []byte("{}")}, data, shuin.CodeTampered},
+		{"of a type that nobody knows", bundle.Signature{Envelope: good.Envelope}, data, shuin.CodeTampered},
+		{"too large", bundle.Signature{MediaType: shuin.MediaTypeJWS, Envelope: make([]byte, limits.BundleSignatureBytes+1)}, data, shuin.CodeLimit},
+	} {
+		if err := c.sig.Fits(c.data); shuin.CodeOf(err) != c.want || (err == nil) != (c.want == "") {
+			t.Errorf("%s: %v (%s), want %q", c.name, err, shuin.CodeOf(err), c.want)
+		}
+	}
+}
+
 func FuzzVerify(f *testing.F) {
 	data := build(f, content())
 	f.Add(data, signed(f, data, nil).Envelope, false)

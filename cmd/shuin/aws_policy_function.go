@@ -16,17 +16,32 @@ func allow(sid string, resources []string, actions ...string) iamStatement {
 // common is what every entrance needs: the policy, and task definitions, which
 // know no resources in IAM.
 func (f *functionResources) common() []iamStatement {
-	var all []iamStatement
-	if f.policy != "" {
-		object, _, version := strings.Cut(strings.TrimPrefix(f.policy, "s3://"), "?versionId=")
-		action := awsdeploy.ActionGetObject
-		if version {
-			action = "s3:GetObjectVersion" // IAM's action for GetObject of one version
-		}
-		all = append(all, allow("ReadPolicy", []string{"arn:" + f.partition() + ":s3:::" + object}, action))
-	}
+	all := f.readPolicy()
 	all = append(all, f.readSecrets()...)
 	return append(all, f.taskDefinitions())
+}
+
+// readPolicy is what it takes to read the policy, or the bundle and its
+// signature.
+func (f *functionResources) readPolicy() []iamStatement {
+	var newest, versions []string
+	for _, object := range f.policyObjects() {
+		key := withoutVersion(object)
+		arn := "arn:" + f.partition() + ":s3:::" + strings.TrimPrefix(key, "s3://")
+		if key == object {
+			newest = append(newest, arn)
+		} else {
+			versions = append(versions, arn)
+		}
+	}
+	var all []iamStatement
+	if len(newest) > 0 {
+		all = append(all, allow("ReadPolicy", newest, awsdeploy.ActionGetObject))
+	}
+	if len(versions) > 0 { // IAM's action for GetObject of one version
+		all = append(all, allow("ReadPolicyVersion", versions, "s3:GetObjectVersion"))
+	}
+	return all
 }
 
 func (f *functionResources) taskDefinitions() iamStatement {

@@ -1,10 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"regexp"
 	"strings"
 
 	"github.com/spf13/pflag"
+
+	"github.com/shuin/shuin/bundle"
 )
 
 // functionResources are what the function that gates ECS works on, for
@@ -12,6 +15,7 @@ import (
 type functionResources struct {
 	clusters, roles             []string
 	policy, queue, table, topic string
+	bundle, signature           string
 	eventBus                    string
 	secrets                     []string
 
@@ -23,6 +27,8 @@ func (f *functionResources) add(fs *pflag.FlagSet) {
 	fs.StringArrayVar(&f.clusters, "cluster", nil, "with --for hook, events, sweep or stop: ARN of a cluster; may be given several times (default: every cluster)")
 	fs.StringArrayVar(&f.roles, "assume-role", nil, "with --for sweep: ARN of a role that is assumed to see another account; may be given several times")
 	fs.StringVar(&f.policy, "policy-object", "", "with --for hook, events or sweep: object with the pipeline policy, s3://BUCKET/KEY or s3://BUCKET/KEY?versionId=ID")
+	fs.StringVar(&f.bundle, "policy-bundle", "", "with --for hook, events or sweep: object with a signed policy bundle, s3://BUCKET/KEY, in place of --policy-object; its signature is read too")
+	fs.StringVar(&f.signature, "policy-signature", "", "with --policy-bundle: object with its signature (default: the bundle's with .jws.sig behind it)")
 	fs.StringVar(&f.queue, "queue", "", "with --for events: ARN of the queue that hands events over")
 	fs.StringVar(&f.table, "table", "", "with --for events or sweep: ARN of the table that remembers what was told")
 	fs.StringVar(&f.topic, "topic", "", "with --for events or sweep: ARN of the topic that findings are sent to")
@@ -76,6 +82,8 @@ func (f *functionResources) check(purpose string) error {
 		{"cluster", f.clusters, "hook events sweep stop"},
 		{"assume-role", f.roles, "sweep"},
 		{"policy-object", one(f.policy), "hook events sweep"},
+		{"policy-bundle", one(f.bundle), "hook events sweep"},
+		{"policy-signature", one(f.signature), "hook events sweep"},
 		{"queue", one(f.queue), "events"},
 		{"table", one(f.table), "events sweep"},
 		{"topic", one(f.topic), "events sweep"},
@@ -83,6 +91,7 @@ func (f *functionResources) check(purpose string) error {
 		{"secret", f.secrets, "hook events sweep"},
 	}
 	shapes := arnOf()
+	shapes["policy-bundle"], shapes["policy-signature"] = shapes["policy-object"], shapes["policy-object"]
 	for _, g := range given {
 		if len(g.values) > 0 && !strings.Contains(" "+g.of+" ", " "+purpose+" ") {
 			return invalidf("flag --%s does not go with --for %s", g.flag, purpose)
@@ -93,7 +102,35 @@ func (f *functionResources) check(purpose string) error {
 			}
 		}
 	}
+	return f.checkBundle()
+}
+
+// checkBundle holds the flags about a bundle to each other.
+func (f *functionResources) checkBundle() error {
+	switch {
+	case f.policy != "" && f.bundle != "":
+		return invalidf("flags --policy-object and --policy-bundle do not go together: the function reads one of them")
+	case f.signature != "" && f.bundle == "":
+		return invalidf("flag --policy-signature goes with --policy-bundle")
+	case strings.Contains(f.bundle, "?") && f.signature == "":
+		return invalidf("flag --policy-bundle names one version: say with --policy-signature where its signature is")
+	case f.signature != "" && bundle.SignatureType(withoutVersion(f.signature)) == "":
+		return invalidf("flag --policy-signature is %q, which does not end in %s or %s", f.signature, bundle.JWSSuffix, bundle.COSESuffix)
+	}
 	return nil
+}
+
+// policyObjects are the objects that the policy is read from.
+func (f *functionResources) policyObjects() []string {
+	if f.bundle == "" {
+		return one(f.policy)
+	}
+	return []string{f.bundle, cmp.Or(f.signature, f.bundle+bundle.JWSSuffix)}
+}
+
+func withoutVersion(object string) string {
+	object, _, _ = strings.Cut(object, "?versionId=")
+	return object
 }
 
 func one(s string) []string {

@@ -1,9 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"strconv"
 
+	"github.com/shuin/shuin"
+	"github.com/shuin/shuin/bundle"
 	"github.com/shuin/shuin/pipeline"
 )
 
@@ -31,16 +35,66 @@ func (s *stackAsker) policy(ctx context.Context) stackPart {
 		return p.failed(err)
 	}
 	p.Digest = object.Digest.String()
-	if _, err := pipeline.ParseEither(object.Data); err != nil {
+	says := p.Digest
+	if s.stack.Parameters["PolicyKind"] == "bundle" {
+		var bad *stackPart
+		if says, bad = s.bundle(ctx, p, bucket, key, object.Data); bad != nil {
+			return *bad
+		}
+	} else if _, err := pipeline.ParseEither(object.Data); err != nil {
 		return p.bad("it cannot be used: "+oneLine(err.Error()), "\"shuin policy lint\" shows every fault; upload it again")
 	}
-	switch want {
-	case "":
-		return p.well(p.Digest + ", not pinned: whoever can write the object changes the policy (PolicyDigest)")
-	case p.Digest:
-		return p.well(p.Digest + ", pinned")
+	switch {
+	case want == p.Digest:
+		return p.well(says + ", pinned")
+	case want != "":
+		return p.bad("the object is "+p.Digest+", and the stack pins "+want, "if the change is meant, deploy the stack with PolicyDigest="+p.Digest+"; else put the old policy back")
+	case s.policySigner() != "":
+		return p.well(says)
 	}
-	return p.bad("the object is "+p.Digest+", and the stack pins "+want, "if the change is meant, deploy the stack with PolicyDigest="+p.Digest+"; else put the old policy back")
+	return p.well(says + ", not pinned: whoever can write the object changes the policy (PolicyDigest)")
+}
+
+// policySigner is who signs the stack's bundle; empty: nobody.
+func (s *stackAsker) policySigner() string {
+	return cmp.Or(s.stack.Parameters["PolicySignerIdentity"], s.stack.Parameters["PolicySigningProfileArn"])
+}
+
+// bundle says what a bundle is, or why the function cannot use it. Whether its
+// signer is who should sign, the function alone can say: it has the trust
+// stores.
+func (s *stackAsker) bundle(ctx context.Context, p stackPart, bucket, key string, data []byte) (string, *stackPart) {
+	bad := func(says, mend string) (string, *stackPart) {
+		p = p.bad(says, mend)
+		return "", &p
+	}
+	b, err := bundle.Parse(data)
+	if err != nil {
+		return bad("it cannot be used: "+oneLine(err.Error()), "\"shuin policy bundle\" makes one; upload it again, its signature first")
+	}
+	says := fmt.Sprintf("%s, a bundle of sequence %d", p.Digest, b.Sequence())
+	signer := s.policySigner()
+	if least, err := strconv.ParseInt(cmp.Or(s.stack.Parameters["PolicyLeastSequence"], "0"), 10, 64); signer != "" && (err != nil || b.Sequence() < least) {
+		return bad(fmt.Sprintf("the bundle's sequence is %d, and the stack takes none below %s", b.Sequence(), s.stack.Parameters["PolicyLeastSequence"]),
+			"upload a newer bundle, its signature first")
+	}
+	if signer == "" {
+		return says, nil
+	}
+	name := key + bundle.JWSSuffix
+	signature, err := s.reader.Object(ctx, bucket, name)
+	switch {
+	case shuin.CodeOf(err) == shuin.CodeNotFound:
+		return bad("the bundle is unsigned: there is no object s3://"+bucket+"/"+name, "\"shuin policy bundle --sign\" makes the signature; copy it there before the bundle")
+	case err != nil:
+		p = p.failed(err)
+		return "", &p
+	}
+	sig := bundle.Signature{MediaType: bundle.SignatureType(name), Envelope: signature.Data}
+	if err := sig.Fits(data); err != nil {
+		return bad(oneLine(err.Error()), "copy the signature that was made with this bundle to s3://"+bucket+"/"+name)
+	}
+	return says + ", signed: whether by " + oneLine(signer) + ", the function looks", nil
 }
 
 func (s *stackAsker) hookRole(context.Context) stackPart {

@@ -62,7 +62,11 @@ func (e *scriptAWS) ServeHTTP(out http.ResponseWriter, r *http.Request) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	answer, ok := e.answers[operation]
-	// A queue is one of two: its own answer goes before the operation's.
+	// A signature lies beside its bundle, and a queue is one of two: their own
+	// answers go before the operation's.
+	if own, there := e.answers[operation+":signature"]; there && strings.HasSuffix(r.URL.Path, ".jws.sig") {
+		answer, ok = own, true
+	}
 	if operation == "GetQueueAttributes" {
 		body := make([]byte, 2000)
 		n, _ := r.Body.Read(body)

@@ -440,6 +440,10 @@ func TestTheFunctionTakesTheConfigurationThatTheStackGivesIt(t *testing.T) {
 	}{
 		{"least", kitParameters("CreateTopic=no", "SweepSchedule=", "EcsHook=no", "WatchTasks=no", "WatchCloudTrail=no", "WatchSigner=no", "Alarms=no"), []string{"warn mode"}},
 		{"usual", kitParameters(), []string{"warn mode", "sns"}},
+		{"bundle", kitParameters("PolicyKind=bundle", "PolicyKey=shuin/policy.json", "TrustDirectory=trust", "PolicyTrustStores=ca:policy,tsa:corp", "PolicyLeastSequence=7",
+			"PolicySignerIdentity=x509.subject: C=JP, ST=Tokyo, O=Example, CN=policy"), []string{"s3://shuin-kit/shuin/policy.json", "CN=policy"}},
+		{"profile", kitParameters("PolicyKind=bundle", "PolicyKey=shuin/policy.json", "PolicyTrustStores=signingAuthority:aws-signer-ts",
+			"PolicySigningProfileArn=arn:aws:signer:ap-northeast-1:444455556666:/signing-profiles/policy"), []string{"s3://shuin-kit/shuin/policy.json", "signing-profiles/policy"}},
 		{"everything", everything(digestOf(text)), []string{"enforce mode", "pinned to " + digestOf(text), "sns", "eventBus", "chat", "STOPS TASKS"}},
 	} {
 		t.Run(v.stack, func(t *testing.T) {
@@ -461,6 +465,24 @@ func TestTheFunctionTakesTheConfigurationThatTheStackGivesIt(t *testing.T) {
 			}
 		})
 	}
+	t.Run("a bundle is read with its signature", func(t *testing.T) {
+		c.t = t
+		for stack, wants := range map[string][]string{
+			"usual":   {"shuin-kit/shuin/pipeline.yaml'"},
+			"bundle":  {"shuin-kit/shuin/policy.json'", "shuin-kit/shuin/policy.json.jws.sig'"},
+			"profile": {"policy.json.jws.sig'", "444455556666:/signing-profiles/policy'", "signing-profiles/policy/*'", "signer:*:444455556666:/signing-jobs/*'"},
+		} {
+			policy := c.aws("iam", "get-role-policy", "--role-name", c.resource(stack, "FunctionRole"), "--policy-name", "shuin", "--query", "PolicyDocument", "--output", "json")
+			for _, want := range wants {
+				if !strings.Contains(policy, want) {
+					t.Errorf("the role of %s lacks %s:\n%s", stack, want, policy)
+				}
+			}
+			if stack == "usual" && strings.Contains(policy, ".sig") {
+				t.Errorf("the role may read the signature of a policy that has none:\n%s", policy)
+			}
+		}
+	})
 	t.Run("every statement of everything", func(t *testing.T) {
 		c.t = t
 		role := c.resource("everything", "FunctionRole")

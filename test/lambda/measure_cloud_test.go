@@ -63,6 +63,7 @@ type cloud struct {
 	proxy    string // HTTPS_PROXY, by which ECR's hosts are reached
 	roots    string // SSL_CERT_FILE, with ECR's
 	policy   func() string
+	objects  map[string]string // of S3, by ARN, where it is not the policy
 	secret   string // in Secrets Manager: the address of a chat
 	registry *devregistry.Registry
 	table    *dynamoTable
@@ -287,6 +288,9 @@ func (c *cloud) answer(service, operation string, body []byte, form url.Values, 
 		return refused("ValidationException", err.Error())
 	case "s3":
 		one.Resource = "arn:aws:s3:::" + strings.TrimPrefix(r.URL.Path, "/")
+		if object, ok := c.objects[one.Resource]; ok {
+			return http.StatusOK, object
+		}
 		return http.StatusOK, c.policy()
 	case "sns":
 		one.Resource = form.Get("TopicArn")

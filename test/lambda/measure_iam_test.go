@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/x509"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -18,6 +19,10 @@ import (
 	"time"
 
 	"github.com/opencontainers/go-digest"
+
+	"github.com/shuin/shuin/bundle"
+	"github.com/shuin/shuin/internal/shuintest"
+	"github.com/shuin/shuin/trust"
 )
 
 // unused are actions that are allowed and that no run of this file calls, each
@@ -153,8 +158,14 @@ func (w *iamWorld) runningIn(images ...image) {
 // with its own credentials.
 func (w *iamWorld) run(t *testing.T, config string, events ...any) []call {
 	t.Helper()
+	return w.runBy(t, "policy: {s3: \""+policyS3+"\"}\n"+config, events...)
+}
+
+// runBy is run with a policy of the configuration's own.
+func (w *iamWorld) runBy(t *testing.T, config string, events ...any) []call {
+	t.Helper()
 	before := len(w.cloud.since(0))
-	f := newLambda(t, shipped, 30*time.Second, w.env(w.cloud.env("SHUIN_CONFIG", "policy: {s3: \""+policyS3+"\"}\n"+config)...))
+	f := newLambda(t, shipped, 30*time.Second, w.env(w.cloud.env("SHUIN_CONFIG", config)...))
 	for _, e := range events {
 		f.invoke(e).mustBody(t)
 	}
@@ -167,6 +178,37 @@ func (w *iamWorld) run(t *testing.T, config string, events ...any) []call {
 		}
 	}
 	return own
+}
+
+// Where a bundle is, and which profile signs it.
+const (
+	bundleS3       = "s3://example-shuin/bundles/policy.json"
+	bundleProfile  = "arn:aws:signer:" + region + ":" + account + ":/signing-profiles/policy"
+	bundleSignedBy = "policy: {bundle: \"" + bundleS3 + "\", signedBy: {signingProfile: \"" + bundleProfile + "\", trustStores: [\"signingAuthority:own\"]}}\n"
+)
+
+// publishBundle puts the policy into S3 as a bundle, with the signature of the
+// profile that signs policies.
+func (w *iamWorld) publishBundle(t *testing.T) {
+	t.Helper()
+	data, err := bundle.Build(bundle.Content{Sequence: 7, Policy: []byte(w.cloud.policy()), TrustStores: map[trust.StoreName][]*x509.Certificate{
+		{Type: trust.SigningAuthority, Name: "own"}: {ci().Root()},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	hash, err := shuintest.HashOf(ci().Leaf().PublicKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	artifact, err := bundle.Artifact(data, hash)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := byProfile("policy", "policy-job")
+	o.Payload = shuintest.Payload(bundle.MediaType, artifact.Digest().String(), int64(len(data)), nil)
+	arn := "arn:aws:s3:::" + strings.TrimPrefix(bundleS3, "s3://")
+	w.cloud.objects = map[string]string{arn: string(data), arn + bundle.JWSSuffix: string(shuintest.MustEnvelope(o))}
 }
 
 const telling = "state: {dynamodb: shuin}\ntell: [{sns: \"" + topicARN + "\"}, {eventBus: \"" + busARN + "\"}]\n"
@@ -217,7 +259,10 @@ func TestTheFunctionCallsWhatItsPoliciesAllowAndNothingElse(t *testing.T) {
 		t.Fatalf("build shuin: %v\n%s", err, out)
 	}
 	w := newIAMWorld(t)
-	image := []string{"--cluster", clusterARN, "--policy-object", policyS3, "--registry", ecrHost + "/shop/web", "--profile", "arn:aws:signer:" + region + ":" + account + ":/signing-profiles/build"}
+	w.publishBundle(t)
+	image := []string{"--cluster", clusterARN, "--registry", ecrHost + "/shop/web", "--profile", "arn:aws:signer:" + region + ":" + account + ":/signing-profiles/build"}
+	bundled := append(slices.Clone(image), "--policy-bundle", bundleS3, "--profile", bundleProfile)
+	image = append(image, "--policy-object", policyS3)
 	told := []string{"--table", tableARN, "--topic", topicARN, "--event-bus", busARN}
 	queue := []string{"--queue", "arn:aws:sqs:" + region + ":" + account + ":shuin"}
 	events := printed(t, shuin, "events", slices.Concat(image, told, queue)...)
@@ -229,6 +274,15 @@ func TestTheFunctionCallsWhatItsPoliciesAllowAndNothingElse(t *testing.T) {
 	}{
 		{purpose: "hook", own: printed(t, shuin, "hook", image...), run: func() []call {
 			return w.run(t, "", hookEvent("PRE_SCALE_UP", nil), hookEvent("POST_SCALE_UP", nil))
+		}},
+		{purpose: "hook", own: printed(t, shuin, "hook", bundled...), run: func() []call {
+			calls := w.runBy(t, bundleSignedBy, hookEvent("PRE_SCALE_UP", nil), hookEvent("POST_SCALE_UP", nil))
+			for object := range w.cloud.objects {
+				if !slices.ContainsFunc(calls, func(c call) bool { return c.Resource == object }) {
+					t.Errorf("%s was not read", object)
+				}
+			}
+			return calls
 		}},
 		{purpose: "events", own: events, run: func() []call {
 			return w.run(t, telling, w.taskOf("a", w.good), w.taskOf("b", w.bad), cloudTrail("RegisterTaskDefinition", map[string]any{"family": "shop"}), pushed(w.good),

@@ -202,15 +202,22 @@ func (w *world) sealFor(stage string, im image, by *shuintest.Chain) {
 // sealByProfile signs an image as AWS Signer does for a profile, in a job of
 // that id.
 func (w *world) sealByProfile(im image, profile, job string) {
+	o := byProfile(profile, job)
+	o.Payload = shuintest.Payload(im.MediaType, im.Digest.String(), im.Size, nil)
+	w.sealWith(im, o)
+}
+
+// byProfile is how AWS Signer signs for a profile, in a job of that id.
+func byProfile(profile, job string) shuintest.EnvelopeOptions {
 	signer := "arn:aws:signer:" + region + ":" + account + ":/signing-"
-	w.sealWith(im, shuintest.EnvelopeOptions{
-		Chain: ci(), Scheme: shuintest.SchemeSigningAuthority, Payload: shuintest.Payload(im.MediaType, im.Digest.String(), im.Size, nil),
+	return shuintest.EnvelopeOptions{
+		Chain: ci(), Scheme: shuintest.SchemeSigningAuthority,
 		Critical: map[string]any{
 			"io.cncf.notary.verificationPlugin":          "com.amazonaws.signer.notation.plugin",
 			"com.amazonaws.signer.signingProfileVersion": signer + "profiles/" + profile + "/0123456789",
 			"com.amazonaws.signer.signingJob":            signer + "jobs/" + job,
 		},
-	})
+	}
 }
 
 func (w *world) sealWith(im image, o shuintest.EnvelopeOptions) {
