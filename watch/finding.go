@@ -36,6 +36,9 @@ const (
 	// BothDuties: somebody who administers the signer signs, or the other way
 	// round.
 	BothDuties Kind = "signer-both-duties"
+	// NotJudged: something was signed, or a signer administered, and there was
+	// no policy to judge it by (outcome Undecided).
+	NotJudged Kind = "signer-not-judged"
 )
 
 // Severity orders findings for people. Empty is invalid.

@@ -20,7 +20,7 @@ import (
 )
 
 var (
-	kinds      = []Kind{NotAdmitted, WrongPrincipal, UnknownProfile, NotAdmin, RevokedBy, BothDuties}
+	kinds      = []Kind{NotAdmitted, WrongPrincipal, UnknownProfile, NotAdmin, RevokedBy, BothDuties, NotJudged}
 	severities = []Severity{High, Medium, Low}
 	phases     = []Phase{Starting, Running, Requested, Registered, Deployed, Pushed, Swept, Asked}
 	running    = []SubjectKind{Task, TaskDefinition, Service, Image}

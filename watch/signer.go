@@ -51,7 +51,19 @@ type SignerEvent struct {
 	Resource string
 	// Reason is what a cancellation or revocation gives as its reason.
 	Reason string
+
+	// Why it cannot be judged now (no policy can be read); nil: it can.
+	Why error
+	// Last: nobody will bring it again, as of an [Observation].
+	Last bool
 }
+
+// The actions that are of interest.
+var (
+	signs       = []string{"SignPayload", "StartSigningJob"}
+	administers = []string{"PutSigningProfile", "AddProfilePermission", "RemoveProfilePermission", "TagResource", "UntagResource"}
+	revokes     = []string{"CancelSigningProfile", "RevokeSigningProfile", "RevokeSignature"}
+)
 
 // check refuses an event that nobody could judge.
 func (e *SignerEvent) check() error {
@@ -90,21 +102,25 @@ func (e *SignerEvent) check() error {
 //
 // Time and Policy of the findings are the caller's to set.
 func JudgeSigner(p *pipeline.Policy, e SignerEvent) []Finding {
-	if p == nil || !p.NamesPrincipals() || e.ErrorCode != "" && !refused(e.ErrorCode) {
+	if p == nil || !p.NamesPrincipals() || e.failed() {
 		return nil
 	}
 	j := &signerJudge{p: p, e: &e}
 	j.find()
-	switch e.Action {
-	case "SignPayload", "StartSigningJob":
+	switch {
+	case slices.Contains(signs, e.Action):
 		j.signed()
-	case "PutSigningProfile", "AddProfilePermission", "RemoveProfilePermission", "TagResource", "UntagResource":
+	case slices.Contains(administers, e.Action):
 		j.administered(NotAdmin)
-	case "CancelSigningProfile", "RevokeSigningProfile", "RevokeSignature":
+	case slices.Contains(revokes, e.Action):
 		j.administered(RevokedBy)
 	}
 	return j.out
 }
+
+// failed says whether the call failed for another reason than that its caller
+// lacked the permission.
+func (e *SignerEvent) failed() bool { return e.ErrorCode != "" && !refused(e.ErrorCode) }
 
 // refused says whether a CloudTrail errorCode means that the caller lacked the
 // permission.
@@ -114,7 +130,7 @@ func refused(code string) bool {
 
 // signerJudge holds one event against one policy.
 type signerJudge struct {
-	p       *pipeline.Policy
+	p       *pipeline.Policy // nil: there is none, and no stage is known
 	e       *SignerEvent
 	profile awsprofile.Profile // zero: the event names none
 	stages  []string           // that list it
@@ -135,7 +151,9 @@ func (j *signerJudge) find() {
 	} else {
 		return
 	}
-	j.stages = j.p.StagesOf(j.profile)
+	if j.p != nil {
+		j.stages = j.p.StagesOf(j.profile)
+	}
 }
 
 // partition is that of the caller's ARN; of the region where there is none.
@@ -175,7 +193,7 @@ func (j *signerJudge) signed() {
 		if len(own) > 0 {
 			severity = Medium // somebody of ours, with what is not ours
 		}
-		j.add(UnknownProfile, severity, "sign", fmt.Sprintf("%s %s, which no stage of the policy lists", j.did("signed", "tried to sign"), j.what()),
+		j.add(UnknownProfile, severity, "sign", j.acted()+", which no stage of the policy lists",
 			"nothing it signs seals an image; if it should, list the profile as a signer of its stage")
 		return
 	}
@@ -186,11 +204,11 @@ func (j *signerJudge) signed() {
 		named, may = named || len(list) > 0, may || j.among(list)
 	}
 	if named && !may {
-		j.add(WrongPrincipal, High, "sign", fmt.Sprintf("%s %s of %s, and is none of the stage's principals", j.did("signed", "tried to sign"), j.what(), stagesText(j.stages)),
+		j.add(WrongPrincipal, High, "sign", fmt.Sprintf("%s of %s, and is none of the stage's principals", j.acted(), stagesText(j.stages)),
 			fmt.Sprintf("if this is meant, add it to stages.%s.principals; else take its signer:SignPayload away, find out what it signed%s, and revoke that", j.stages[0], j.job()))
 	}
 	if j.among(j.p.SignerAdmins()) {
-		j.add(BothDuties, High, "sign", fmt.Sprintf("%s %s of %s, and is one of signerAdmins", j.did("signed", "tried to sign"), j.what(), stagesText(j.stages)),
+		j.add(BothDuties, High, "sign", fmt.Sprintf("%s of %s, and is one of signerAdmins", j.acted(), stagesText(j.stages)),
 			"whoever administers the signer should sign nothing: use another role for one of the two")
 	}
 }
@@ -203,7 +221,7 @@ func (j *signerJudge) administered(kind Kind) {
 	if !ours {
 		severity = Medium
 	}
-	doing := fmt.Sprintf("%s %s%s", j.did("called", "tried to call"), oneLine(j.e.Action, 100), j.upon())
+	doing := j.acted()
 	if len(j.p.SignerAdmins()) > 0 && !j.among(j.p.SignerAdmins()) {
 		hint := "if this is meant, add it to signerAdmins; else find out how it came by the permission, and undo what it did"
 		if kind == RevokedBy {

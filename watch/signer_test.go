@@ -3,6 +3,8 @@ package watch_test
 import (
 	"cmp"
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -159,6 +161,84 @@ func TestTheSignersFindingsAreToldAsOftenAsThereIsSomethingNew(t *testing.T) {
 	see(denied, "low signer-not-admin")
 	see(denied, "")
 	see(call("SignPayload", "build", roles+"ci/build-1"), "")
+}
+
+func TestACallThatCannotBeJudgedIsToldAsThatAndJudgedWhenItComesAgain(t *testing.T) {
+	s := newScene(t)
+	none := errors.New("the bucket is not there")
+	policy := duties(t, roles+"ci/build-*", "", roles+"signer-admin")
+	s.Policy = func() *pipeline.Policy { return nil }
+	observe := func(e watch.SignerEvent, want watch.Disposition, told string) *watch.Result {
+		t.Helper()
+		r, err := s.ObserveSigner(context.Background(), e)
+		if err != nil || r.Disposition != want {
+			t.Fatalf("%s: %v %v, %v", e.ID, r.Disposition, r.Reason, err)
+		}
+		s.told(told)
+		return r
+	}
+	event := func(id, principal string, last bool) watch.SignerEvent {
+		e := call("SignPayload", "build", roles+principal)
+		e.ID, e.Last, e.Why = id, last, &shuin.Error{Code: shuin.CodeNotBegun, Message: "there is no policy", Err: none}
+		return e
+	}
+	if r := observe(event("e-1", "dev", false), watch.Retry, ""); !errors.Is(r.Reason, none) {
+		t.Errorf("the reason is %v", r.Reason)
+	}
+	r := observe(event("e-1", "dev", true), watch.Decided, "medium signer-not-judged")
+	f := r.Findings[0]
+	if f.Outcome != pipeline.Undecided || f.Code != shuin.CodeNotBegun || f.Signer == nil || f.By != roles+"dev" || f.Policy != "" ||
+		!strings.Contains(f.Message, "role/dev signed with the signing profile "+profiles+"build: ") || !strings.Contains(f.Message, none.Error()) || strings.Contains(f.Message, "tried") {
+		t.Errorf("%+v", f)
+	}
+	if data, err := json.Marshal(f); err != nil {
+		t.Error(err)
+	} else if again, err := watch.ParseFinding(data); err != nil || again.ID != f.ID {
+		t.Errorf("%v: %s", err, data)
+	}
+	observe(event("e-1", "dev", true), watch.Decided, "") // told once
+	observe(event("e-2", "ci/build-7", true), watch.Decided, "medium signer-not-judged")
+	refused := event("e-3", "dev", true)
+	refused.ErrorCode = "AccessDenied"
+	observe(refused, watch.Decided, "low signer-not-judged")
+	looked := event("e-4", "dev", true)
+	looked.Action = "GetSigningProfile"
+	observe(looked, watch.Decided, "") // no policy could find anything
+	throttled := event("e-5", "dev", true)
+	throttled.ErrorCode = "ThrottlingException"
+	observe(throttled, watch.Decided, "")
+
+	// There is a policy again, and somebody brings the events.
+	s.Policy = func() *pipeline.Policy { return policy }
+	for _, one := range []struct{ id, principal, told string }{
+		{"e-1", "dev", "low signer-not-judged: over\nhigh signer-wrong-principal"},
+		{"e-2", "ci/build-7", "low signer-not-judged: over"},
+		{"e-6", "ci/build-8", ""},
+	} {
+		e := event(one.id, one.principal, false)
+		e.Why = nil
+		observe(e, watch.Decided, one.told)
+		observe(e, watch.Dropped, "")
+	}
+	// One is still open.
+	left := event("e-3", "dev", false)
+	left.Why, left.ErrorCode = nil, "AccessDenied"
+	observe(left, watch.Decided, "low signer-not-judged: over\nlow signer-wrong-principal")
+}
+
+func TestWhatCouldNotBeToldOfACallThatCannotBeJudgedComesAgain(t *testing.T) {
+	s := newScene(t)
+	s.Policy = func() *pipeline.Policy { return nil }
+	e := call("SignPayload", "build", roles+"dev")
+	e.Last = true
+	s.pager.fail = true
+	if r, err := s.ObserveSigner(context.Background(), e); err != nil || r.Disposition != watch.Retry {
+		t.Fatal(r, err)
+	}
+	s.pager.fail = false
+	if r, err := s.ObserveSigner(context.Background(), e); err != nil || r.Disposition != watch.Decided || len(r.Told) != 1 {
+		t.Fatal(r, err)
+	}
 }
 
 func TestASignersEventThatSaysNothingIsPoison(t *testing.T) {

@@ -10,7 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/shuin/shuin"
 	"github.com/shuin/shuin/gate"
 	"github.com/shuin/shuin/internal/limits"
 	"github.com/shuin/shuin/pipeline"
@@ -88,25 +87,16 @@ func (w *Watcher) Observe(ctx context.Context, o Observation) (*Result, error) {
 
 // ObserveSigner judges what was done to the signer, once for each event, and
 // has it told. Its result and error are as Observe's; it has no verdict and no
-// reaction.
+// reaction. What cannot be judged, the last time, is told as that: nothing else
+// will show it, so that it is judged, and what was told is over, when somebody
+// brings the event again.
 func (w *Watcher) ObserveSigner(ctx context.Context, e SignerEvent) (*Result, error) {
 	if err := e.check(); err != nil {
 		return nil, err
 	}
 	r := &Result{}
 	c := Claim{Key: claimKey(string(Signer), e.Account+"/"+e.ID, "event")}
-	w.alone(ctx, c, r, func(until time.Time) error {
-		p := w.Policy()
-		if p == nil {
-			return &shuin.Error{Code: shuin.CodeInternal, Message: "there is no policy to judge by"}
-		}
-		now := w.Now()
-		for _, f := range JudgeSigner(p, e) {
-			f.Time, f.Policy = now, p.Digest()
-			r.Findings = append(r.Findings, f)
-		}
-		return w.tellAll(ctx, r, until)
-	})
+	w.alone(ctx, c, r, func(until time.Time) error { return w.judge(ctx, &e, r, until) })
 	return r, nil
 }
 
@@ -139,7 +129,12 @@ func (w *Watcher) alone(ctx context.Context, c Claim, r *Result, settle func(unt
 			retry("", err)
 			return // claim and turn end together
 		}
-		if lost := w.Store.Release(ending, c, token); lost != nil {
+		lost := w.Store.Release(ending, c, token)
+		if errors.Is(err, errUnjudged) {
+			r.Disposition = Decided // where the claim stays, until its lease ends
+			return
+		}
+		if lost != nil {
 			err = errors.Join(err, fmt.Errorf("release the claim: %w", lost))
 		}
 		retry("", err)

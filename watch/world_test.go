@@ -129,6 +129,9 @@ func (p *pager) take() string {
 		}
 		if f.Kind != watch.NotAdmitted {
 			line = string(f.Severity) + " " + string(f.Kind)
+			if f.Resolved {
+				line += ": over"
+			}
 		}
 		lines = append(lines, strings.TrimSpace(line))
 	}

@@ -22,6 +22,7 @@ import (
 	"github.com/shuin/shuin/internal/limits"
 	"github.com/shuin/shuin/internal/notify"
 	"github.com/shuin/shuin/internal/registry"
+	"github.com/shuin/shuin/pipeline"
 	"github.com/shuin/shuin/watch"
 )
 
@@ -140,11 +141,13 @@ func (f *function) settle(ctx context.Context, e ecs.Event, last bool) (ack bool
 		loggerOf(ctx).Info("nothing has to be done", "reason", e.Reason)
 		return true, nil
 	case ecs.KindSigner:
-		if _, err := f.policies.current(ctx); err != nil {
-			return false, fmt.Errorf("there is no policy to judge the signer by: %w", err)
+		done := *e.Signer
+		done.Last = last
+		if done.Why = f.policies.lack(ctx); done.Why != nil {
+			tallyOf(ctx).outcome(pipeline.Undecided)
 		}
 		r, err = f.watched(ctx, func(ctx context.Context, w *watch.Watcher) (*watch.Result, error) {
-			return w.ObserveSigner(ctx, *e.Signer)
+			return w.ObserveSigner(ctx, done)
 		})
 	case ecs.KindSeen:
 		o, relevant, readErr := f.observation(ctx, e.Seen)

@@ -164,8 +164,19 @@ func (p *policies) decide(ctx context.Context, w gate.Workload) *gate.Verdict {
 	if err == nil {
 		return g.Decide(ctx, w)
 	}
-	return undecided(w, p.options.Engine, p.options.Now(),
-		&shuin.Error{Code: shuin.CodeNotBegun, Message: "there is no policy to decide by", Err: err, Hint: shuin.HintOf(err)})
+	return undecided(w, p.options.Engine, p.options.Now(), noPolicy(err))
+}
+
+// lack is why there is no policy to judge by; nil: there is one.
+func (p *policies) lack(ctx context.Context) error {
+	if _, err := p.current(ctx); err != nil {
+		return noPolicy(err)
+	}
+	return nil
+}
+
+func noPolicy(why error) error {
+	return &shuin.Error{Code: shuin.CodeNotBegun, Message: "there is no policy to decide by", Err: why, Hint: shuin.HintOf(why)}
 }
 
 // undecided is the answer where nothing could be asked; why has a code that

@@ -16,7 +16,7 @@ import (
 // What the filters of a place may name.
 var (
 	tellOutcomes   = map[string]pipeline.Outcome{"deny": pipeline.Deny, "undecided": pipeline.Undecided, "admit": pipeline.Admit}
-	tellKinds      = []watch.Kind{watch.NotAdmitted, watch.WrongPrincipal, watch.UnknownProfile, watch.NotAdmin, watch.RevokedBy, watch.BothDuties}
+	tellKinds      = []watch.Kind{watch.NotAdmitted, watch.WrongPrincipal, watch.UnknownProfile, watch.NotAdmin, watch.RevokedBy, watch.BothDuties, watch.NotJudged}
 	tellSeverities = []watch.Severity{watch.High, watch.Medium, watch.Low}
 )
 

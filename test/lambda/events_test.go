@@ -223,19 +223,35 @@ func TestATaskDefinitionThatCannotBeReadIsToldInTheEnd(t *testing.T) {
 	}
 }
 
+// administeredEvent is CloudTrail's, of a role that changes a signing profile.
+func administeredEvent(role, id string) map[string]any {
+	return bridged("aws.signer", "AWS API Call via CloudTrail", map[string]any{
+		"eventVersion": "1.11", "userIdentity": map[string]any{"type": "AssumedRole", "arn": "arn:aws:sts::" + account + ":assumed-role/" + role + "/x",
+			"sessionContext": map[string]any{"sessionIssuer": map[string]any{"type": "Role", "arn": "arn:aws:iam::" + account + ":role/" + role}}},
+		"eventTime": "2026-11-20T08:15:29Z", "eventSource": "signer.amazonaws.com", "eventName": "PutSigningProfile", "awsRegion": region,
+		"requestParameters": map[string]any{"profileName": "build", "platformId": "Notation-OCI-SHA384-ECDSA"}, "responseElements": nil,
+		"eventID": id, "eventType": "AwsApiCall", "recipientAccountId": account, "eventCategory": "Management",
+	})
+}
+
+func TestACallOfTheSignerIsNoDeadLetterWhereThereIsNoPolicy(t *testing.T) {
+	w := newWorld(t)
+	w.write("pipeline.yaml", "kind: Nothing\n")
+	f := newLambda(t, shipped, 20*time.Second, w.env("SHUIN_CONFIG", w.config("tell: [{log: true}]", "events: {receives: 3}")))
+	event := administeredEvent("deploy", "bbbbbbbb-0000-4000-8000-000000000001")
+	if kept := f.kept(batchOf("shuin", message{id: "a", received: 2, body: event})); !slices.Equal(kept, []string{"a"}) || f.findings("signer-not-judged") != 0 {
+		t.Errorf("given back: %v, want the message; %d findings", kept, f.findings("signer-not-judged"))
+	}
+	if kept := f.kept(batchOf("shuin", message{id: "a", received: 3, body: event})); len(kept) != 0 || f.findings("undecided") != 1 || f.findings("there is no policy to decide by") != 1 {
+		t.Errorf("given back: %v; %d findings; want none and one, which says why", kept, f.findings("undecided"))
+	}
+}
+
 func TestTheSignersPeopleAreWatched(t *testing.T) {
 	w := newWorld(t)
 	w.write("pipeline.yaml", w.policy()+"signerAdmins: [\"arn:aws:iam::"+account+":role/signer-admin\"]\n")
 	f := newLambda(t, shipped, 20*time.Second, w.env("SHUIN_CONFIG", w.config("tell: [{log: true}]")))
-	act := func(role, id string) map[string]any {
-		return bridged("aws.signer", "AWS API Call via CloudTrail", map[string]any{
-			"eventVersion": "1.11", "userIdentity": map[string]any{"type": "AssumedRole", "arn": "arn:aws:sts::" + account + ":assumed-role/" + role + "/x",
-				"sessionContext": map[string]any{"sessionIssuer": map[string]any{"type": "Role", "arn": "arn:aws:iam::" + account + ":role/" + role}}},
-			"eventTime": "2026-11-20T08:15:29Z", "eventSource": "signer.amazonaws.com", "eventName": "PutSigningProfile", "awsRegion": region,
-			"requestParameters": map[string]any{"profileName": "build", "platformId": "Notation-OCI-SHA384-ECDSA"}, "responseElements": nil,
-			"eventID": id, "eventType": "AwsApiCall", "recipientAccountId": account, "eventCategory": "Management",
-		})
-	}
+	act := administeredEvent
 	f.invoke(act("signer-admin", "bbbbbbbb-0000-4000-8000-000000000001")).mustBody(t)
 	f.invoke(act("deploy", "bbbbbbbb-0000-4000-8000-000000000002")).mustBody(t)
 	if f.findings("signer-not-admin") != 1 || f.findings("role/signer-admin\"") != 0 {

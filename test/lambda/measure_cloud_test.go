@@ -64,7 +64,7 @@ type cloud struct {
 	roots    string // SSL_CERT_FILE, with ECR's
 	policy   func() string
 	objects  map[string]string // of S3, by ARN, where it is not the policy
-	secret   string // in Secrets Manager: the address of a chat
+	secret   string            // in Secrets Manager: the address of a chat
 	registry *devregistry.Registry
 	table    *dynamoTable
 	ecs      ecsState
