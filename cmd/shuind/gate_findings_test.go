@@ -87,7 +87,7 @@ func askFindings(t testing.TB, h http.Handler, token, query string) (out finding
 func TestWhatAWatcherTellsIsKeptUntilItIsOver(t *testing.T) {
 	b := newFindingsBench(t)
 	g := b.part(t)
-	w := &watching.Watcher{Gate: g.gate, Store: g.findings, Now: time.Now, Routes: []watching.Route{{Notifier: poster(t, g.handler, lambdaToken)}}}
+	w := &watching.Watcher{Gate: g.gate, Store: g.findings.State("test"), Now: time.Now, Routes: []watching.Route{{Notifier: poster(t, g.handler, lambdaToken)}}}
 	observe := func(task string, version int64) {
 		t.Helper()
 		r, err := w.Observe(t.Context(), watching.Observation{

@@ -39,6 +39,18 @@ var routes = map[string]map[string]string{
 	policyPath:         {http.MethodGet: routePolicy},
 	policyJWSPath:      {http.MethodGet: routePolicyJWS},
 	policyCOSEPath:     {http.MethodGet: routePolicyCOSE},
+
+	watchPath + "begin":     {http.MethodPost: routeBegin},
+	watchPath + "done":      {http.MethodPost: routeDone},
+	watchPath + "release":   {http.MethodPost: routeRelease},
+	watchPath + "tell":      {http.MethodPost: routeTell},
+	watchPath + "told":      {http.MethodPost: routeTold},
+	watchPath + "untell":    {http.MethodPost: routeUntell},
+	watchPath + "tellings":  {http.MethodGet: routeTellings},
+	watchPath + "forget":    {http.MethodPost: routeForget},
+	watchPath + "take":      {http.MethodPost: routeTake},
+	watchPath + "in-use":    {http.MethodPost: routeInUse},
+	watchPath + "reactions": {http.MethodGet: routeReactions},
 }
 
 // routeOf is the route of a request.
@@ -46,6 +58,9 @@ func (d *door) routeOf(r *http.Request) (string, *failure) {
 	methods, ok := routes[r.URL.Path]
 	if r.URL.Path == findingsPath && d.server.Findings == nil {
 		return "", newFailure(codeNoRoute, "this server keeps no findings", "set gate.findings in its configuration")
+	}
+	if ok && strings.HasPrefix(r.URL.Path, watchPath) && d.server.Watching == nil {
+		return "", newFailure(codeNoRoute, "this server keeps nothing for watchers", "set gate.findings in its configuration")
 	}
 	if !ok {
 		return "", newFailure(codeNoRoute, "there is no "+echo(r.URL.Path), "ask POST /v1/decide or POST /v1/explain; GET /v1/openapi.json describes them")
@@ -170,8 +185,10 @@ func (d *door) serve(w http.ResponseWriter, q *asked) (answer, *failure) {
 		return d.list(q, p)
 	case routePolicy, routePolicyJWS, routePolicyCOSE:
 		return d.policy(q, p)
+	case routeDecide, routeExplain:
+		return d.judge(w, q, p)
 	}
-	return d.judge(w, q, p)
+	return d.watching(w, q, p)
 }
 
 // judge reads what images are asked about, and asks the gate.

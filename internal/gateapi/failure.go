@@ -27,6 +27,13 @@ const (
 	codeRight           = "right-missing"
 	codeStore           = "store-unavailable"
 	codeFull            = "findings-full"
+	codeStateFull       = "state-full"
+
+	// Of claims: what watch.Store answers beside nil.
+	codeDuplicate = "already-decided"
+	codeOlder     = "newer-decided"
+	codeBusy      = "claim-busy"
+	codeLost      = "claim-lost"
 )
 
 // CodePlace is the code of a refusal for the place's sake.
@@ -48,6 +55,11 @@ var statuses = map[string]int{
 	codeRight:           http.StatusForbidden,
 	codeStore:           http.StatusServiceUnavailable,
 	codeFull:            http.StatusInsufficientStorage,
+	codeStateFull:       http.StatusInsufficientStorage,
+	codeDuplicate:       http.StatusConflict,
+	codeOlder:           http.StatusConflict,
+	codeBusy:            http.StatusConflict,
+	codeLost:            http.StatusConflict,
 }
 
 // Codes are the codes of all errors the API answers with.

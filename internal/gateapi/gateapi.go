@@ -1,8 +1,10 @@
 // Package gateapi serves the gate over HTTP: POST /v1/decide and /v1/explain,
-// its OpenAPI document, and /v1/findings, where findings are told and listed. It authenticates principals (mutual TLS or a
-// bearer token), holds them to the places they may ask about, decodes
-// strictly, and translates; it decides nothing about images. It opens no port
-// and no file, and never logs a token, a header or a request's body.
+// its OpenAPI document, /v1/findings, where findings are told and listed, and
+// /v1/watch/, where watchers keep what they decided and told. It authenticates
+// principals (mutual TLS or a bearer token), holds them to the places they may
+// ask about, decodes strictly, and translates; it decides nothing about images.
+// It opens no port and no file, and never logs a token, a header or a request's
+// body.
 package gateapi
 
 import (
@@ -38,6 +40,10 @@ type Server struct {
 	Observe func(Observation)
 	// Findings keeps what principals tell of; nil: this server keeps none.
 	Findings watch.Keeper
+	// Watching is what a principal decided and told as a watcher, for one change
+	// that is called once (empty: it has no name) at now: whoever makes it again
+	// under that name is answered the same. Nil: this server keeps no such thing.
+	Watching func(principal, once string, now time.Time) watch.Store
 	// Policy is the policy bundle in use, to be handed out; nil, or answering
 	// nil: there is none. What it answers is not changed.
 	Policy func() *PolicyBundle
@@ -52,7 +58,7 @@ func (s *Server) Use(p *Principals) { s.principals.Store(p) }
 
 // Observation is what became of one request.
 type Observation struct {
-	Route     string // "decide", "explain", "openapi", "report", "findings", "policy", "policySignature", "policySignatureCOSE"; empty: no such route
+	Route     string // "decide", "explain", "openapi", "report", "findings", "watchBegin" and other routes of a watcher, "policy", "policySignature", "policySignatureCOSE"; empty: no such route
 	Principal string // empty: nobody known asked
 	Status    int
 	Code      string // of the error; empty: answered

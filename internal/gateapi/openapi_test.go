@@ -66,7 +66,7 @@ func TestTheDocumentHasEveryRouteAndError(t *testing.T) {
 		}
 		at(t, responses, code, "description")
 		for _, path := range []string{"/v1/decide", "/v1/explain"} {
-			if code == codeNoRoute || code == codeMethod || code == codeRight || code == codeStore || code == codeFull {
+			if slices.Contains([]string{codeNoRoute, codeMethod, codeRight, codeStore, codeFull, codeStateFull, codeDuplicate, codeOlder, codeBusy, codeLost}, code) {
 				continue
 			}
 			if ref := at(t, d, "paths", path, "post", "responses", strconv.Itoa(statuses[code]), "$ref"); ref != "#/components/responses/"+code {

@@ -17,3 +17,22 @@ const (
 	FindingsPageMost  = 1000                // of a page
 	FindingsPageSize  = 4 << 20             // bytes of a page's findings: the page ends with the one that goes beyond
 )
+
+// Bounds of what a server keeps for watchers: what they decided and told.
+const (
+	StateBodyBytes  = 16 << 10                // of a request
+	StateCallBytes  = 128                     // of a call's name
+	StateAnswerLife = 15 * time.Minute        // that a call is known by its name, so that it is made once
+	StateClaims     = 1_000_000               // of one watcher; the oldest make room
+	StateTellings   = 200_000                 // likewise
+	StateCounts     = 10_000                  // likewise, and no more are taken
+	StateNames      = 100                     // of what is in use, likewise
+	StateValueBytes = 1 << 10                 // of what is in use
+	StateLeaseMost  = 24 * time.Hour          // of a claim, and of a turn to tell
+	StateRemindMost = 36_600 * 24 * time.Hour // until a finding is told again
+
+	StateCallTime  = 10 * time.Second // one call of a watcher, all its tries
+	StateTryTime   = 4 * time.Second  // one of them
+	StateCallTries = 4                // tries of such a call
+	StateAnswer    = 1 << 20          // bytes of what is answered: WatchTellings of them
+)

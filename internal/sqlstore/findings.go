@@ -23,12 +23,14 @@ type FindingsOptions struct {
 	// Most findings, and bytes of them as JSON, are kept; 0: limits' own.
 	Most      int64
 	MostBytes int64
+	// MostClaims and MostTellings of each watcher are kept; 0: limits' own.
+	MostClaims, MostTellings int64
 }
 
-// Findings keeps findings that were told, and what a watcher decided and told,
-// in a database of their own: it is a watch.Keeper and a watch.Store. Safe for
-// concurrent use, by several processes too. A change that was answered is on
-// the disk.
+// Findings keeps findings that were told, and what watchers decided and told,
+// in a database of their own: it is a watch.Keeper, and each of its [State]s a
+// watch.Store. Safe for concurrent use, by several processes too. A change that
+// was answered is on the disk.
 //
 // Where there is no room, those make it that were told to be over longest ago;
 // then those that are open and of which nothing was told for
@@ -39,6 +41,8 @@ type Findings struct {
 	connector driver.Connector
 	most      int64
 	mostBytes int64
+	claims    int64 // most, of each watcher
+	tellings  int64 // likewise
 	pool      pool
 	writing   chan *conn // the one connection that writes; nil: to be made
 	closing   chan struct{}
@@ -48,10 +52,7 @@ type Findings struct {
 	dropped   atomic.Int64
 }
 
-var (
-	_ watch.Store  = (*Findings)(nil)
-	_ watch.Keeper = (*Findings)(nil)
-)
+var _ watch.Keeper = (*Findings)(nil)
 
 // findingsReaders is how many may read at once.
 const findingsReaders = 4
@@ -91,14 +92,9 @@ func openFindings(ctx context.Context, o FindingsOptions) (_ *Findings, err erro
 	if err := migrate(ctx, connector, schemaFindings); err != nil {
 		return nil, err
 	}
-	f := &Findings{path: o.Path, connector: connector, most: o.Most, mostBytes: o.MostBytes, pool: newPool(connector, findingsReaders),
-		writing: make(chan *conn, 1), closing: make(chan struct{})}
-	if f.most <= 0 {
-		f.most = limits.FindingsKept
-	}
-	if f.mostBytes <= 0 {
-		f.mostBytes = limits.FindingsBytes
-	}
+	f := &Findings{path: o.Path, connector: connector, pool: newPool(connector, findingsReaders), writing: make(chan *conn, 1), closing: make(chan struct{}),
+		most: orLimit(o.Most, limits.FindingsKept), mostBytes: orLimit(o.MostBytes, limits.FindingsBytes),
+		claims: orLimit(o.MostClaims, limits.StateClaims), tellings: orLimit(o.MostTellings, limits.StateTellings)}
 	if f.file, err = os.Stat(o.Path); err != nil {
 		return nil, err
 	}
@@ -108,6 +104,13 @@ func openFindings(ctx context.Context, o FindingsOptions) (_ *Findings, err erro
 	}
 	f.writing <- c
 	return f, nil
+}
+
+func orLimit(most, limit int64) int64 {
+	if most > 0 {
+		return most
+	}
+	return limit
 }
 
 // mark marks a new database as one of findings, before anything is in it, and

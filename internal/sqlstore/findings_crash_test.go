@@ -2,11 +2,13 @@ package sqlstore
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/shuin/shuin/watch"
 )
@@ -22,6 +24,10 @@ func TestFindingsThatWereAnsweredOutliveAKilledProcess(t *testing.T) {
 		s := openFindingsTest(t, FindingsOptions{Path: path})
 		for i := 0; ; i++ {
 			if _, err := s.Keep(t.Context(), about("prod", i), "lambda", told0); err != nil {
+				t.Fatal(err)
+			}
+			// What was decided is there as well, and what was answered to it.
+			if _, err := s.State("lambda").Once(fmt.Sprint(i), told0).Begin(t.Context(), watch.Claim{Key: fmt.Sprint(i)}, told0, time.Hour); err != nil && !errors.Is(err, watch.ErrBusy) {
 				t.Fatal(err)
 			}
 			fmt.Printf("kept %d\n", i)
@@ -64,6 +70,15 @@ func TestFindingsThatWereAnsweredOutliveAKilledProcess(t *testing.T) {
 		there := len(find(t, s, watch.Query{}))
 		if there < said {
 			t.Errorf("round %d: %d are there, and %d were answered", round, there, said)
+		}
+		for i := range said {
+			claim := watch.Claim{Key: fmt.Sprint(i)}
+			if _, err := s.State("lambda").Begin(t.Context(), claim, told0, time.Hour); !errors.Is(err, watch.ErrBusy) {
+				t.Errorf("round %d: claim %d was answered, and now: %v", round, i, err)
+			}
+			if token, err := s.State("lambda").Once(fmt.Sprint(i), told0).Begin(t.Context(), claim, told0, time.Hour); token == "" || err != nil {
+				t.Errorf("round %d: the answer to call %d is not known any more: %v", round, i, err)
+			}
 		}
 		said = there
 		var rows int64

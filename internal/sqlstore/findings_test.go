@@ -38,7 +38,7 @@ func openFindingsTest(t testing.TB, o FindingsOptions) *Findings {
 }
 
 func TestTheFindingsAreAStore(t *testing.T) {
-	storetest.Run(t, func(t *testing.T) watch.Store { return openFindingsTest(t, FindingsOptions{}) })
+	storetest.Run(t, func(t *testing.T) watch.Store { return openFindingsTest(t, FindingsOptions{}).State("") })
 }
 
 // TestTwoProcessesOnOneDatabaseAreAStore: every other call goes through another
@@ -46,7 +46,7 @@ func TestTheFindingsAreAStore(t *testing.T) {
 func TestTwoProcessesOnOneDatabaseAreAStore(t *testing.T) {
 	storetest.Run(t, func(t *testing.T) watch.Store {
 		path := filepath.Join(t.TempDir(), "findings.db")
-		return &alternating{two: [2]watch.Store{openFindingsTest(t, FindingsOptions{Path: path}), openFindingsTest(t, FindingsOptions{Path: path})}}
+		return &alternating{two: [2]watch.Store{openFindingsTest(t, FindingsOptions{Path: path}).State("a"), openFindingsTest(t, FindingsOptions{Path: path}).State("a")}}
 	})
 }
 
@@ -90,7 +90,7 @@ func (a *alternating) Take(ctx context.Context, count string, most int, now, exp
 	return a.next().Take(ctx, count, most, now, expires)
 }
 func (a *alternating) InUse(ctx context.Context, name, value string, now time.Time) (time.Time, error) {
-	return a.next().(*Findings).InUse(ctx, name, value, now)
+	return a.next().InUse(ctx, name, value, now)
 }
 func (a *alternating) ReactionsOff(ctx context.Context) (bool, error) {
 	return a.next().ReactionsOff(ctx)
@@ -418,15 +418,27 @@ func TestAFunctionThatPanicsLeavesTheStoreInOrder(t *testing.T) {
 			panic("x")
 		})
 	}()
-	if off, err := s.ReactionsOff(t.Context()); off || err != nil {
+	if off, err := s.State("").ReactionsOff(t.Context()); off || err != nil {
 		t.Errorf("%t, %v", off, err)
 	}
 	keepOne(t, s, about("prod", 1), isNew)
-	if err := s.write(t.Context(), func(c *conn) error { return c.exec("INSERT INTO reactions_off (because) VALUES ('x')") }); err != nil {
-		t.Fatal(err)
-	}
-	if off, err := s.ReactionsOff(t.Context()); !off || err != nil {
-		t.Errorf("%t, %v", off, err)
+}
+
+func TestReactionsAreSwitchedOffForAllWatchers(t *testing.T) {
+	s := openFindingsTest(t, FindingsOptions{})
+	for _, want := range []bool{true, true, false, false} {
+		if err := s.SwitchReactions(t.Context(), want, "INC-4711"); err != nil {
+			t.Fatal(err)
+		}
+		off, because, err := s.ReactionsOff(t.Context())
+		if off != want || (because == "INC-4711") != want || err != nil {
+			t.Errorf("%t, %q, %v", off, because, err)
+		}
+		for _, watcher := range []string{"", "lambda"} {
+			if off, err := s.State(watcher).ReactionsOff(t.Context()); off != want || err != nil {
+				t.Errorf("%q: %t, %v", watcher, off, err)
+			}
+		}
 	}
 }
 
@@ -442,7 +454,7 @@ func TestADatabaseOfSomethingElseIsNotTaken(t *testing.T) {
 	half := filepath.Join(t.TempDir(), "half.db") // made, and then the machine lost power
 	s := openFindingsTest(t, FindingsOptions{Path: half})
 	if err := s.write(t.Context(), func(c *conn) error {
-		for _, table := range []string{"findings", "totals", "claims", "tellings", "counts", "in_use", "reactions_off"} {
+		for _, table := range []string{"findings", "totals", "claims", "tellings", "counts", "in_use", "reactions_off", "answers", "owned"} {
 			if err := c.exec("DROP TABLE " + table); err != nil {
 				return err
 			}
@@ -466,14 +478,15 @@ func TestWhatIsInUseIsSinceItReplacedAnother(t *testing.T) {
 		{"policy", "a", time.Time{}}, {"policy", "a", time.Time{}}, {"policy", "b", told0.Add(2 * time.Second)}, {"other", "b", time.Time{}},
 		{"policy", "b", told0.Add(2 * time.Second)}, {"policy", "a", told0.Add(5 * time.Second)},
 	} {
-		if since, err := s.InUse(t.Context(), c.name, c.value, told0.Add(time.Duration(i)*time.Second)); err != nil || !since.Equal(c.want) {
+		if since, err := s.State("").InUse(t.Context(), c.name, c.value, told0.Add(time.Duration(i)*time.Second)); err != nil || !since.Equal(c.want) {
 			t.Errorf("%d: %s, %v; wanted %s", i, since, err, c.want)
 		}
 	}
 }
 
 func TestWhatIsPastIsForgotten(t *testing.T) {
-	s := openFindingsTest(t, FindingsOptions{})
+	f := openFindingsTest(t, FindingsOptions{})
+	s := f.State("lambda")
 	ctx := t.Context()
 	begin := func(key string, now time.Time) {
 		t.Helper()
@@ -497,7 +510,7 @@ func TestWhatIsPastIsForgotten(t *testing.T) {
 	}
 	count := func(table string) (n int64) {
 		t.Helper()
-		if err := s.read(ctx, func(c *conn) error {
+		if err := f.read(ctx, func(c *conn) error {
 			return c.query("SELECT count(*) FROM "+table, func(r row) error { n = r.number(0); return nil })
 		}); err != nil {
 			t.Fatal(err)
