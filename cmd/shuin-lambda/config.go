@@ -101,14 +101,20 @@ type eventsConfig struct {
 	Receives int `yaml:"receives"`
 }
 
-// stateConfig is where it is kept what was decided and told.
+// stateConfig is where it is kept what was decided and told: one of DynamoDB
+// and Server. Neither: the function remembers while it is warm, and tells again
+// what another instance told.
 type stateConfig struct {
-	// DynamoDB is a table. Empty: the function remembers while it is warm, and
-	// tells again what another instance told.
+	// DynamoDB is a table.
 	DynamoDB string `yaml:"dynamodb"`
 	// Region is the table's; empty: the function's own.
 	Region string `yaml:"region"`
+	// Server is a Shuin server that keeps findings; its principal reports.
+	Server serverConfig `yaml:"server"`
 }
+
+// shared says whether all instances of the function remember together.
+func (s *stateConfig) shared() bool { return s.DynamoDB != "" || s.Server != (serverConfig{}) }
 
 // tellConfig is one place that findings are sent to, and which: exactly one of
 // SNS, EventBus, Chat, Server and Log. Empty lists are everything.
@@ -149,7 +155,8 @@ type secretConfig struct {
 	Secret    string `yaml:"secret"`
 }
 
-// serverConfig is a Shuin server that findings are posted to.
+// serverConfig is a Shuin server that findings are posted to, or that keeps
+// what was decided and told.
 type serverConfig struct {
 	URL   string       `yaml:"url"`
 	Token secretConfig `yaml:"token"`

@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -9,6 +11,7 @@ import (
 	"time"
 
 	"github.com/shuin/shuin/internal/limits"
+	"github.com/shuin/shuin/internal/webstate"
 )
 
 // pkg is a package directory with a policy, and an environment that names it.
@@ -70,6 +73,9 @@ func TestEveryFaultOfAConfigurationIsToldWithItsLine(t *testing.T) {
 			"tell[0].rules[0]", "tell[0].outcomes[0]", "tell[0].kinds[0]", "tell[0].severities[0]"}},
 		{"a secret in the configuration itself", "policy: {file: pipeline.yaml}\ntell:\n  - chat: {env: \"slack://hook:secret@webhook\"}\n", []string{"tell[0].chat.env: the name of an environment variable"}},
 		{"a server's address with a password", "policy: {file: pipeline.yaml}\ntell:\n  - server: {url: \"https://u:p@shuin.example.com\", token: {env: T}}\n", []string{"tell[0].server.url"}},
+		{"what was told is remembered in two places", "policy: {file: pipeline.yaml}\nstate: {dynamodb: shuin, server: {url: \"https://shuin.example.com\", token: {env: T}}}\n", []string{"line 2: state: either dynamodb or server"}},
+		{"a server without TLS, and without a token, keeps the state", "policy: {file: pipeline.yaml}\nstate: {server: {url: \"http://shuin.example.com\"}}\n", []string{"state.server.url", "without TLS", "state.server.token: exactly one of"}},
+		{"a region goes with a table", "policy: {file: pipeline.yaml}\nstate: {region: eu-west-1, server: {url: \"https://shuin.example.com\", token: {env: T}}}\n", []string{"state.region: it goes with state.dynamodb"}},
 		{"reactions without a table", "policy: {file: pipeline.yaml}\nreact: {dangerouslyStopTasks: true}\n", []string{"line 2: react: it needs state.dynamodb"}},
 		{"targets twice, and no role", "policy: {file: pipeline.yaml}\nsweep:\n  targets:\n    - {role: nobody}\n    - {externalId: x, region: nowhere}\n    - {region: nowhere}\n", []string{
 			"sweep.targets[0].role", "sweep.targets[1].externalId", "sweep.targets[1].region", "sweep.targets[2].region", "sweep.targets[2]: the same"}},
@@ -141,10 +147,23 @@ func TestWhatCannotBeReadIsNotCalledMissing(t *testing.T) {
 	}
 }
 
+func TestAServerKeepsTheState(t *testing.T) {
+	const text = "policy: {file: pipeline.yaml}\nreact: {dangerouslyStopTasks: true}\nstate: {server: {url: \"https://shuin.example.com\", token: {secret: shuin/token}}}\n"
+	s, err := loadSettings(with(pkg(t, map[string]string{"pipeline.yaml": somePolicy}), envConfig, text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	caller := newCaller(slog.New(slog.DiscardHandler))
+	store, is := s.store(caller, newTeller(s, caller, s.path, io.Discard)).(*webstate.Store)
+	if !is || store.URL != "https://shuin.example.com" || store.Token == nil || store.Refused == nil || store.Random() == store.Random() || store.Check() != nil {
+		t.Errorf("%+v", store)
+	}
+}
+
 func TestFaultsOfAConfigurationHoldNoSecrets(t *testing.T) {
 	const secret = "https://hooks.slack.com/services/T0/B0/SECRETSECRETSECRET"
 	text := strings.ReplaceAll(`policy: {s3: "s3://bucket/key"}
-state: {dynamodb: "URL"}
+state: {dynamodb: "URL", server: {url: "https://user:SECRETSECRETSECRET@example.com", token: {env: "URL"}}}
 tell:
   - {sns: "URL"}
   - {eventBus: "URL?x", name: "URL"}

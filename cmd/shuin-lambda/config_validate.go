@@ -14,6 +14,7 @@ import (
 
 	"github.com/shuin/shuin/internal/awsstate"
 	"github.com/shuin/shuin/internal/limits"
+	"github.com/shuin/shuin/internal/webstate"
 )
 
 // validate finds what is wrong with values, after decoding.
@@ -24,12 +25,7 @@ func (s *settings) validate(d *decoder) {
 	s.validatePolicy(d)
 	s.validatePackage(d)
 	s.validateHook(d)
-	if s.State.DynamoDB != "" && !tableName.matches(s.State.DynamoDB) {
-		d.at("state.dynamodb", "%s is no table's name", shown(s.State.DynamoDB))
-	}
-	if s.State.Region != "" && s.State.DynamoDB == "" {
-		d.at("state.region", "it goes with state.dynamodb")
-	}
+	s.validateState(d)
 	if s.Remind < 0 {
 		d.at("remind", "a time of 0s (never) or more is wanted")
 	}
@@ -37,6 +33,23 @@ func (s *settings) validate(d *decoder) {
 	s.validateTell(d)
 	s.validateReact(d)
 	s.validateSweep(d)
+}
+
+func (s *settings) validateState(d *decoder) {
+	at := &s.State
+	if at.DynamoDB != "" && !tableName.matches(at.DynamoDB) {
+		d.at("state.dynamodb", "%s is no table's name", shown(at.DynamoDB))
+	}
+	if at.Region != "" && at.DynamoDB == "" {
+		d.at("state.region", "it goes with state.dynamodb")
+	}
+	if at.Server == (serverConfig{}) {
+		return
+	}
+	if at.DynamoDB != "" {
+		d.at("state", "either dynamodb or server, not both: what was told is remembered in one place")
+	}
+	at.Server.validate(d, "state.server")
 }
 
 // pattern is a regular expression that is compiled when it is used: most
@@ -172,8 +185,8 @@ func (s *settings) validateReact(d *decoder) {
 	if r.Calm < 0 {
 		d.at("react.calm", "a time is wanted, such as 30m; 0s: none")
 	}
-	if (r.DangerouslyStopTasks || r.DangerouslyDeregisterTaskDefinitions) && s.State.DynamoDB == "" {
-		d.at("react", "it needs state.dynamodb: without a table several instances of the function cannot keep to one rate, nor be switched off together")
+	if (r.DangerouslyStopTasks || r.DangerouslyDeregisterTaskDefinitions) && !s.State.shared() {
+		d.at("react", "it needs state.dynamodb or state.server: without either several instances of the function cannot keep to one rate, nor be switched off together")
 	}
 }
 
@@ -282,13 +295,17 @@ func (t *tellConfig) validateSecrets(d *decoder, at string) {
 	if t.Chat != (secretConfig{}) {
 		t.Chat.validate(d, at+".chat")
 	}
-	if t.Server == (serverConfig{}) {
-		return
+	if t.Server != (serverConfig{}) {
+		t.Server.validate(d, at+".server")
 	}
-	if u, err := url.Parse(t.Server.URL); err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil || u.RawQuery != "" {
-		d.at(at+".server.url", "an address such as https://shuin.example.com is wanted; the token is apart")
+}
+
+// validate looks at a server: https, but for one on this machine.
+func (c *serverConfig) validate(d *decoder, at string) {
+	if err := (&webstate.Store{URL: c.URL}).Check(); err != nil {
+		d.at(at+".url", "%v: an address such as https://shuin.example.com is wanted; the token is apart", err)
 	}
-	t.Server.Token.validate(d, at+".server.token")
+	c.Token.validate(d, at+".token")
 }
 
 func (c *secretConfig) validate(d *decoder, at string) {

@@ -15,6 +15,7 @@ import (
 	"github.com/shuin/shuin/internal/awsstate"
 	"github.com/shuin/shuin/internal/ecs"
 	"github.com/shuin/shuin/internal/limits"
+	"github.com/shuin/shuin/internal/webstate"
 	"github.com/shuin/shuin/watch"
 )
 
@@ -68,19 +69,33 @@ func recordHook(ctx context.Context, r *ecs.HookRecord) {
 	loggerOf(ctx).Log(ctx, level, "a deployment is answered", attrs...)
 }
 
+// store is where it is kept what was decided and told. Nothing is dialled, and
+// the server's token read, before there is something to keep.
+func (s *settings) store(caller *awscall.Caller, to *teller) watch.Store {
+	switch {
+	case s.State.DynamoDB != "":
+		return &awsstate.Table{Caller: caller, As: awscall.As{Region: cmp.Or(s.State.Region, regionOf(s.State.DynamoDB))}, Name: s.State.DynamoDB, Random: random}
+	case s.State.Server != (serverConfig{}):
+		where := to.secret(s.State.Server.Token)
+		return &webstate.Store{
+			URL: s.State.Server.URL, UserAgent: caller.UserAgent, Random: random,
+			Token:   func(ctx context.Context) (string, error) { return to.secrets.Read(ctx, where) },
+			Refused: func() { to.secrets.Forget(where) },
+		}
+	}
+	return &watch.MemoryStore{}
+}
+
 // newWatcher follows what runs.
 func (f *function) newWatcher(caller *awscall.Caller, env func(string) string, stdout io.Writer) (*watch.Watcher, error) {
 	s := f.settings
-	var store watch.Store = &watch.MemoryStore{}
-	if s.State.DynamoDB != "" {
-		store = &awsstate.Table{Caller: caller, As: awscall.As{Region: cmp.Or(s.State.Region, regionOf(s.State.DynamoDB))}, Name: s.State.DynamoDB, Random: random}
-	}
-	routes, err := newTeller(s, caller, env, stdout).routes()
+	to := newTeller(s, caller, env, stdout)
+	routes, err := to.routes()
 	if err != nil {
 		return nil, err
 	}
 	return &watch.Watcher{
-		Gate: f, Store: leased{store}, Routes: routes, Policy: f.policies.policy, Now: f.now, Remind: s.Remind, Reactor: f.ecs,
+		Gate: f, Store: leased{s.store(caller, to)}, Routes: routes, Policy: f.policies.policy, Now: f.now, Remind: s.Remind, Reactor: f.ecs,
 		Settle: max(s.Sweep.Interval/2*3, limits.WatchSettle),
 		Reactions: watch.Reactions{
 			DangerouslyStopTasks:                 s.React.DangerouslyStopTasks,

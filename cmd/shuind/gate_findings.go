@@ -57,6 +57,17 @@ func (g *gatePart) openFindings(ctx context.Context) (err error) {
 	return nil
 }
 
+// watching is what principals decided and told as watchers, in the database of
+// findings; nil: there is none.
+func (g *gatePart) watching() func(principal, once string, now time.Time) watching.Store {
+	if g.findings == nil {
+		return nil
+	}
+	return func(principal, once string, now time.Time) watching.Store {
+		return g.findings.State(principal).Once(once, now)
+	}
+}
+
 // The reasons why a finding was not kept, or not read: labels of a metric.
 const (
 	reasonFull  = "full"

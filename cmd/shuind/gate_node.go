@@ -123,6 +123,7 @@ func (a *app) newGatePart(ctx context.Context, c *config, configPath string, n *
 		Rate: float64(c.Gate.Requests.PerSecond), Burst: c.Gate.Requests.Burst, Findings: g.keeper}
 	g.publish()
 	g.api.Policy = g.published.Load
+	g.api.Watching = g.watching()
 	g.api.Use(principals)
 	g.handler = g.api.Handler()
 	if t := c.gateTLS(); t.Certificate != "" && (n == nil || c.Gate.Listen != "") {
@@ -411,7 +412,7 @@ func (c *config) describeGate(rules *gate.Rules) []string {
 			places = strings.Join(parts, " and ")
 		}
 		if p.Reports {
-			places += ", and tell of findings there"
+			places += ", and tell of findings there, and keep what it decided and told"
 		}
 		if p.ReadsPolicy {
 			places += ", and fetch the policy bundle"
