@@ -71,7 +71,7 @@ func (f *functionResources) readSecrets() []iamStatement {
 // partition is that of whatever ARN was given: all that one function works on
 // is in one.
 func (f *functionResources) partition() string {
-	given := slices.Concat(f.clusters, f.roles, one(f.queue), one(f.table), one(f.topic), one(f.eventBus), f.secrets, f.others)
+	given := slices.Concat(f.clusters, f.roles, one(f.queue), one(f.table), one(f.topic), one(f.eventBus), f.secrets, f.deploymentGroups, f.others)
 	if len(given) == 0 {
 		return "aws"
 	}
@@ -85,10 +85,20 @@ func (f *functionResources) listTasks() iamStatement {
 }
 
 func hookStatements(f *functionResources) []iamStatement {
-	return append(f.common(),
+	all := append(f.common(),
 		allow("ReadRevisions", f.of("service", "service-revision"), ecs.ActionDescribeServiceRevisions),
 		f.listTasks(),
 		allow("ReadTasks", f.of("task"), ecs.ActionDescribeTasks))
+	if len(f.deploymentGroups) > 0 {
+		all = append(all,
+			allow("ReadServices", f.of("service"), ecs.ActionDescribeServices),
+			allow("ReadDeployments", f.deploymentGroups, ecs.ActionGetDeployment),
+			allow("AnswerCodeDeploy", []string{"*"}, ecs.ActionListDeploymentTargets, ecs.ActionGetDeploymentTarget, ecs.ActionPutLifecycleEventHookStatus))
+	}
+	if f.codePipeline {
+		all = append(all, allow("AnswerCodePipeline", []string{"*"}, ecs.ActionPutJobSuccessResult, ecs.ActionPutJobFailureResult))
+	}
+	return all
 }
 
 // told is what it takes to remember and to tell.

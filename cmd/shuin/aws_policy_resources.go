@@ -18,6 +18,8 @@ type functionResources struct {
 	bundle, signature           string
 	eventBus                    string
 	secrets                     []string
+	deploymentGroups            []string
+	codePipeline                bool
 
 	// others are the ARNs that the other flags name.
 	others []string
@@ -29,6 +31,8 @@ func (f *functionResources) add(fs *pflag.FlagSet) {
 	fs.StringVar(&f.policy, "policy-object", "", "with --for hook, events or sweep: object with the pipeline policy, s3://BUCKET/KEY or s3://BUCKET/KEY?versionId=ID")
 	fs.StringVar(&f.bundle, "policy-bundle", "", "with --for hook, events or sweep: object with a signed policy bundle, s3://BUCKET/KEY, in place of --policy-object; its signature is read too")
 	fs.StringVar(&f.signature, "policy-signature", "", "with --policy-bundle: object with its signature (default: the bundle's with .jws.sig behind it)")
+	fs.StringArrayVar(&f.deploymentGroups, "deployment-group", nil, "with --for hook: ARN of a deployment group of CodeDeploy whose hooks are answered too; may be given several times")
+	fs.BoolVar(&f.codePipeline, "codepipeline", false, "with --for hook: answer as a Lambda action of CodePipeline too")
 	fs.StringVar(&f.queue, "queue", "", "with --for events: ARN of the queue that hands events over")
 	fs.StringVar(&f.table, "table", "", "with --for events or sweep: ARN of the table that remembers what was told")
 	fs.StringVar(&f.topic, "topic", "", "with --for events or sweep: ARN of the topic that findings are sent to")
@@ -61,14 +65,15 @@ Example - What the function needs to answer the hooks of one cluster's services:
 // than the least.
 func arnOf() map[string]*regexp.Regexp {
 	return map[string]*regexp.Regexp{
-		"cluster":       regexp.MustCompile(`^arn:[a-z0-9-]+:ecs:[a-z0-9-]+:[0-9]{12}:cluster/[A-Za-z0-9_-]{1,255}$`),
-		"assume-role":   regexp.MustCompile(`^arn:[a-z0-9-]+:iam::[0-9]{12}:role/[A-Za-z0-9+=,.@_/-]{1,512}$`),
-		"queue":         regexp.MustCompile(`^arn:[a-z0-9-]+:sqs:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,80}(\.fifo)?$`),
-		"table":         regexp.MustCompile(`^arn:[a-z0-9-]+:dynamodb:[a-z0-9-]+:[0-9]{12}:table/[A-Za-z0-9_.-]{3,255}$`),
-		"topic":         regexp.MustCompile(`^arn:[a-z0-9-]+:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,256}(\.fifo)?$`),
-		"event-bus":     regexp.MustCompile(`^arn:[a-z0-9-]+:events:[a-z0-9-]+:[0-9]{12}:event-bus/[A-Za-z0-9._/-]{1,256}$`),
-		"policy-object": regexp.MustCompile(`^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/[A-Za-z0-9!_.()/-]+(\?versionId=[A-Za-z0-9._-]+)?$`),
-		"secret":        regexp.MustCompile(`^arn:[a-z0-9-]+:(secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@-]{1,512}|ssm:[a-z0-9-]+:[0-9]{12}:parameter/[A-Za-z0-9_./-]{1,1000})$`),
+		"cluster":          regexp.MustCompile(`^arn:[a-z0-9-]+:ecs:[a-z0-9-]+:[0-9]{12}:cluster/[A-Za-z0-9_-]{1,255}$`),
+		"assume-role":      regexp.MustCompile(`^arn:[a-z0-9-]+:iam::[0-9]{12}:role/[A-Za-z0-9+=,.@_/-]{1,512}$`),
+		"queue":            regexp.MustCompile(`^arn:[a-z0-9-]+:sqs:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,80}(\.fifo)?$`),
+		"table":            regexp.MustCompile(`^arn:[a-z0-9-]+:dynamodb:[a-z0-9-]+:[0-9]{12}:table/[A-Za-z0-9_.-]{3,255}$`),
+		"topic":            regexp.MustCompile(`^arn:[a-z0-9-]+:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,256}(\.fifo)?$`),
+		"event-bus":        regexp.MustCompile(`^arn:[a-z0-9-]+:events:[a-z0-9-]+:[0-9]{12}:event-bus/[A-Za-z0-9._/-]{1,256}$`),
+		"policy-object":    regexp.MustCompile(`^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/[A-Za-z0-9!_.()/-]+(\?versionId=[A-Za-z0-9._-]+)?$`),
+		"deployment-group": regexp.MustCompile(`^arn:[a-z0-9-]+:codedeploy:[a-z0-9-]+:[0-9]{12}:deploymentgroup:[A-Za-z0-9_+=,.@-]{1,100}/[A-Za-z0-9_+=,.@-]{1,100}$`),
+		"secret":           regexp.MustCompile(`^arn:[a-z0-9-]+:(secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@-]{1,512}|ssm:[a-z0-9-]+:[0-9]{12}:parameter/[A-Za-z0-9_./-]{1,1000})$`),
 	}
 }
 
@@ -89,6 +94,10 @@ func (f *functionResources) check(purpose string) error {
 		{"topic", one(f.topic), "events sweep"},
 		{"event-bus", one(f.eventBus), "events sweep"},
 		{"secret", f.secrets, "hook events sweep"},
+		{"deployment-group", f.deploymentGroups, "hook"},
+	}
+	if f.codePipeline && purpose != forHook {
+		return invalidf("flag --codepipeline does not go with --for %s", purpose)
 	}
 	shapes := arnOf()
 	shapes["policy-bundle"], shapes["policy-signature"] = shapes["policy-object"], shapes["policy-object"]

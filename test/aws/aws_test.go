@@ -7,6 +7,8 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -166,7 +168,8 @@ func TestOnlyWhatTheFunctionKeepsStaysInTheQueue(t *testing.T) {
 			moto := &fakeMoto{messages: []received{{ID: "m1", Receipt: "r1", Body: "{}"}, {ID: "m2", Receipt: "r2", Body: "{}"}}}
 			server := httptest.NewServer(moto)
 			defer server.Close()
-			s := &source{sqs: sqs{server.URL}, size: 10, invoke: func(_ context.Context, payload []byte) (answer, error) {
+			var noted []string
+			s := &source{sqs: sqs{server.URL, func(action string) { noted = append(noted, action) }}, size: 10, invoke: func(_ context.Context, payload []byte) (answer, error) {
 				if !strings.Contains(string(payload), `"messageId":"m2"`) {
 					t.Errorf("given %s", payload)
 				}
@@ -175,6 +178,9 @@ func TestOnlyWhatTheFunctionKeepsStaysInTheQueue(t *testing.T) {
 			n, err := s.batch(t.Context())
 			if n != 2 || (err != nil) != (c.deleted == nil) {
 				t.Errorf("%d messages, %v", n, err)
+			}
+			if !slices.Contains(noted, "sqs:ReceiveMessage") || slices.Contains(noted, "sqs:DeleteMessage") != (c.deleted != nil) {
+				t.Errorf("noted %v", noted)
 			}
 			var deleted []string
 			for _, one := range moto.asked {
@@ -186,5 +192,33 @@ func TestOnlyWhatTheFunctionKeepsStaysInTheQueue(t *testing.T) {
 				t.Errorf("deleted %v, want %v", deleted, c.deleted)
 			}
 		})
+	}
+}
+
+func TestWhatTheFunctionCallsIsTakenDownOnce(t *testing.T) {
+	list, err := os.Create(filepath.Join(t.TempDir(), "calls"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer list.Close()
+	c := &calls{file: list, seen: map[string]bool{}}
+	ask := func(agent, service, method, target string) {
+		r := httptest.NewRequest(method, "/", nil)
+		r.Header.Set("User-Agent", agent)
+		r.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLEEXAMPLE00/20260101/"+region+"/"+service+"/aws4_request, SignedHeaders=host, Signature=none")
+		prefix, operation, _ := strings.Cut(target, ".")
+		c.note(r, prefix, operation)
+	}
+	for range 2 {
+		ask("shuin-lambda/1", "ecs", http.MethodPost, ecsTarget+".DescribeTasks")
+		ask("aws-sdk-go-v2/1.0 shuin-lambda/1 m/E", "sns", http.MethodPost, "")
+		ask("shuin-lambda/1", "s3", http.MethodGet, "")
+		ask("shuin-lambda/1", "s3", http.MethodPut, "")
+		ask("shuin/1", "ecs", http.MethodPost, ecsTarget+".ListTasks")
+		ask("aws-cli/2", "ecs", http.MethodPost, ecsTarget+".RunTask")
+	}
+	got, err := os.ReadFile(list.Name())
+	if err != nil || string(got) != "ecs:DescribeTasks\nsns:Publish\ns3:GetObject\ns3:PUT\n" {
+		t.Errorf("%q, %v", got, err)
 	}
 }

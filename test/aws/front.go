@@ -2,12 +2,14 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
@@ -49,13 +51,52 @@ func (c *cloud) openFront(moto string) error {
 		return err
 	}
 	c.endpoint = "http://127.0.0.1:" + port
-	if f.function, err = c.openFunction(); err != nil {
+	more, err := f.openProxy()
+	if err != nil {
+		return err
+	}
+	if f.function, err = c.openFunction(more); err != nil {
 		return err
 	}
 	f.services = newServices(moto, f.function.invoke)
 	c.atEnd(f.services.stop)
 	return nil
 }
+
+// openProxy stands between the function and the signer, and takes down what it
+// asks. A signer answers to its own names alone, so that nothing can stand in
+// its place: the function asks for one that is not loopback to the eye, and
+// goes by a proxy. The settings are the function's.
+func (f *front) openProxy() (settings []string, err error) {
+	var signer string
+	for _, s := range f.signer {
+		if at, ok := strings.CutPrefix(s, "AWS_ENDPOINT_URL_SIGNER=http://"); ok {
+			signer = at
+		}
+	}
+	if signer == "" {
+		return nil, errors.New("shuind dev does not say where it is, with AWS_ENDPOINT_URL_SIGNER")
+	}
+	proxy := &httputil.ReverseProxy{Director: func(r *http.Request) { r.URL.Scheme, r.URL.Host = "http", signer }} // the host stays as it was signed
+	port, err := f.serve(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Host != "verification."+signer {
+			http.Error(w, "there is verification."+signer+" alone", http.StatusForbidden)
+			return
+		}
+		name, known := signerActions[r.Method+" "+r.URL.Path]
+		if !known {
+			name = "signer:" + r.Method + " " + r.URL.Path // which nothing allows
+		}
+		f.calls.add(name)
+		proxy.ServeHTTP(w, r)
+	}))
+	return []string{
+		"AWS_ENDPOINT_URL_SIGNER=http://verification." + signer, "HTTP_PROXY=http://127.0.0.1:" + port, "NO_PROXY=127.0.0.1", "no_proxy=127.0.0.1",
+	}, err
+}
+
+// signerActions are IAM's names of what a function may ask of AWS Signer.
+var signerActions = map[string]string{"GET /revocations": "signer:GetRevocationStatus"}
 
 // pass answers for ECS what moto lacks. DynamoDB looks at a condition and writes
 // at once; moto does it in two steps, and gets one call at a time.
@@ -103,21 +144,36 @@ type calls struct {
 // prefixes of IAM's actions, by that of X-Amz-Target.
 var prefixes = map[string]string{ecsTarget: "ecs", "DynamoDB_20120810": "dynamodb"}
 
-// note takes down a call of the function; others have another user agent. Calls
-// in another form than AWS's JSON have their name in the body ("Action=…").
+// ofFunction says whether the function asks; others have another user agent.
+func ofFunction(r *http.Request) bool {
+	return slices.ContainsFunc(strings.Fields(r.UserAgent()), func(word string) bool { return strings.HasPrefix(word, "shuin-lambda/") })
+}
+
+// note takes down a call of the function. Calls in another form than AWS's JSON
+// have their name in the body ("Action=…"), or are known by their path.
 func (c *calls) note(r *http.Request, service, operation string) {
-	if !strings.HasPrefix(r.UserAgent(), "shuin") {
+	if !ofFunction(r) {
 		return
 	}
 	name := prefixes[service] + ":" + operation
 	if service == "" {
 		_, scope, _ := strings.Cut(r.Header.Get("Authorization"), "Credential=")
 		part := strings.Split(scope, "/")
-		if len(part) < 4 || part[3] != "sns" {
+		if len(part) < 4 {
 			return
 		}
-		name = "sns:Publish" // the one call of SNS that it has
+		switch name = part[3] + ":" + r.Method; name { // else something that nothing allows
+		case "sns:POST":
+			name = "sns:Publish" // the one call of SNS that it has
+		case "s3:GET":
+			name = "s3:GetObject"
+		}
 	}
+	c.add(name)
+}
+
+// add takes a call down.
+func (c *calls) add(name string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.seen[name] {

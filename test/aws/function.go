@@ -53,7 +53,8 @@ type answer struct {
 const maxPayload = 6 << 20
 
 // openFunction serves the Runtime API; the process comes with the first event.
-func (c *cloud) openFunction() (*function, error) {
+// more goes before the settings that all have.
+func (c *cloud) openFunction(more []string) (*function, error) {
 	log, err := os.OpenFile(filepath.Join(c.dir, "function.log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, err
@@ -75,6 +76,7 @@ func (c *cloud) openFunction() (*function, error) {
 		"AWS_LAMBDA_RUNTIME_API=127.0.0.1:"+port, "AWS_LAMBDA_FUNCTION_NAME=shuin", "AWS_LAMBDA_FUNCTION_VERSION=$LATEST", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE=256",
 		"AWS_LAMBDA_INITIALIZATION_TYPE=on-demand", "AWS_EXECUTION_ENV=AWS_Lambda_provided.al2023", "_HANDLER=bootstrap", "LAMBDA_TASK_ROOT="+filepath.Join(c.dir, "package"),
 		"TZ=:UTC", "PATH=/usr/local/bin:/usr/bin:/bin", "TMPDIR="+c.dir)
+	f.env = append(f.env, more...)
 	c.atEnd(f.stop)
 	return f, nil
 }

@@ -30,13 +30,19 @@ type mapping struct {
 }
 
 // sqs asks moto's queues. It looks at no signature, only at whose region it is.
-type sqs struct{ moto string }
+// note is told what is asked, in IAM's words: Lambda reads a queue with the
+// function's role.
+type sqs struct {
+	moto string
+	note func(action string)
+}
 
 func (q *sqs) call(ctx context.Context, operation string, in, out any) error {
 	body, err := json.Marshal(in)
 	if err != nil {
 		return err
 	}
+	q.note("sqs:" + operation)
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, q.moto+"/", bytes.NewReader(body))
 	if err != nil {
 		return err
@@ -93,7 +99,12 @@ func (f *front) mapped(w http.ResponseWriter, r *http.Request) {
 	if m.BatchSize == 0 {
 		m.BatchSize = 10
 	}
-	source := &source{sqs: sqs{f.moto}, invoke: f.function.invoke, log: f.function.log, arn: m.Queue, url: f.moto + "/" + account + "/" + queue, size: m.BatchSize}
+	source := &source{sqs: sqs{f.moto, f.calls.add}, invoke: f.function.invoke, log: f.function.log, arn: m.Queue, url: f.moto + "/" + account + "/" + queue, size: m.BatchSize}
+	// Lambda looks at the queue before it reads it.
+	if err := source.call(r.Context(), "GetQueueAttributes", map[string]any{"QueueUrl": source.url, "AttributeNames": []string{"All"}}, nil); err != nil {
+		awsError(w, http.StatusBadRequest, "InvalidParameterValueException", err.Error())
+		return
+	}
 	f.atEnd(source.run())
 	m.Function, m.ID, m.ARN, m.State = "", "a1b2c3d4-5678-90ab-cdef-11111EXAMPLE", functionARN, "Enabled"
 	w.Header().Set("Content-Type", "application/json")

@@ -10,18 +10,16 @@ import (
 )
 
 // besides are what the function's role of the template has and
-// `shuin aws iam-policy` leaves out: the log, and what parameters switch on
-// that no --for is about.
+// `shuin aws iam-policy` leaves out: the log.
 var besides = []string{
 	"logs:CreateLogStream", "logs:PutLogEvents",
-	"codedeploy:PutLifecycleEventHookExecutionStatus", "codedeploy:GetDeployment", "codedeploy:ListDeploymentTargets", "codedeploy:GetDeploymentTarget",
-	"codepipeline:PutJobSuccessResult", "codepipeline:PutJobFailureResult",
 }
 
 func TestTheTemplatesRoleHasWhatTheCommandPrints(t *testing.T) {
 	printed := map[string]bool{}
 	for purpose, flags := range map[string][]string{
-		"hook": {"--policy-object", "s3://shuin/pipeline.yaml", "--registry", "111122223333.dkr.ecr.us-west-2.amazonaws.com"},
+		"hook": {"--policy-object", "s3://shuin/pipeline.yaml", "--registry", "111122223333.dkr.ecr.us-west-2.amazonaws.com",
+			"--deployment-group", "arn:aws:codedeploy:us-west-2:111122223333:deploymentgroup:shop/prod", "--codepipeline"},
 		"events": {"--queue", "arn:aws:sqs:us-west-2:111122223333:q", "--table", "arn:aws:dynamodb:us-west-2:111122223333:table/told",
 			"--topic", "arn:aws:sns:us-west-2:111122223333:t", "--event-bus", "arn:aws:events:us-west-2:111122223333:event-bus/default",
 			"--secret", "arn:aws:secretsmanager:us-west-2:111122223333:secret:chat-AbCdEf"},

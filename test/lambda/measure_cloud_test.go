@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -35,6 +36,7 @@ const (
 	topicARN    = "arn:aws:sns:" + region + ":" + account + ":findings"
 	busARN      = "arn:aws:events:" + region + ":" + account + ":event-bus/security"
 	secretARN   = "arn:aws:secretsmanager:" + region + ":" + account + ":secret:chat-AbCdEf"
+	groupARN    = "arn:aws:codedeploy:" + region + ":" + account + ":deploymentgroup:shop/prod"
 	otherRole   = "arn:aws:iam::444455556666:role/shuin"
 	ecrPassword = "a token of no use"
 )
@@ -76,7 +78,8 @@ type cloud struct {
 	published []string // what the topic got
 	put       []string // what the bus got
 	stopped   []string
-	gone      bool // what is stopped has stopped already: ECS refuses
+	event     string // the hook of CodeDeploy that is under way; empty: AfterInstall
+	gone      bool   // what is stopped has stopped already: ECS refuses
 }
 
 // ecsState is what ECS has.
@@ -321,6 +324,9 @@ func (c *cloud) answer(service, operation string, body []byte, form url.Values, 
 		one.Resource = r.URL.Query().Get("profileVersionArn")
 		return http.StatusOK, map[string]any{"revokedEntities": []string{}}
 	case "codedeploy":
+		if operation == "GetDeployment" { // the others know no resources
+			one.Resource = groupARN
+		}
 		return c.codeDeploy(operation)
 	case "codepipeline":
 		return http.StatusOK, map[string]any{}
@@ -339,7 +345,7 @@ func (c *cloud) codeDeploy(operation string) (int, any) {
 		"ListDeploymentTargets": map[string]any{"targetIds": []string{cluster + ":" + service}},
 		"GetDeploymentTarget": map[string]any{"deploymentTarget": map[string]any{"deploymentTargetType": "ECSTarget", "ecsTarget": map[string]any{
 			"deploymentId": "d-SHOP12345", "targetArn": serviceARN, "taskSetsInfo": []any{map[string]any{"identifer": "ecs-svc/1", "taskSetLabel": "Green"}},
-			"lifecycleEvents": []any{map[string]any{"lifecycleEventName": "AfterInstall", "status": "InProgress"}},
+			"lifecycleEvents": []any{map[string]any{"lifecycleEventName": cmp.Or(c.event, "AfterInstall"), "status": "InProgress"}},
 		}}},
 		"PutLifecycleEventHookExecutionStatus": map[string]any{},
 	}[operation]

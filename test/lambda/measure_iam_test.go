@@ -246,6 +246,10 @@ func pushed(im image) map[string]any {
 	})
 }
 
+func codeDeployEvent() map[string]any {
+	return map[string]any{"DeploymentId": "d-SHOP12345", "LifecycleEventHookExecutionId": "eyJlbmNyeXB0ZWREYXRhIjoiQUJDIn0="}
+}
+
 func job(id string, im image) map[string]any {
 	return map[string]any{"CodePipeline.job": map[string]any{"id": id, "accountId": account, "data": map[string]any{
 		"actionConfiguration": map[string]any{"configuration": map[string]any{"FunctionName": "shuin", "UserParameters": mustJSON(map[string]any{"images": []string{im.String()}, "cluster": cluster})}},
@@ -283,6 +287,11 @@ func TestTheFunctionCallsWhatItsPoliciesAllowAndNothingElse(t *testing.T) {
 				}
 			}
 			return calls
+		}},
+		{purpose: "hook", own: printed(t, shuin, "hook", append(slices.Clone(image), "--deployment-group", groupARN, "--codepipeline")...), run: func() []call {
+			calls := w.run(t, "", hookEvent("PRE_SCALE_UP", nil), codeDeployEvent(), job("good", w.good), job("bad", w.bad))
+			w.cloud.event = "AfterAllowTestTraffic" // from then on the tasks are looked at
+			return append(calls, w.run(t, "", codeDeployEvent())...)
 		}},
 		{purpose: "events", own: events, run: func() []call {
 			return w.run(t, telling, w.taskOf("a", w.good), w.taskOf("b", w.bad), cloudTrail("RegisterTaskDefinition", map[string]any{"family": "shop"}), pushed(w.good),
@@ -328,7 +337,7 @@ func TestTheFunctionCallsWhatItsPoliciesAllowAndNothingElse(t *testing.T) {
 		defer chat.Close()
 		w.cloud.secret = "generic+" + chat.URL
 		w.run(t, "tell: [{chat: {secret: \""+secretARN+"\"}}]\n", w.taskOf("chat", w.bad), job("good", w.good), job("bad", w.bad),
-			map[string]any{"DeploymentId": "d-SHOP12345", "LifecycleEventHookExecutionId": "eyJlbmNyeXB0ZWREYXRhIjoiQUJDIn0="})
+			codeDeployEvent())
 		if got.Load() != 1 {
 			t.Errorf("the chat was told %d times", got.Load())
 		}
