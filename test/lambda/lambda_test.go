@@ -80,6 +80,29 @@ func TestAHookIsAnsweredByWhatTheRevisionRuns(t *testing.T) {
 	}
 }
 
+// A tag that ECS resolves for each task anew is one that nobody pins: the rule's
+// tags say what that is worth, as of every tag.
+func TestATagThatECSResolvesForEachTaskIsJudgedAsTheRuleSays(t *testing.T) {
+	for _, c := range []struct{ tags, want, says string }{
+		{"pin", "FAILED", "tag-refused"}, {"refuse", "FAILED", "tag-refused"}, {"allowUnpinned", "SUCCEEDED", "versionConsistency is disabled"},
+	} {
+		w := newWorld(t)
+		w.write("pipeline.yaml", strings.Replace(w.policy(), "tags: allowUnpinned", "tags: "+c.tags, 1))
+		good := w.push("shop/web", "good", "v1")
+		w.seal(good, ci())
+		w.ecs.disabled = true
+		f := newLambda(t, shipped, 20*time.Second, w.env())
+		w.runs(container{Name: "web", Image: w.host + "/shop/web:v1", Digest: good.Digest})
+		if a := f.hook(hookEvent("PRE_SCALE_UP", nil)); a.Status != c.want || !f.logs.has(c.says) {
+			t.Errorf("%s: answered %+v, want %s with %q in the log", c.tags, a, c.want, c.says)
+		}
+		w.runs(container{Name: "web", Image: good.String()})
+		if a := f.hook(hookEvent("PRE_SCALE_UP", nil)); a.Status != "SUCCEEDED" {
+			t.Errorf("%s: answered %+v for a digest", c.tags, a)
+		}
+	}
+}
+
 func TestAWSSignerIsAskedAboutItsSeals(t *testing.T) {
 	w := newWorld(t)
 	w.write("notation/truststore/x509/signingAuthority/own/root.pem", string(ci().RootPEM()))

@@ -254,6 +254,7 @@ type fakeECS struct {
 
 	mu         sync.Mutex
 	containers []container
+	disabled   bool // versionConsistency of all containers
 	asked      []string
 	told       []string                                           // to CodeDeploy: deployment and status
 	fails      func(operation string, w http.ResponseWriter) bool // nil: nothing fails
@@ -328,7 +329,11 @@ func (f *fakeECS) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case operation == "DescribeTaskDefinition" && strings.HasPrefix(familyARN, in.TaskDefinition):
 		var definitions []any
 		for _, c := range f.containers {
-			definitions = append(definitions, map[string]any{"name": c.Name, "image": c.Image, "essential": true})
+			consistency := "enabled"
+			if f.disabled {
+				consistency = "disabled"
+			}
+			definitions = append(definitions, map[string]any{"name": c.Name, "image": c.Image, "essential": true, "versionConsistency": consistency})
 		}
 		answerECS(w, http.StatusOK, map[string]any{"taskDefinition": map[string]any{
 			"taskDefinitionArn": familyARN, "family": "shop", "revision": 7, "status": "ACTIVE", "containerDefinitions": definitions,
