@@ -166,9 +166,10 @@ func resolved(o *Observation, v *gate.Verdict, iv *gate.ImageVerdict, now time.T
 // workload is what the gate is asked about o. Of a task it is wanted to know
 // whether what its tags resolve to is sealed: ECS has resolved them, or is
 // about to, and what it found is judged once the task runs. Everything else is
-// judged as it is written, as `shuin check` does.
+// judged as it is written, as `shuin check` does. What was registered or pushed
+// may run in any cluster: that none is known is held against no image.
 func (o *Observation) workload() gate.Workload {
-	return gate.Workload{Images: slices.Clone(o.Images), Where: o.Where, Pins: o.Subject.Kind == Task}
+	return gate.Workload{Images: slices.Clone(o.Images), Where: o.Where, AnyCluster: o.Where.Cluster == "", Pins: o.Subject.Kind == Task}
 }
 
 // DecideRunning has work decided by what runs: where a tag names something else

@@ -93,7 +93,8 @@ var byTime = []shuin.Code{shuin.CodeExpired, shuin.CodeSealTooOld}
 // Allowed are reactions to a Deny under a rule (not the policy's default) that
 // enforces, for a reason that is about the image; never to Undecided, never
 // because a tag was moved since the task began, and not of a task that runs
-// because something ended with time.
+// because something ended with time. Where nobody knows in which cluster it will
+// run, all of that has to be so in every one.
 func Allowed(r Reactions, o *Observation, v *gate.Verdict) Permission {
 	p := Permission{}
 	var configured bool
@@ -111,6 +112,11 @@ func Allowed(r Reactions, o *Observation, v *gate.Verdict) Permission {
 	for i := range v.Images {
 		iv := &v.Images[i]
 		not := unstoppable(o, iv)
+		for k := range iv.Elsewhere {
+			if there := unstoppable(o, &iv.Elsewhere[k]); not == "" && there != "" {
+				not = "in which cluster it will run is not known, and not every one is a reason: " + there
+			}
+		}
 		if not == "" {
 			p.Allowed, p.Image = true, i
 			p.Why = fmt.Sprintf("image %s is denied by rule %q, which enforces", oneLine(iv.Image.Written, 300), iv.Rule)
@@ -255,8 +261,9 @@ func (w *Watcher) mayNot(ctx context.Context, o *Observation, calm string) (stri
 	if calm != "" {
 		return calm, nil
 	}
-	if o.Subject.Kind == TaskDefinition && o.Where != (pipeline.Where{}) {
-		// It would be gone for every cluster: is it denied wherever it runs?
+	if o.Subject.Kind == TaskDefinition && o.Where.Cluster != "" {
+		// It would be gone for every cluster, whoever asked for it in this one: is
+		// it denied in all that the policy tells apart?
 		anywhere := *o
 		anywhere.Where = pipeline.Where{}
 		if p := Allowed(w.Reactions, &anywhere, w.Gate.Decide(ctx, anywhere.workload())); !p.Allowed {
