@@ -43,7 +43,7 @@ func once(operation string, status int, body string) func(string, int) (int, str
 func TestAChangeWhoseAnswerGotLostIsOnesOwn(t *testing.T) {
 	lost := once("UpdateItem", -http.StatusServiceUnavailable, "")
 	claim := watch.Claim{Key: "task/a", Version: 4}
-	one := watch.Telling{ID: strings.Repeat("0", 32), State: digest.FromString("a"), To: "chat"}
+	one := watch.Telling{ID: strings.Repeat("0", 32), State: digest.FromString("a"), To: "chat", Seen: t0}
 	t.Run("a claim", func(t *testing.T) {
 		s, f := newTable(t)
 		f.before = lost
@@ -79,6 +79,33 @@ func TestAChangeWhoseAnswerGotLostIsOnesOwn(t *testing.T) {
 		f.calls["UpdateItem"] = 0
 		if was, err := s.Forget(ctx, one); !was || err != nil {
 			t.Fatal(was, err)
+		}
+	})
+	t.Run("what was forgotten, and told by another since", func(t *testing.T) {
+		s, f := newTable(t)
+		if _, err := s.Tell(ctx, one, t0, 0, time.Minute); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Told(ctx, one, t0); err != nil {
+			t.Fatal(err)
+		}
+		f.before = func(operation string, n int) (int, string) {
+			if operation == "UpdateItem" && n == 3 {
+				return -http.StatusInternalServerError, `{"__type":"InternalServerError"}`
+			}
+			if operation == "UpdateItem" && n == 4 { // another was told to tell it, and did, before it is asked once more
+				item := f.items[findingPrefix+one.ID]
+				e := readTelling(one.ID, item[tellingName(one)])
+				e.told, e.Seen, e.rev = t0.Add(time.Second), t0.Add(time.Second), "another's"
+				item[tellingName(one)] = e.attr()
+			}
+			return 0, ""
+		}
+		if was, err := s.Forget(ctx, one); was || err != nil {
+			t.Error(was, err)
+		}
+		if left, err := s.Tellings(ctx, one.ID); len(left) != 1 || err != nil {
+			t.Errorf("what another told is forgotten: %v, %v", left, err)
 		}
 	})
 }

@@ -187,7 +187,7 @@ func (t *Table) Untell(ctx context.Context, want watch.Telling) error {
 func (t *Table) Forget(ctx context.Context, want watch.Telling) (bool, error) {
 	was := false
 	err := t.alter(ctx, "forget that a finding was told", want, func(e telling) *telling {
-		if was = !e.told.IsZero(); !was {
+		if was = !e.told.IsZero() && !e.Seen.After(want.Seen); !was {
 			return nil
 		}
 		e.told, e.turn = time.Time{}, time.Time{}
