@@ -17,6 +17,7 @@ const (
 	WatchRemind    = 24 * time.Hour      // until a finding that is still so is told again
 	WatchToldLife  = 90 * 24 * time.Hour // what was told is remembered after it was last seen
 	WatchSeenEvery = 5 * time.Minute     // a store may leave it at this to write down that a finding was seen again
+	WatchEnds      = 25                  // states that one message says to be over: some places are sent one for each
 	WatchTellings  = 1000                // states told of one finding
 
 	WatchMessageBytes = 2 << 10 // of a finding's message: the reason with all missing stages
