@@ -427,3 +427,40 @@ func TestATaskThatIsOverIsToldAndLeftAlone(t *testing.T) {
 		t.Errorf("what runs does not: %+v", r.Told)
 	}
 }
+
+func TestWhatOneRateRefusesSpendsNothingOfTheOthers(t *testing.T) {
+	s, e := reacting(t)
+	s.Reactions.Calm = -1
+	n := 0
+	stop := func(group string) watch.Reacted {
+		n++
+		o := task(fmt.Sprint("t", n), 1, app)
+		o.Subject.Group = group
+		return s.observe(o, watch.Decided).Reaction
+	}
+	for i := range limits.WatchReactionsPerMinute {
+		stop(fmt.Sprint("service:flood-", i))
+	}
+	for range 3 * limits.WatchReactionsPerGroup { // refused for this minute
+		if r := stop("service:shop"); r.Done || !strings.Contains(r.Why, "in this minute") {
+			t.Fatalf("%+v", r)
+		}
+	}
+	s.after(time.Minute)
+	for range limits.WatchReactionsPerGroup {
+		if r := stop("service:shop"); !r.Done {
+			t.Errorf("the minute before has spent it: %+v", r)
+		}
+	}
+	s.after(time.Minute)
+	for range 10 * limits.WatchReactionsPerMinute { // a flood of a group that has had its share
+		if r := stop("service:shop"); r.Done {
+			t.Fatalf("%+v", r)
+		}
+	}
+	before := len(e.did)
+	stop("service:quiet")
+	if len(e.did) != before+1 {
+		t.Error("another group's flood has spent the minute")
+	}
+}

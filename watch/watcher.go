@@ -65,6 +65,7 @@ type Watcher struct {
 	quiet map[string]time.Time // findings of which nothing was told at that time
 	swept map[string]sweptID   // what the sweep under way saw
 	since map[string]inUse     // policy and trust, as this process saw them last
+	spent map[string]bool      // counts of reactions that are at their end
 }
 
 // Observe has o decided, once for each version of its subject, and what is
