@@ -331,13 +331,20 @@ type share struct {
 	most         int
 }
 
+// ofService says whether a task looks like a service's. RunTask takes any group
+// and any startedBy, and ECS tells nothing that it does not take: whoever wants
+// to be taken for a service's task is.
+func (s *Subject) ofService() bool {
+	return s.Kind == Task && strings.HasPrefix(s.Group, "service:") && strings.HasPrefix(s.StartedBy, "ecs-svc/")
+}
+
 // shares are all that a reaction to o takes one of, in the order in which they
 // are taken. Those of the minute come first: what they refuse has spent nothing
 // of the hour, in which a group has few.
 func (w *Watcher) shares(o *Observation) []share {
 	minute, hour := count(w.Reactions.PerMinute, limits.WatchReactionsPerMinute), count(w.Reactions.PerHour, limits.WatchReactionsPerHour)
 	const of = " to what is of no service"
-	other := o.Subject.Kind != Task || !strings.HasPrefix(o.Subject.Group, "service:")
+	other := !o.Subject.ofService()
 	var shares []share
 	if other {
 		shares = append(shares, share{"other/minute", of, "minute", time.Minute, (minute + 1) / 2})

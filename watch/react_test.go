@@ -298,13 +298,13 @@ func TestAReactionIsDoneAndCountedOnceThoughNobodyCanBeTold(t *testing.T) {
 func TestNoGroupAndNoJunkUsesUpAllReactions(t *testing.T) {
 	s, e := reacting(t)
 	s.Reactions.PerMinute, s.Reactions.PerHour, s.Reactions.PerGroup = 100, 10, 3
-	n := 0
+	n, startedBy := 0, "ecs-svc/1234567890123456789"
 	stopped := func(group string) int {
 		before := len(e.did)
 		for range 8 {
 			n++
 			o := task(fmt.Sprint("t", n), 1, app)
-			o.Subject.Group = group
+			o.Subject.Group, o.Subject.StartedBy = group, startedBy
 			if r := s.observe(o, watch.Decided); !r.Reaction.Done && !strings.Contains(r.Reaction.Why, "no more are allowed") {
 				t.Fatalf("%+v", r.Reaction)
 			}
@@ -322,6 +322,13 @@ func TestNoGroupAndNoJunkUsesUpAllReactions(t *testing.T) {
 	s.after(time.Hour)
 	if got := stopped("service:shop"); got != 3 {
 		t.Errorf("an hour later %d", got)
+	}
+	startedBy = "me" // and says to be of a service
+	s.after(time.Hour)
+	for i, want := range []int{3, 2, 0} {
+		if got := stopped(fmt.Sprint("service:junk-", i)); got != want {
+			t.Errorf("of what only says that it is a service's %d were stopped, wanted %d", got, want)
+		}
 	}
 }
 
