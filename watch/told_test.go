@@ -49,14 +49,14 @@ func TestWhatAnotherSeesWhileItIsResolvedIsNotOver(t *testing.T) {
 			t.Errorf("%+v, %v", r, err)
 		}
 	}
-	if _, err := s.EndSweep(t.Context(), began); err != nil {
+	if _, err := s.EndSweep(t.Context(), began, nil); err != nil {
 		t.Fatal(err)
 	}
 	s.told("")
 	s.after(6 * time.Hour) // gone by the next sweep
 	began = s.Now()
 	s.observe(swept("good", began, app), watch.Decided)
-	if _, err := s.EndSweep(t.Context(), began); err != nil {
+	if _, err := s.EndSweep(t.Context(), began, nil); err != nil {
 		t.Fatal(err)
 	}
 	s.told("resolved app")
@@ -165,7 +165,7 @@ func TestWhatHasManyStatesIsResolvedAFewAtATime(t *testing.T) {
 	began := s.Now()
 	s.gate.say(app, good)
 	s.observe(swept("a", began, app), watch.Decided)
-	if told, err := s.EndSweep(t.Context(), began); err != nil || len(told) != 4 {
+	if told, err := s.EndSweep(t.Context(), began, nil); err != nil || len(told) != 4 {
 		t.Errorf("%d messages, %v", len(told), err)
 	}
 	if b.ended != states {
@@ -240,7 +240,7 @@ func TestAGoodRevisionEndsWhatWasToldOfAnotherAndSaysThatThatCanBeStarted(t *tes
 	o := definition(6, app) // the newest of its family is all that a sweep looks at
 	o.Phase, o.At, o.Version = watch.Swept, began, began.UnixMilli()
 	s.observe(o, watch.Decided)
-	told, err := s.EndSweep(t.Context(), began)
+	told, err := s.EndSweep(t.Context(), began, nil)
 	if err != nil || len(told) != 1 || !strings.Contains(told[0].Finding.Message, warning) {
 		t.Errorf("%+v, %v", told, err)
 	}
