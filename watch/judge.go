@@ -283,12 +283,17 @@ func (s *Subject) bounded() error {
 // claim is what has to be claimed to decide o. Starting and Running are one
 // line of versions, every other phase its own. What somebody did is claimed
 // event by event: times of calls are whole seconds and come out of order, and
-// of two calls of one second both are to be judged.
+// of two calls of one second both are to be judged. A sweep finds a task
+// definition once in each cluster that it runs in, where another rule may match.
 func (o *Observation) claim() Claim {
 	line := string(o.Phase)
 	switch o.Phase {
 	case Starting, Running:
 		line = "state"
+	case Swept:
+		if o.Subject.Kind == TaskDefinition && o.Subject.Cluster != "" {
+			return Claim{Key: claimKey(string(o.Subject.Kind), o.Subject.ARN+"#"+o.Subject.Cluster, line), Version: o.Version}
+		}
 	case Requested, Deployed, Pushed:
 		if o.Event != "" {
 			return Claim{Key: claimKey(string(o.Subject.Kind), o.Subject.ARN+"#"+o.Event, line), Version: o.Version}
