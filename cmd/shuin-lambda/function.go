@@ -198,24 +198,50 @@ func (f *function) observation(ctx context.Context, s *ecs.Seen) (o watch.Observ
 	return s.Observation, true, nil
 }
 
-// noImage says why what was pushed is none that could run; empty: it is one,
-// or it could not be looked at.
+// noImage says why what was pushed is none that could run, as its manifest has
+// it; empty: it is one, or it could not be looked at. Its tag, which who pushed it
+// chose, says only what is to be looked for.
 func (f *function) noImage(ctx context.Context, p *ecs.Push) string {
-	if _, is := registry.ReferrersTag(p.Tag); is {
-		return "a list of referrers was pushed"
-	}
-	repo, err := f.sources.client.Repository(shuin.Reference{Registry: p.Registry, Repository: p.Repository, Digest: p.Digest})
+	ref := shuin.Reference{Registry: p.Registry, Repository: p.Repository, Digest: p.Digest}
+	repo, err := f.sources.client.Repository(ref)
 	if err != nil {
 		return ""
 	}
-	a, err := repo.Resolve(ctx, shuin.Reference{Registry: p.Registry, Repository: p.Repository, Digest: p.Digest})
+	a, err := repo.Resolve(ctx, ref)
 	if err != nil {
+		return ""
+	}
+	if registry.IsIndex(a.Descriptor().MediaType) {
+		if _, is := registry.ReferrersTag(p.Tag); is && onlySignatures(ctx, repo, a) {
+			return "a list of signatures was pushed"
+		}
 		return ""
 	}
 	if _, signature, err := repo.SignatureOf(ctx, a); err == nil && signature {
 		return "a signature was pushed"
 	}
 	return ""
+}
+
+// onlySignatures reports whether all that an index holds are signatures. Each is
+// looked at: of an entry, too, who wrote the index says what it is.
+func onlySignatures(ctx context.Context, repo *registry.Repository, index shuin.Artifact) bool {
+	entries, err := repo.Platforms(ctx, index)
+	if err != nil {
+		return false
+	}
+	ref := index.Written()
+	for _, e := range entries {
+		ref.Digest = e.Descriptor.Digest
+		entry, err := shuin.NewArtifact(ref, e.Descriptor)
+		if err != nil {
+			return false
+		}
+		if _, signature, err := repo.SignatureOf(ctx, entry); err != nil || !signature {
+			return false
+		}
+	}
+	return true
 }
 
 // unread is an event whose task definition could not be read. What is

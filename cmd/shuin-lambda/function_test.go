@@ -271,14 +271,6 @@ func TestATaskDefinitionThatCanNeverBeReadIsForTheDeadLetters(t *testing.T) {
 	}
 }
 
-func TestAListOfReferrersIsKnownByItsTag(t *testing.T) {
-	f := &function{} // without a registry to ask
-	p := &ecs.Push{Registry: "shop.example", Repository: "web", Digest: digest.FromString("index"), Tag: "sha256-" + strings.Repeat("ab", 32)}
-	if what := f.noImage(t.Context(), p); what == "" {
-		t.Error("it was taken for an image")
-	}
-}
-
 func TestTheStartVerifiesNoSignature(t *testing.T) {
 	const signed = "policy:\n  bundle: policy.json\n  signedBy: {identities: [\"x509.subject: C=JP, ST=Tokyo, O=Example, CN=policy\"], trustStores: [\"ca:policy\"]}\n"
 	for name, c := range map[string]struct {
