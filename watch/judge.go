@@ -166,8 +166,7 @@ func resolved(o *Observation, v *gate.Verdict, iv *gate.ImageVerdict, now time.T
 // workload is what the gate is asked about o. Of a task it is wanted to know
 // whether what its tags resolve to is sealed: ECS has resolved them, or is
 // about to, and what it found is judged once the task runs. Everything else is
-// judged as it is written, as `shuin check` does, and so is what a task runs of
-// which ECS tells no digest.
+// judged as it is written, as `shuin check` does.
 func (o *Observation) workload() gate.Workload {
 	return gate.Workload{Images: slices.Clone(o.Images), Where: o.Where, Pins: o.Subject.Kind == Task}
 }

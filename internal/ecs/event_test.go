@@ -166,7 +166,7 @@ func TestWhatIsTooMuchSaysWhichLimit(t *testing.T) {
 		{"messages", `{"Records":[{}` + strings.Repeat(",{}", limits.EventRecords) + `]}`, "EventRecords"},
 		{"images of a question", `{"shuin":"decide","images":[{"image":"a"}` + strings.Repeat(`,{"image":"a"}`, limits.EventContainers) + `]}`, "EventContainers"},
 		{"containers of a task", taskOf(t, 1001), "EventContainers"},
-		{"an ARN", changed(t, "task-running", "ecs-svc/1234567890123456789", long), "EventStringBytes"},
+		{"an ARN", changed(t, "task-running", "task-definition/shop:7", "task-definition/"+long), "EventStringBytes"},
 		{"a container's name", changed(t, "task-running", `"name": "proxy"`, `"name": "`+long+`"`), "EventStringBytes"},
 		{"an image", changed(t, "task-running", "nginx:1.29", long), "EventStringBytes"},
 		{"an identity", changed(t, "register", "arn:aws:iam::210987654321:role/ci/deploy", long), "EventStringBytes"},
