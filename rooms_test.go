@@ -106,6 +106,7 @@ var rooms = map[string]room{
 	"test/many":       {kind: trial},
 	"test/openssl":    {kind: trial},
 	"test/readme":     {kind: trial},
+	"test/runtimeapi": {kind: trial},
 	"test/signer":     {kind: trial},
 	"test/tensigners": {kind: trial},
 }

@@ -66,7 +66,7 @@ func TestWhatASweepCouldNotCheckIsNotOver(t *testing.T) {
 					o.Last = true
 					s.observe(o, watch.Decided)
 				}
-				if _, err := s.EndSweep(t.Context(), began); err != nil {
+				if _, err := s.EndSweep(t.Context(), began, nil); err != nil {
 					t.Fatal(err)
 				}
 				return s.pager.take()

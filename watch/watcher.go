@@ -262,9 +262,11 @@ func (w *Watcher) resolve(ctx context.Context, o *Observation, r *Result, all []
 // EndSweep ends a sweep that began at began and saw all that there is: what was
 // told of a group of which the sweep saw admitted images only, and was not seen
 // since, is over. Call it once a sweep's observations are settled, and not
-// where a part of the sweep failed. It returns whom it told; the error says who
-// could not be told or asked: the next sweep will find it again.
-func (w *Watcher) EndSweep(ctx context.Context, began time.Time) ([]Delivery, error) {
+// where a part of the sweep failed. covers says of what the sweep would have
+// seen all that there is; of that, what a [Lister] keeps open and the sweep saw
+// nothing of is over too; nil: of nothing. It returns whom it told; the error
+// says who could not be told or asked: the next sweep will find it again.
+func (w *Watcher) EndSweep(ctx context.Context, began time.Time, covers func(*Subject) bool) ([]Delivery, error) {
 	w.mu.Lock()
 	swept := w.swept
 	w.swept = nil
@@ -281,6 +283,7 @@ func (w *Watcher) EndSweep(ctx context.Context, began time.Time) ([]Delivery, er
 			faults = append(faults, err)
 		}
 	}
+	faults = append(faults, w.endGone(ctx, &told, swept, began, covers))
 	return told, errors.Join(faults...)
 }
 

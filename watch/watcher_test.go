@@ -273,7 +273,7 @@ func TestTheEndOfASweepResolvesWhatItDidNotSee(t *testing.T) {
 			s.observe(o, watch.Decided)
 		}
 		if end {
-			told, err := s.EndSweep(context.Background(), began)
+			told, err := s.EndSweep(context.Background(), began, nil)
 			if err != nil || (len(told) > 0) != (want == "resolved app") {
 				t.Fatal(told, err)
 			}
@@ -308,7 +308,7 @@ func TestTheEndOfASweepResolvesWhatItDidNotSee(t *testing.T) {
 		o := task("1", s.Now().UnixMilli(), app)
 		o.Phase, o.At = watch.Swept, s.Now()
 		s.observe(o, watch.Decided)
-		_, err := s.EndSweep(context.Background(), o.At)
+		_, err := s.EndSweep(context.Background(), o.At, nil)
 		return err
 	}
 	if sweep2() == nil {

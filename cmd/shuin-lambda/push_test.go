@@ -47,11 +47,12 @@ func (s manifests) put(mediaType, text, besides string) (digest.Digest, string) 
 
 func TestWhatWasPushedIsWhatItsManifestSays(t *testing.T) {
 	const blob = `{"mediaType":"application/octet-stream","digest":"sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a","size":2}`
+	empty, envelope := strings.Replace(blob, "application/octet-stream", "application/vnd.oci.empty.v1+json", 1), strings.Replace(blob, "application/octet-stream", "application/jose+json", 1)
 	const signed = `,"subject":{"mediaType":"` + manifestType + `","digest":"sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a","size":2}`
 	const says = `,"artifactType":"application/vnd.cncf.notary.signature"`
 	s := manifests{}
 	image, imageEntry := s.put(manifestType, `{"schemaVersion":2,"mediaType":"`+manifestType+`","config":`+blob+`,"layers":[`+blob+`]}`, "")
-	signature, signatureEntry := s.put(manifestType, `{"schemaVersion":2,"mediaType":"`+manifestType+`"`+says+`,"config":`+blob+`,"layers":[`+blob+`]`+signed+`}`, says)
+	signature, signatureEntry := s.put(manifestType, `{"schemaVersion":2,"mediaType":"`+manifestType+`"`+says+`,"config":`+empty+`,"layers":[`+envelope+`],"annotations":{"io.cncf.notary.x509chain.thumbprint#S256":"[]"}`+signed+`}`, says)
 	index := func(entries ...string) digest.Digest {
 		d, _ := s.put(indexType, `{"schemaVersion":2,"mediaType":"`+indexType+`","manifests":[`+strings.Join(entries, ",")+`]}`, "")
 		return d

@@ -1,10 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"slices"
 	"sync"
 	"time"
 
+	"github.com/aws/aws-lambda-go/lambdacontext"
 	"github.com/go-json-experiment/json"
 
 	"github.com/shuin/shuin"
@@ -233,11 +236,49 @@ func (s *sweeping) leave() {
 
 // end has what a whole sweep did not see any more told as over.
 func (s *sweeping) end(ctx context.Context, began time.Time) {
-	told, err := s.watcher.EndSweep(ctx, began)
+	told, err := s.watcher.EndSweep(ctx, began, s.settings.covers(accountHere(ctx)))
 	tallyOf(ctx).add(toldOf(told))
 	logTold(loggerOf(ctx), told)
 	if err != nil {
 		tallyOf(ctx).add(notify.Counts{Errors: 1})
 		loggerOf(ctx).Error("what is over could not be told: the next sweep will", "error", oneLine(err.Error()), "hint", shuin.HintOf(err))
+	}
+}
+
+// accountHere is the account that the function is in, of its own ARN; empty:
+// not known.
+func accountHere(ctx context.Context) string {
+	if lc, ok := lambdacontext.FromContext(ctx); ok {
+		return accountOf(lc.InvokedFunctionArn)
+	}
+	return ""
+}
+
+// covers says whether a sweep of all targets, nothing of which failed, sees all
+// that there is of a subject's kind where it is; here is the function's own
+// account. What is of an account or region that is not known is not covered.
+func (s *settings) covers(here string) func(*watch.Subject) bool {
+	targets := s.Sweep.Targets
+	if len(targets) == 0 {
+		targets = []targetConfig{{TaskDefinitions: true}}
+	}
+	return func(of *watch.Subject) bool {
+		return slices.ContainsFunc(targets, func(t targetConfig) bool {
+			account, region := here, cmp.Or(t.Region, s.region)
+			if t.Role != "" {
+				account = accountOf(t.Role)
+			}
+			if account == "" || region == "" || account != of.Account || region != of.Region {
+				return false
+			}
+			cluster := len(t.Clusters) == 0 || pipeline.Named(t.Clusters, of.Cluster)
+			switch of.Kind {
+			case watch.Task, watch.Service:
+				return of.Cluster != "" && cluster
+			case watch.TaskDefinition:
+				return t.TaskDefinitions && (of.Cluster == "" || cluster)
+			}
+			return false
+		})
 	}
 }

@@ -212,3 +212,40 @@ func TestATaskDefinitionThatRunsInTwoClustersIsSettledInEach(t *testing.T) {
 		})
 	}
 }
+
+func TestWhatASweepCovers(t *testing.T) {
+	const here = "111122223333"
+	of := func(kind watch.SubjectKind, account, region, cluster string) watch.Subject {
+		return watch.Subject{Kind: kind, Account: account, Region: region, Cluster: cluster}
+	}
+	role := targetConfig{Role: "arn:aws:iam::444455556666:role/sweep", Region: "us-east-1", Clusters: []string{"prod-*"}, TaskDefinitions: true}
+	for _, c := range []struct {
+		name    string
+		targets []targetConfig
+		here    string
+		subject watch.Subject
+		want    bool
+	}{
+		{"a task of the function's own account", nil, here, of(watch.Task, here, "eu-west-1", "prod"), true},
+		{"a service of it", nil, here, of(watch.Service, here, "eu-west-1", "prod"), true},
+		{"a task definition of it", nil, here, of(watch.TaskDefinition, here, "eu-west-1", ""), true},
+		{"where the account is not known", nil, "", of(watch.Task, here, "eu-west-1", "prod"), false},
+		{"an account and region that nobody knows", nil, "", of(watch.Task, "", "eu-west-1", "prod"), false},
+		{"another account", nil, here, of(watch.Task, "444455556666", "eu-west-1", "prod"), false},
+		{"another region", nil, here, of(watch.Task, here, "us-east-1", "prod"), false},
+		{"a task without a cluster", nil, here, of(watch.Task, here, "eu-west-1", ""), false},
+		{"a pushed image", nil, here, of(watch.Image, here, "eu-west-1", ""), false},
+		{"the signer's people", nil, here, of(watch.Signer, here, "eu-west-1", ""), false},
+		{"an account by its role", []targetConfig{role}, here, of(watch.Task, "444455556666", "us-east-1", "prod-1"), true},
+		{"a cluster that is not named", []targetConfig{role}, here, of(watch.Task, "444455556666", "us-east-1", "lab"), false},
+		{"the function's own account, which is no target", []targetConfig{role}, here, of(watch.Task, here, "us-east-1", "prod-1"), false},
+		{"a task definition that was run in a cluster that is not named", []targetConfig{role}, here, of(watch.TaskDefinition, "444455556666", "us-east-1", "lab"), false},
+		{"task definitions that are not looked at", []targetConfig{{}}, here, of(watch.TaskDefinition, here, "eu-west-1", ""), false},
+	} {
+		s := &settings{config: newConfig(), region: "eu-west-1"}
+		s.Sweep.Targets = c.targets
+		if got := s.covers(c.here)(&c.subject); got != c.want {
+			t.Errorf("%s: %t", c.name, got)
+		}
+	}
+}

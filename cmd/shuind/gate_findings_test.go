@@ -81,6 +81,33 @@ func askFindings(t testing.TB, h http.Handler, token, query string) (out finding
 	return out
 }
 
+// TestWhatAWholeSweepSawNothingOfIsOverHere: the service was deleted; its task
+// was seen by nothing since, and the server is asked what it keeps open.
+func TestWhatAWholeSweepSawNothingOfIsOverHere(t *testing.T) {
+	b := newFindingsBench(t)
+	g := b.part(t)
+	now := time.Now().Add(-24 * time.Hour)
+	w := &watching.Watcher{Gate: g.gate, Store: g.findings.State("lambda"), Now: func() time.Time { return now }, Routes: []watching.Route{{Notifier: poster(t, g.handler, lambdaToken)}}}
+	for _, cluster := range []string{"lab", "shop"} {
+		if r, err := w.Observe(t.Context(), watching.Observation{
+			Subject: watching.Subject{Kind: watching.Task, ARN: "arn:aws:ecs:eu-west-1:111122223333:task/" + cluster + "/a", Account: "111122223333", Region: "eu-west-1", Cluster: cluster, Group: "service:web"},
+			Phase:   watching.Running, Version: 1, At: now, Where: pipeline.Where{Cluster: cluster}, Images: []gate.Image{{Name: "app", Written: badImage}},
+		}); err != nil || r.Disposition != watching.Decided {
+			t.Fatalf("%v, %+v", err, r)
+		}
+	}
+	now = time.Now()
+	told, err := w.EndSweep(t.Context(), now, func(s *watching.Subject) bool { return s.Cluster == "lab" })
+	if err != nil || len(told) != 1 || told[0].Err != nil {
+		t.Fatalf("%+v, %v", told, err)
+	}
+	open, over := askFindings(t, g.handler, gateToken, "?status=open"), askFindings(t, g.handler, gateToken, "?status=resolved")
+	if len(open.Findings) != 1 || open.Findings[0].Finding.Subject.Cluster != "shop" || len(over.Findings) != 1 || over.Findings[0].Finding.Subject.Cluster != "lab" ||
+		!strings.Contains(over.Findings[0].Resolved.Message, "saw nothing of it any more") {
+		t.Errorf("open %+v, over %+v", open, over)
+	}
+}
+
 // TestWhatAWatcherTellsIsKeptUntilItIsOver: from what runs, judged by this
 // gate, through the function's notifier, to the list; told twice it is one, and
 // when the policy admits it, it is over.

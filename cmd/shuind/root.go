@@ -18,6 +18,7 @@ func newRootCmd(a *app) *cobra.Command {
 		newCertificateCmd(a),
 		newClockCmd(a),
 		newLogCmd(a),
+		newReactionsCmd(a),
 		newDevCmd(a),
 		newVersionCmd(a),
 	)

@@ -12,6 +12,7 @@ const (
 	NotifyChatsAtOnce = 8                // messages to chats under way, those given up on included
 	NotifySubject     = 100              // characters of a subject, SNS's own bound
 	NotifyDetailBytes = 240 << 10        // of a finding as JSON: SNS and EventBridge take 256 KiB with all else
+	NotifyListBytes   = 8 << 20          // of a page of findings: FindingsPageSize, and what is beside them
 	NotifyTries       = 3                // of a POST to shuind
 	MetricDimension   = 250              // bytes of a dimension's value
 

@@ -25,6 +25,8 @@ const (
 	WatchQuiet        = time.Minute // that nothing was told of a group is remembered, where its images are admitted
 	WatchQuietIDs     = 10_000      // of so many
 
+	WatchGonePages = 1000 // of what is open somewhere, looked at for what is gone
+
 	WatchReactionsPerMinute = 5    // by all functions with one store, unless asked otherwise
 	WatchReactionsPerHour   = 30   // likewise
 	WatchReactionsPerGroup  = 3    // to tasks of one group in an hour, likewise

@@ -127,9 +127,17 @@ func (p *Post) send(ctx context.Context, f watch.Finding, data []byte) (again bo
 	}
 	defer resp.Body.Close()
 	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, limits.NotifyAnswer)) // so that the connection can be used again
-	switch s := resp.StatusCode; {
-	case s == http.StatusOK, s == http.StatusCreated, s == http.StatusAccepted, s == http.StatusNoContent:
+	switch resp.StatusCode {
+	case http.StatusOK, http.StatusCreated, http.StatusAccepted, http.StatusNoContent:
 		return false, nil
+	}
+	return p.refused(resp.StatusCode)
+}
+
+// refused says what a status that is no answer means, and whether another try
+// may help.
+func (p *Post) refused(s int) (again bool, err error) {
+	switch {
 	case s == http.StatusUnauthorized:
 		p.Secrets.forget(p.Token)
 		return false, refused(shuin.CodeUnauthorized, s, "the token is not one of shuind's, or no longer: check "+p.Token.String())

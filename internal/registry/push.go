@@ -181,8 +181,10 @@ func (r *Repository) finishUpload(ctx context.Context, op string, started *answe
 	return nil
 }
 
-// SignatureOf reports whether a is itself a signature manifest, and of what. It
-// is one request, for the caller to make only when nothing else was found.
+// SignatureOf reports whether a is itself a signature manifest, and of what. What
+// calls itself one (artifactType) and has not the form, with the config and the
+// layers of an image, is none. It is one request, for the caller to make only
+// when nothing else was found.
 func (r *Repository) SignatureOf(ctx context.Context, a shuin.Artifact) (subject shuin.Descriptor, ok bool, err error) {
 	d := a.Descriptor()
 	if d.MediaType != mediaTypeImageManifest || d.Size > limits.ManifestBytes {
@@ -203,6 +205,9 @@ func signatureSubject(b []byte) (shuin.Descriptor, bool, error) {
 	subject := m.Subject.plain()
 	if err := subject.Validate(); err != nil {
 		return shuin.Descriptor{}, false, malformed("read the signature manifest", "subject: %w", err)
+	}
+	if m.check(subject) != nil {
+		return shuin.Descriptor{}, false, nil // it calls itself one, and a runtime might start it
 	}
 	return subject, true, nil
 }

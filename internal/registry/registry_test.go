@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -329,6 +330,49 @@ func TestASignatureIsRecognised(t *testing.T) {
 	}
 	if _, ok, err := r.SignatureOf(t.Context(), a); ok || err != nil {
 		t.Errorf("an image was taken for a signature: %v", err)
+	}
+}
+
+// Container runtimes do not look at artifactType: what was pushed as an image
+// and calls itself a signature would run.
+func TestAnImageThatCallsItselfASignatureIsNone(t *testing.T) {
+	subject := shuin.Descriptor{MediaType: mediaTypeImageManifest, Digest: digest.FromString("image"), Size: 5}
+	one := func(mediaType string) map[string]any {
+		return map[string]any{"mediaType": mediaType, "digest": digest.FromString(mediaType), "size": 2}
+	}
+	manifest := func(change func(m map[string]any)) []byte {
+		m := map[string]any{
+			"schemaVersion": 2, "mediaType": mediaTypeImageManifest, "artifactType": shuin.ArtifactTypeSignature, "config": one(mediaTypeEmpty),
+			"layers": []any{one(shuin.MediaTypeJWS)}, "subject": map[string]any{"mediaType": subject.MediaType, "digest": subject.Digest, "size": subject.Size},
+		}
+		change(m)
+		b, err := json.Marshal(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	const layer, config = "application/vnd.oci.image.layer.v1.tar+gzip", "application/vnd.oci.image.config.v1+json"
+	for _, c := range []struct {
+		name   string
+		change func(m map[string]any)
+		is     bool
+	}{
+		{"a signature", func(map[string]any) {}, true},
+		{"one that its config names", func(m map[string]any) {
+			delete(m, "artifactType")
+			m["config"] = one(shuin.ArtifactTypeSignature)
+		}, true},
+		{"with the config of an image", func(m map[string]any) { m["config"] = one(config) }, false},
+		{"with the layer of an image", func(m map[string]any) { m["layers"] = []any{one(layer)} }, false},
+		{"with a layer more", func(m map[string]any) { m["layers"] = []any{one(shuin.MediaTypeJWS), one(layer)} }, false},
+		{"of nothing", func(m map[string]any) { delete(m, "subject") }, false},
+		{"an image that names another", func(m map[string]any) { delete(m, "artifactType") }, false},
+	} {
+		got, is, err := signatureSubject(manifest(c.change))
+		if err != nil || is != c.is || is && !got.SameContent(subject) {
+			t.Errorf("%s: %t, %v, %v; want %t", c.name, is, got, err, c.is)
+		}
 	}
 }
 

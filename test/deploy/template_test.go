@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -232,6 +233,22 @@ func TestEveryRuleHasAConditionAndItsDeadLetters(t *testing.T) {
 	}
 	if rules != 5 {
 		t.Errorf("%d rules, want 5", rules)
+	}
+}
+
+// A key that ECS is not documented to send must not be wanted unless somebody
+// says so: no hook could be called, and every deployment would be rolled back.
+func TestTheHooksRoleWantsNoMoreThanECSIsDocumentedToSay(t *testing.T) {
+	tmpl := templates(t)["shuin"]
+	if def := at(tmpl["Parameters"], "HookRoleSourceAccount", "Default"); def != "if-given" {
+		t.Errorf("HookRoleSourceAccount is %v by default", def)
+	}
+	trust := at(tmpl["Resources"], "HookRole", "Properties", "AssumeRolePolicyDocument", "Statement").([]any)
+	choice := at(trust[0], "Condition", "Fn::If").([]any)
+	account := map[string]any{"Ref": "AWS::AccountId"}
+	want := []any{"HookSaysAccount", map[string]any{"StringEquals": map[string]any{"aws:SourceAccount": account}}, map[string]any{"StringEqualsIfExists": map[string]any{"aws:SourceAccount": account}}}
+	if len(trust) != 1 || !reflect.DeepEqual(choice, want) {
+		t.Errorf("the role is assumed under %v", choice)
 	}
 }
 

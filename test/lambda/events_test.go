@@ -85,7 +85,7 @@ func (f *lambdaFunction) kept(batch map[string]any) []string {
 // line of each invocation is that of its metrics.
 func (f *lambdaFunction) findings(text string) int {
 	f.tb.Helper()
-	if !f.logs.wait(func(all string) bool { return strings.Count(all, `"CloudWatchMetrics"`) >= f.sequence }) {
+	if !f.logs.wait(func(all string) bool { return strings.Count(all, `"CloudWatchMetrics"`) >= f.Events() }) {
 		f.tb.Fatal("not every invocation wrote its metrics")
 	}
 	n := 0

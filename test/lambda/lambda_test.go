@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/shuin/shuin/internal/devregistry"
+	"github.com/shuin/shuin/test/runtimeapi"
 )
 
 // hookEvent is what ECS sends at a stage of a deployment, in its current shape.
@@ -75,8 +76,8 @@ func TestAHookIsAnsweredByWhatTheRevisionRuns(t *testing.T) {
 	if a := f.hook(event); a.Status != "SUCCEEDED" {
 		t.Errorf("a rollback was answered %+v", a)
 	}
-	if f.starts != 1 {
-		t.Errorf("%d processes were started, want one that stays", f.starts)
+	if f.Starts() != 1 {
+		t.Errorf("%d processes were started, want one that stays", f.Starts())
 	}
 }
 
@@ -246,8 +247,8 @@ func TestAFunctionThatFailedGoesOn(t *testing.T) {
 	f := newLambda(t, faulty, 20*time.Second, w.env())
 	succeeds := func(after string, starts int) {
 		t.Helper()
-		if a := f.hook(hookEvent("PRE_SCALE_UP", nil)); a.Status != "SUCCEEDED" || f.starts != starts {
-			t.Errorf("after %s: %+v by process %d, want SUCCEEDED by process %d", after, a, f.starts, starts)
+		if a := f.hook(hookEvent("PRE_SCALE_UP", nil)); a.Status != "SUCCEEDED" || f.Starts() != starts {
+			t.Errorf("after %s: %+v by process %d, want SUCCEEDED by process %d", after, a, f.Starts(), starts)
 		}
 	}
 	succeeds("its start", 1)
@@ -256,15 +257,15 @@ func TestAFunctionThatFailedGoesOn(t *testing.T) {
 	}
 	succeeds("a panic", 1)
 	f.signal(syscall.SIGSTOP) // it hangs, and can say nothing
-	f.timeout = 300 * time.Millisecond
-	if r := f.invoke(hookEvent("PRE_SCALE_UP", nil)); r.Error != errTimedOut {
+	f.Timeout = 300 * time.Millisecond
+	if r := f.invoke(hookEvent("PRE_SCALE_UP", nil)); r.Error != runtimeapi.ErrTimedOut {
 		t.Errorf("a process that hangs: %s (%+v)", r.Body, r.Error)
 	}
-	f.timeout = 20 * time.Second
+	f.Timeout = 20 * time.Second
 	succeeds("a time-out, after which Lambda starts another process", 2)
 	f.signal(syscall.SIGKILL)
-	<-f.exited
-	if r := f.invoke(hookEvent("PRE_SCALE_UP", nil)); r.Error != errExited {
+	<-f.Exited()
+	if r := f.invoke(hookEvent("PRE_SCALE_UP", nil)); r.Error != runtimeapi.ErrExited {
 		t.Errorf("a process that was killed: %s (%+v)", r.Body, r.Error)
 	}
 	succeeds("a crash", 3)

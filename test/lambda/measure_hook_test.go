@@ -103,7 +103,7 @@ func (s *sealedWorld) measure(tb testing.TB, binary string) cost {
 	c.calls, c.requests, c.by, _ = ask()
 	c.all = time.Since(began)
 	c.warmCalls, c.warmReq, _, c.warm = ask()
-	c.init, c.peak = f.init[0], f.peak()
+	c.init, c.peak = f.Inits()[0], f.peak()
 	return c
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/shuin/shuin/internal/devregistry"
+	"github.com/shuin/shuin/test/runtimeapi"
 )
 
 // lapse has all claims end now.
@@ -52,7 +53,7 @@ func TestWhatAKilledFunctionHadInHandIsDecidedOnceByTheNext(t *testing.T) {
 		waiting = slices.DeleteFunc(waiting, func(d string) bool { return strings.Contains(path, d) })
 	}
 	first.signal(syscall.SIGKILL)
-	if r := <-ended; r.Error != errExited {
+	if r := <-ended; r.Error != runtimeapi.ErrExited {
 		t.Fatalf("answered %s (%+v)", r.Body, r.Error)
 	}
 	w.registry.ClearFaults()

@@ -303,7 +303,7 @@ func TestInAStormOfEventsEveryTaskIsDecidedOnceAndNothingElseIsGivenUp(t *testin
 		}
 	}
 	for _, f := range functions {
-		starts += f.starts
+		starts += f.Starts()
 	}
 	total, by := counted(c.since(0))
 	t.Logf("%d messages in %d deliveries to %d processes, %d of them while the registry answered 429; %d were given back undecided",

@@ -1,0 +1,139 @@
+package watch_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/shuin/shuin/watch"
+)
+
+// keeper is a notifier that keeps what is open, and lists two of them at a time.
+type keeper struct {
+	pager
+	kept []watch.Finding
+	fail error
+}
+
+func (k *keeper) Notify(ctx context.Context, f watch.Finding) error {
+	if !f.Resolved {
+		k.kept = append(k.kept, f)
+	}
+	for i := range k.kept {
+		if one := &k.kept[i]; one.ID == f.ID && one.Subject.Cluster == f.Subject.Cluster && slices.Contains(f.Ends, one.State) {
+			one.Resolved = true
+		}
+	}
+	return k.pager.Notify(ctx, f)
+}
+
+func (k *keeper) open() (all []watch.Finding) {
+	return slices.DeleteFunc(slices.Clone(k.kept), func(f watch.Finding) bool { return f.Resolved })
+}
+
+func (k *keeper) Open(_ context.Context, page string) (all []watch.Finding, next string, err error) {
+	from := 0
+	if page != "" {
+		_, _ = fmt.Sscan(page, &from)
+	}
+	for i := from; i < len(k.kept) && next == "" && k.fail == nil; i++ {
+		if !k.kept[i].Resolved {
+			all = append(all, k.kept[i])
+		}
+		if len(all) == 2 {
+			next = fmt.Sprint(i + 1)
+		}
+	}
+	return all, next, k.fail
+}
+
+// TestWhatAWholeSweepSawNothingOfIsOver: where it was kept, and wherever else
+// it was told.
+func TestWhatAWholeSweepSawNothingOfIsOver(t *testing.T) {
+	s := newScene(t)
+	server := &keeper{pager: pager{name: "server"}}
+	s.Routes = append(s.Routes, watch.Route{Notifier: server})
+	of := func(group string, kind watch.SubjectKind, at time.Time) watch.Observation {
+		o := task(group, at.UnixMilli(), "reg.example/"+group+":1")
+		o.Subject.Kind, o.Subject.Group, o.Phase, o.At, o.Last = kind, "service:"+group, watch.Swept, at, true
+		return o
+	}
+	prod := func(of *watch.Subject) bool { return of.Kind != watch.Image && of.Cluster == "prod" }
+	sweep := func(covers func(*watch.Subject) bool, groups ...string) string {
+		t.Helper()
+		s.after(6 * time.Hour)
+		began := s.Now()
+		for _, g := range groups {
+			s.observe(of(g, watch.Task, began), watch.Decided)
+		}
+		if _, err := s.EndSweep(t.Context(), began, covers); err != nil {
+			t.Fatal(err)
+		}
+		mine, its := s.pager.take(), server.take()
+		if mine != its {
+			t.Fatalf("the pager was told\n%s\nand the server\n%s", mine, its)
+		}
+		return strings.ReplaceAll(mine, "high app deny unsigned", "bad")
+	}
+	s.Remind = 0
+	elsewhere := of("elsewhere", watch.Task, begin)
+	elsewhere.Subject.Cluster = "staging"
+	pushed := of("pushed", watch.Image, begin)
+	for _, o := range []watch.Observation{elsewhere, pushed} {
+		s.observe(o, watch.Decided)
+	}
+	if got := sweep(prod, "a", "b", "c"); got != "bad\nbad\nbad\nbad\nbad" {
+		t.Fatal(got)
+	}
+	if got := sweep(nil, "a"); got != "" {
+		t.Fatalf("a sweep that says not what it covers: %q", got)
+	}
+	s.gate.say("reg.example/b:1", unknown)
+	if got := sweep(prod, "a", "b"); got != "medium app undecided registry-throttled\nresolved app" {
+		t.Fatalf("c is gone, and b could not be checked: %q", got)
+	}
+	open := map[string]bool{}
+	for _, f := range server.open() {
+		open[f.Subject.Group] = true
+	}
+	if len(open) != 4 || open["service:c"] {
+		t.Errorf("open: %v", open)
+	}
+	if got := sweep(prod, "a", "b", "c"); got != "bad" {
+		t.Fatalf("it came back: %q", got)
+	}
+	// What an event told of since the sweep began is there.
+	s.after(6 * time.Hour)
+	began := s.Now()
+	s.after(time.Minute)
+	late := of("b", watch.Task, began)
+	late.Phase, late.Version = watch.Running, 3
+	s.gate.say("reg.example/b:1", said{outcome: bad.outcome, code: bad.code, rule: "shop", digest: digest.FromString("reg.example/b:1")})
+	for _, g := range []string{"a", "c"} {
+		s.observe(of(g, watch.Task, began), watch.Decided)
+	}
+	s.observe(late, watch.Decided)
+	if _, err := s.EndSweep(t.Context(), began, prod); err != nil {
+		t.Fatal(err)
+	}
+	s.told("")
+	// Where it cannot be asked what is open, nothing is over.
+	server.fail = errors.New("nobody answers")
+	s.after(6 * time.Hour)
+	if told, err := s.EndSweep(t.Context(), s.Now(), prod); err == nil || !strings.Contains(err.Error(), "server") || len(told) != 0 {
+		t.Errorf("%v, %v", told, err)
+	}
+	server.fail = nil
+	if got := sweep(prod); strings.Count(got, "resolved app") != 3 || len(server.open()) != 2 {
+		t.Errorf("all is gone: %q, and kept %d", got, len(server.open()))
+	}
+	if got := sweep(prod); got != "" {
+		t.Errorf("told once more: %q", got)
+	}
+}
