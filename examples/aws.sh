@@ -233,6 +233,7 @@ permitted() {
 		grep -q "\"$action\"" "$home/iam.json" || missing+=" $action"
 	done <"$home/calls"
 	count=$(wc -l <"$home/calls")
+	((count > 0)) || fail "no call of AWS by the function was noted"
 	expect "calls that the printed roles do not allow" "none of $count" "${missing:-none of $count}"
 }
 
