@@ -86,7 +86,9 @@ func (e *envelope) task(ev *Event) error {
 	}
 	ev.What += " " + d.LastStatus
 	over := d.over()
-	if over {
+	if over && d.LastStatus == "STOPPED" && d.Started == "" {
+		phase = watch.Starting // a container that tells no digest may never have been pulled
+	} else if over {
 		phase = watch.Running
 	} else if phase == "" || d.DesiredStatus == "STOPPED" {
 		ev.irrelevant("the task is on its way out (lastStatus %s, desiredStatus %s)", d.LastStatus, d.DesiredStatus)
