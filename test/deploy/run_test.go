@@ -54,6 +54,7 @@ func TestTheActionSealsVerifiesAndChecks(t *testing.T) {
 	want("seal without an image", 1, "needs the input image", map[string]string{"command": "seal", "stage": "unit-test"})
 	want("verify with a script", 1, "takes no input run", map[string]string{"command": "verify", "image": r.image, "run": "true"})
 	want("a program that is not there", 1, "there is no program", map[string]string{"command": "install", "path": "/nonexistent"})
+	want("an installation that is to seal", 1, "takes no input run", map[string]string{"command": "install", "path": program(t), "run": "make test"})
 	want("a program", 0, "", map[string]string{"command": "install", "path": program(t)})
 }
 
