@@ -8,10 +8,12 @@ const (
 
 	KubeCallTime    = 15 * time.Second // one request to the API server, unless it watches
 	KubeServeEvery  = 30 * time.Second // between two looks at the serving certificate where nothing was told
-	KubeEventQueue  = 256              // Events waiting to be written; what comes after is dropped, and counted
 	KubeEventBytes  = 1024             // of an Event's message: the API's limit
 	KubeEventMemory = 4096             // Events remembered, so that the same one counts up
-	KubeEventRate   = 5                // Events written a second
 	KubeQPS         = 50               // requests a second to the API server
 	KubeBurst       = 100              // of them at once
+
+	KubeLeaseLife  = 30 * time.Second // after which another may lead, where the leader was not heard of
+	KubeLeaseRenew = 20 * time.Second // in which a leader has to renew
+	KubeLeaseTry   = 4 * time.Second  // between two tries
 )
