@@ -93,7 +93,7 @@ var rooms = map[string]room{
 	"internal/shuintest":   {kind: trial},
 
 	"deploy/aws":        {kind: tool},
-	"deploy/kubernetes": {kind: tool},
+	"deploy/kubernetes": {kind: tool, rooms: []string{"internal/document"}},
 
 	"cmd/shuin-lambda": {kind: join, outside: []string{"github.com/aws/aws-lambda-go"}},
 	"cmd/shuin":        {kind: join, outside: []string{"github.com/spf13/cobra", "github.com/spf13/pflag"}},
