@@ -9,20 +9,23 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
+	listers "k8s.io/client-go/listers/core/v1"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
 )
 
-// Kubelet stands in for scheduler and kubelets: it binds every pod to the
-// first node, says at once that its containers run and are ready, and lets a
-// deleted pod go. So Deployments roll out and StatefulSets count on. It pulls
-// no image and runs nothing; pods of Jobs never end.
+// Kubelet stands in for scheduler and kubelets: it binds every pod to a node
+// that is not cordoned, says at once that its containers run and are ready,
+// and lets a deleted pod go. So Deployments roll out, StatefulSets count on
+// and nodes drain. It pulls no image and runs nothing; pods of Jobs never end.
 type Kubelet struct {
 	client kubernetes.Interface
 	queue  workqueue.TypedRateLimitingInterface[cache.ObjectName]
 	pods   cache.SharedIndexInformer
+	nodes  listers.NodeLister
 	stop   context.CancelFunc
 	done   sync.WaitGroup
 }
@@ -32,10 +35,11 @@ const kubeletWorkers = 8
 // Kubelet starts the stand-in, which works until it is stopped.
 func (c *Cluster) Kubelet(ctx context.Context) (*Kubelet, error) {
 	ctx, stop := context.WithCancel(ctx)
+	watched := informers.NewSharedInformerFactory(c.Client, 0).Core().V1()
+	nodes := watched.Nodes().Informer()
 	k := &Kubelet{
-		client: c.Client, stop: stop,
+		client: c.Client, stop: stop, pods: watched.Pods().Informer(), nodes: watched.Nodes().Lister(),
 		queue: workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[cache.ObjectName]()),
-		pods:  informers.NewSharedInformerFactory(c.Client, 0).Core().V1().Pods().Informer(),
 	}
 	add := func(object any) {
 		if name, err := cache.ObjectToName(object); err == nil {
@@ -47,15 +51,16 @@ func (c *Cluster) Kubelet(ctx context.Context) (*Kubelet, error) {
 		return nil, err
 	}
 	k.done.Go(func() { k.pods.Run(ctx.Done()) })
+	k.done.Go(func() { nodes.Run(ctx.Done()) })
+	if !cache.WaitForCacheSync(ctx.Done(), k.pods.HasSynced, nodes.HasSynced) {
+		k.Stop()
+		return nil, fmt.Errorf("list pods and nodes: %w", context.Cause(ctx))
+	}
 	for range kubeletWorkers {
 		k.done.Go(func() {
 			for k.next(ctx) {
 			}
 		})
-	}
-	if !cache.WaitForCacheSync(ctx.Done(), k.pods.HasSynced) {
-		k.Stop()
-		return nil, fmt.Errorf("list pods: %w", context.Cause(ctx))
 	}
 	return k, nil
 }
@@ -94,9 +99,13 @@ func (k *Kubelet) advance(ctx context.Context, name cache.ObjectName) error {
 		at := int64(0)
 		err = pods.Delete(ctx, pod.Name, metav1.DeleteOptions{GracePeriodSeconds: &at, Preconditions: metav1.NewUIDPreconditions(string(pod.UID))})
 	case pod.Spec.NodeName == "":
+		var node string
+		if node, err = k.nodeFor(pod); err != nil {
+			return err
+		}
 		err = pods.Bind(ctx, &corev1.Binding{
 			ObjectMeta: metav1.ObjectMeta{Name: pod.Name, Namespace: pod.Namespace, UID: pod.UID},
-			Target:     corev1.ObjectReference{Kind: "Node", Name: "node-1"},
+			Target:     corev1.ObjectReference{Kind: "Node", Name: node},
 		}, metav1.CreateOptions{})
 	case pod.Status.Phase == corev1.PodPending || len(pod.Status.EphemeralContainerStatuses) != len(pod.Spec.EphemeralContainers):
 		running := pod.DeepCopy()
@@ -107,6 +116,34 @@ func (k *Kubelet) advance(ctx context.Context, name cache.ObjectName) error {
 		return nil // the watch tells of what it is now
 	}
 	return err
+}
+
+// nodeFor is the node that a pod of a DaemonSet is for, or else the first that
+// is not cordoned.
+func (k *Kubelet) nodeFor(pod *corev1.Pod) (string, error) {
+	if a := pod.Spec.Affinity; a != nil && a.NodeAffinity != nil && a.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution != nil {
+		for _, term := range a.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution.NodeSelectorTerms {
+			for _, field := range term.MatchFields {
+				if field.Key == metav1.ObjectNameField && len(field.Values) == 1 {
+					return field.Values[0], nil
+				}
+			}
+		}
+	}
+	all, err := k.nodes.List(labels.Everything())
+	if err != nil {
+		return "", err
+	}
+	free := ""
+	for _, node := range all {
+		if !node.Spec.Unschedulable && (free == "" || node.Name < free) {
+			free = node.Name
+		}
+	}
+	if free == "" {
+		return "", fmt.Errorf("every node is cordoned")
+	}
+	return free, nil
 }
 
 // runningStatus is what a kubelet says of a pod whose init containers have

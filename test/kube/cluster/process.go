@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"runtime"
 	"sync"
+	"testing"
 	"time"
 )
 
@@ -37,12 +38,16 @@ var parent = sync.OnceValue(func() chan<- func() {
 })
 
 func start(name, log, path string, args ...string) (*process, error) {
+	return startCommand(name, log, exec.Command(path, args...))
+}
+
+func startCommand(name, log string, command *exec.Cmd) (*process, error) {
 	out, err := os.OpenFile(log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, err
 	}
 	defer out.Close()
-	p := &process{name: name, log: log, command: exec.Command(path, args...), ended: make(chan struct{})}
+	p := &process{name: name, log: log, command: command, ended: make(chan struct{})}
 	p.command.Stdout, p.command.Stderr = out, out
 	endWithParent(p.command)
 	started := make(chan error)
@@ -85,6 +90,23 @@ func (p *process) tail() []byte {
 }
 
 var errPortTaken = errors.New("another program took the port")
+
+// startLogged starts a command that logs to a file in the folder dir, and ends
+// it at the end of the test.
+func startLogged(tb testing.TB, dir, name string, command *exec.Cmd) *process {
+	tb.Helper()
+	log, err := os.CreateTemp(dir, name+"-*.log")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer log.Close()
+	p, err := startCommand(name, log.Name(), command)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(p.kill)
+	return p
+}
 
 // until asks ready every few milliseconds until it has no error, the process
 // has ended or the time is over.

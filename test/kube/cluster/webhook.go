@@ -43,36 +43,47 @@ type Webhook struct {
 // too: those of Services that it is put behind.
 func NewWebhook(tb testing.TB, names ...string) *Webhook {
 	tb.Helper()
-	authority, err := NewAuthority("Shuin test webhook")
+	w, err := newWebhook(names...)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	config, err := authority.serveTLS(append([]string{"127.0.0.1"}, names...)...)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	w := &Webhook{CA: authority.PEM, tls: config, address: "127.0.0.1:0"}
 	w.Up(tb)
 	tb.Cleanup(w.Down)
 	return w
 }
 
+func newWebhook(names ...string) (*Webhook, error) {
+	authority, err := NewAuthority("Shuin test webhook")
+	if err != nil {
+		return nil, err
+	}
+	config, err := authority.serveTLS(append([]string{"127.0.0.1"}, names...)...)
+	return &Webhook{CA: authority.PEM, tls: config, address: "127.0.0.1:0"}, err
+}
+
 // Up starts a webhook that is down, on the port that it had.
 func (w *Webhook) Up(tb testing.TB) {
 	tb.Helper()
+	if err := w.listen(); err != nil {
+		tb.Fatalf("start a webhook: %v", err)
+	}
+}
+
+func (w *Webhook) listen() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.server != nil {
-		return
+		return nil
 	}
 	l, err := net.Listen("tcp", w.address)
 	if err != nil {
-		tb.Fatalf("start a webhook: %v", err)
+		return err
 	}
 	w.address = l.Addr().String()
 	server := &http.Server{Handler: w, TLSConfig: w.tls.Clone(), ReadHeaderTimeout: 10 * time.Second}
 	w.server = server
 	go func() { _ = server.ServeTLS(l, "", "") }() // it ends with Close
+	return nil
 }
 
 // Down stops the webhook: connections end and new ones are refused.
