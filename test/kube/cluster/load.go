@@ -81,3 +81,24 @@ func (c *Cluster) Load(ctx context.Context, l Load) (Took, error) {
 	slices.Sort(took.Each)
 	return took, context.Cause(ctx)
 }
+
+// Compare runs loads in turn, rounds times each, so that what else the machine
+// does falls on all of them, and returns what each took in all its rounds.
+// Give each a namespace of its own, with the webhook to compare there.
+func (c *Cluster) Compare(ctx context.Context, rounds int, loads ...Load) ([]Took, error) {
+	all := make([]Took, len(loads))
+	for range rounds {
+		for i, l := range loads {
+			took, err := c.Load(ctx, l)
+			if err != nil {
+				return nil, fmt.Errorf("load of namespace %s: %w", l.Namespace, err)
+			}
+			all[i].Each = append(all[i].Each, took.Each...)
+			all[i].All += took.All
+		}
+	}
+	for _, took := range all {
+		slices.Sort(took.Each)
+	}
+	return all, nil
+}

@@ -66,8 +66,13 @@ func Build(ctx context.Context) (Programs, error) {
 	}
 	built := Programs{Dir: filepath.Join(cache, key), Version: versions["k8s.io/kubernetes"]}
 	lock := flock.New(filepath.Join(cache, "lock"))
-	if _, err := lock.TryLockContext(ctx, 200*time.Millisecond); err != nil {
-		return Programs{}, fmt.Errorf("wait for another build of the control plane (%s): %w", lock.Path(), err)
+	if locked, err := lock.TryLock(); err != nil {
+		return Programs{}, fmt.Errorf("lock the cache of built programs: %w", err)
+	} else if !locked {
+		fmt.Fprintf(os.Stderr, "waiting for another process that uses %s\n", lock.Path())
+		if _, err := lock.TryLockContext(ctx, 200*time.Millisecond); err != nil {
+			return Programs{}, fmt.Errorf("wait for another build of the control plane (%s): %w", lock.Path(), err)
+		}
 	}
 	defer lock.Unlock()
 	if _, err := os.Stat(built.Dir); err == nil {
