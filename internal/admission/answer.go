@@ -70,10 +70,11 @@ func unreadable(err error) error {
 	if !code.Undecided() {
 		code = shuin.CodeUnavailable
 	}
-	return &shuin.Error{
-		Code: code, Message: "read the credentials for the pod's images", Err: err,
-		Hint: "let the gate read the pull secrets that the pod and its service account name",
+	hint := shuin.HintOf(err)
+	if hint == "" {
+		hint = "let the gate read the service account and the pull secrets that the pod names"
 	}
+	return &shuin.Error{Code: code, Message: "read the credentials for the pod's images", Err: err, Hint: hint}
 }
 
 // validate answers a review that plan found images in.

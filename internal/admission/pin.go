@@ -78,8 +78,12 @@ func (q *question) pin() []operation {
 // stays for as long as its image does.
 func (q *question) annotate(written map[string]string) []operation {
 	meta := &q.subject.pod
+	var old map[string]string
+	if q.before != nil {
+		old = kept(q.before.pod.written)
+	}
 	for place, was := range kept(meta.written) {
-		if _, anew := written[place]; !anew && q.stays(place) {
+		if _, anew := written[place]; !anew && q.stays(place, old[place] != was) {
 			written[place] = was
 		}
 	}
@@ -114,18 +118,15 @@ func kept(text string) map[string]string {
 	return out
 }
 
-// stays says whether the image at a place is a digest that was there before: of
-// any other it is not known how it was written.
-func (q *question) stays(place string) bool {
+// stays says whether what the annotation keeps of a place is still about the
+// digest there: it is not where an update brought another, unless the
+// annotation came with it, from a call of ours before this one.
+func (q *question) stays(place string, anew bool) bool {
 	for i := range q.subject.images {
 		m := &q.subject.images[i]
-		if m.place() != place || !strings.Contains(m.written, "@") {
-			continue
+		if m.place() == place && strings.Contains(m.written, "@") {
+			return anew || q.before == nil || len(q.fresh(q.subject.images[i:i+1])) == 0
 		}
-		if q.operation == opCreate {
-			return true // another call of ours pinned it, or who copied the Pod
-		}
-		return q.before != nil && len(q.fresh(q.subject.images[i:i+1])) == 0
 	}
 	return false
 }
