@@ -77,14 +77,37 @@ func TestTheAPIServerMeasuresAWebhook(t *testing.T) {
 	hook.Answer(cluster.Deny(no))
 	const name = "measured.lab.example.com"
 	shared.Register(t, cluster.Hook{Name: name, URL: hook.URL(), CA: hook.CA, Namespace: ns})
+	before := hookTime(t, name)
 	if got := shared.Kubectl(t, "run", "app", "-n", ns, "--image=registry.example.com/app:1"); got.Code == 0 {
 		t.Fatal("the webhook was not asked")
 	}
+	if got := hookTime(t, name).Since(before); got.Calls != 1 || got.Rejected != 1 || got.Total <= 0 {
+		t.Errorf("measured %+v, want one call, rejected", got)
+	}
+}
+
+func TestAWebhookForAllNamespacesIsGoneAfterItsTest(t *testing.T) {
+	run := func(ns string) cluster.Result {
+		return shared.Kubectl(t, "run", "app", "-n", ns, "--image=registry.example.com/app:1")
+	}
+	hook := cluster.NewWebhook(t)
+	hook.Answer(cluster.Deny(no))
+	ns := shared.Namespace(t)
+	t.Run("its test", func(t *testing.T) {
+		shared.Register(t, cluster.Hook{Name: "all.lab.example.com", URL: hook.URL(), CA: hook.CA})
+		if got := run(ns); !strings.Contains(got.Stderr, no) {
+			t.Errorf("the webhook did not deny: %+v", got)
+		}
+	})
+	hook.Down()
+	run(ns).OK(t)
+}
+
+func hookTime(t *testing.T, name string) cluster.HookTime {
+	t.Helper()
 	got, err := shared.HookTime(t.Context(), name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got.Calls != 1 || got.Rejected != 1 || got.Total <= 0 {
-		t.Errorf("measured %+v, want one call, rejected", got)
-	}
+	return got
 }

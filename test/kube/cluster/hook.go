@@ -53,6 +53,9 @@ func (c *Cluster) Register(tb testing.TB, h Hook) {
 		if err := remove(); err != nil && !apierrors.IsNotFound(err) {
 			tb.Errorf("remove webhook %s: %v", h.Name, err)
 		}
+		if h.Namespace == "" { // else it would be asked about the next test's objects
+			c.awaitHooks(context.Background(), tb)
+		}
 	})
 	c.AwaitHooks(tb)
 }
@@ -113,14 +116,19 @@ const markLabel = "shuin.test/mark"
 // nowhere, and only for a dry run of an object made for this.)
 func (c *Cluster) AwaitHooks(tb testing.TB) {
 	tb.Helper()
+	c.awaitHooks(tb.Context(), tb)
+}
+
+func (c *Cluster) awaitHooks(ctx context.Context, tb testing.TB) {
+	tb.Helper()
 	for _, mutating := range []bool{true, false} {
-		c.awaitMark(tb, mutating)
+		c.awaitMark(ctx, tb, mutating)
 	}
 }
 
-func (c *Cluster) awaitMark(tb testing.TB, mutating bool) {
+func (c *Cluster) awaitMark(ctx context.Context, tb testing.TB, mutating bool) {
 	tb.Helper()
-	ctx, id := tb.Context(), strings.ToLower(rand.Text())
+	id := strings.ToLower(rand.Text())
 	marked := map[string]string{markLabel: id}
 	mark := Hook{
 		Name: id + ".mark.shuin.test", Mutating: mutating, URL: "https://127.0.0.1:1/", Namespace: metav1.NamespaceDefault,

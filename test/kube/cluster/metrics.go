@@ -27,8 +27,14 @@ type HookTime struct {
 	Total           time.Duration // of all calls together
 }
 
+// Since is what was measured after before was.
+func (h HookTime) Since(before HookTime) HookTime {
+	return HookTime{Calls: h.Calls - before.Calls, Rejected: h.Rejected - before.Rejected, Total: h.Total - before.Total}
+}
+
 // HookTime sums apiserver_admission_webhook_admission_duration_seconds for a
-// webhook since the API server's start: dry runs, denials and failures too.
+// webhook since the API server's start: dry runs, denials and failures too. A name may
+// have been another test's: take the difference of two.
 func (c *Cluster) HookTime(ctx context.Context, name string) (HookTime, error) {
 	all, err := c.Metrics(ctx)
 	if err != nil {
