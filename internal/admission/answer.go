@@ -152,15 +152,16 @@ func joined(lines []string, room int) string {
 // tells what is wrong with the image. The answer changes what is said, and
 // nothing else. Nil: no image was refused for that.
 func (s *Server) whyUnpinned(ctx context.Context, q *question, w gate.Workload, v *gate.Verdict) []gate.ImageVerdict {
-	refused := func(i int) bool {
-		iv := &v.Images[i]
-		return !iv.Allowed && !w.Pins && !q.expanded[i].digested && shuin.CodeOf(iv.Err) == shuin.CodeTagRefused
+	if w.Pins {
+		return nil
 	}
-	some := false
+	var refused []int
 	for i := range v.Images {
-		some = some || refused(i)
+		if iv := &v.Images[i]; !iv.Allowed && !q.expanded[i].digested && shuin.CodeOf(iv.Err) == shuin.CodeTagRefused {
+			refused = append(refused, i)
+		}
 	}
-	if !some {
+	if len(refused) == 0 {
 		return nil
 	}
 	w.Pins = true
@@ -169,23 +170,28 @@ func (s *Server) whyUnpinned(ctx context.Context, q *question, w gate.Workload, 
 		return nil
 	}
 	told := slices.Clone(v.Images)
-	for i := range told {
-		switch {
-		case !refused(i):
-		case !pinned.Images[i].Allowed:
-			told[i] = pinned.Images[i]
-		default:
-			// It would be pinned now: it was not known in time, or nobody asked.
-			told[i].Outcome = pipeline.Undecided
-			told[i].Artifact, told[i].Pinned = pinned.Images[i].Artifact, pinned.Images[i].Pinned
-			told[i].Err = &shuin.Error{
-				Code:    shuin.CodeNotBegun,
-				Message: "it is admitted by its digest, and came to be validated by its tag alone",
-				Hint:    "try again; if that does not help, the mutating webhook of Shuin does not run, or another changes the image after it",
-			}
+	for _, i := range refused {
+		told[i] = pinned.Images[i]
+		if told[i].Allowed {
+			tooLate(&told[i])
 		}
 	}
 	return told
+}
+
+// tooLate makes of what would be let in pinned what is said of it unpinned.
+func tooLate(iv *gate.ImageVerdict) {
+	iv.Allowed, iv.LastGood, iv.Exception = false, time.Time{}, nil
+	if iv.Pinned == "" && iv.Err != nil { // its rule lets in what could not be checked, but there is no digest to pin it to
+		return
+	}
+	// It was not known in time, or nobody asked.
+	iv.Outcome = pipeline.Undecided
+	iv.Err = &shuin.Error{
+		Code:    shuin.CodeNotBegun,
+		Message: "it is let in by its digest, and came to be validated by its tag alone",
+		Hint:    "try again; if that does not help, the mutating webhook of Shuin does not run, or another changes the image after it",
+	}
 }
 
 // warnings are what the user is told of what was let in: what a rule would
