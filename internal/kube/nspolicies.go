@@ -87,9 +87,20 @@ func (n *NamespacePolicies) Watch(core kubernetes.Interface) {
 	from := configMaps(core, "", NamespacePolicyName)
 	from.trim = trimNamespacePolicy
 	n.watched = newWatched(from, func(key string) {
-		namespace, _, _ := strings.Cut(key, "/")
-		n.enqueue(namespace)
+		if namespace, name, _ := strings.Cut(key, "/"); name == NamespacePolicyName {
+			n.enqueue(namespace)
+		}
 	})
+}
+
+// namespaces are those that have a ConfigMap of the name.
+func (n *NamespacePolicies) namespaces() (out []string) {
+	for _, key := range n.watched.informer.GetStore().ListKeys() {
+		if namespace, name, _ := strings.Cut(key, "/"); name == NamespacePolicyName && namespace != n.Own {
+			out = append(out, namespace)
+		}
+	}
+	return out
 }
 
 // trimNamespacePolicy keeps nothing that is longer than it may be: anybody who
@@ -148,9 +159,8 @@ func (n *NamespacePolicies) Synced() bool {
 	}
 	n.mu.RLock()
 	defer n.mu.RUnlock()
-	for _, key := range n.watched.informer.GetStore().ListKeys() {
-		namespace, _, _ := strings.Cut(key, "/")
-		if namespace != n.Own && n.known[namespace] == nil {
+	for _, namespace := range n.namespaces() {
+		if n.known[namespace] == nil {
 			return false
 		}
 	}
@@ -194,8 +204,7 @@ func (n *NamespacePolicies) Faults() (faults map[string]error, inUse int) {
 
 // Remake has the rules of every namespace made again, in the background.
 func (n *NamespacePolicies) Remake() {
-	for _, key := range n.watched.informer.GetStore().ListKeys() {
-		namespace, _, _ := strings.Cut(key, "/")
+	for _, namespace := range n.namespaces() {
 		n.enqueue(namespace)
 	}
 }
