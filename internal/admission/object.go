@@ -89,6 +89,7 @@ type metadata struct {
 // readObject reads a workload, whose pod's specification is at path.
 func readObject(raw []byte, path []string) (*object, error) {
 	r, o := again(raw), new(object)
+	defer r.done()
 	if k := r.dec.PeekKind(); k != '{' {
 		return nil, malformed("the object is not there")
 	}

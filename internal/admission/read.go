@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
 	"unicode"
 	"unicode/utf8"
 
@@ -18,22 +19,38 @@ import (
 // reader walks JSON once, without building a tree: of an object of megabytes
 // only some texts are wanted.
 type reader struct {
-	dec  *jsontext.Decoder
+	dec  jsontext.Decoder
 	src  []byte
 	path []byte // of pod specifications: the keys above, "volumes.csi."; no indexes
 	deep int
 }
 
+// readers keep the room in which a decoder counts names; it bounds that itself.
+var readers = sync.Pool{New: func() any { return new(reader) }}
+
 // newReader reads src, refusing what is not JSON, texts that are not UTF-8 and
 // members that are there twice.
-func newReader(src []byte) *reader {
-	return &reader{dec: jsontext.NewDecoder(bytes.NewBuffer(src)), src: src}
-}
+func newReader(src []byte) *reader { return reading(src) }
 
 // again reads what a reader has passed over already: members that are there
 // twice were refused then.
-func again(src []byte) *reader {
-	return &reader{dec: jsontext.NewDecoder(bytes.NewBuffer(src), jsontext.AllowDuplicateNames(true)), src: src}
+func again(src []byte) *reader { return reading(src, jsontext.AllowDuplicateNames(true)) }
+
+func reading(src []byte, o ...jsontext.Options) *reader {
+	r := readers.Get().(*reader) //nolint:forcetypeassert // nothing else is put there
+	r.src, r.path, r.deep = src, r.path[:0], 0
+	r.dec.Reset(bytes.NewBuffer(src), o...)
+	return r
+}
+
+// done gives the reader back; what it read may not be kept by it.
+func (r *reader) done() {
+	r.src = nil
+	r.dec.Reset(bytes.NewBuffer(nil))
+	if cap(r.path) > limits.AdmissionNameBytes {
+		r.path = nil
+	}
+	readers.Put(r)
 }
 
 // malformed is the fault of a review that is not what the API server writes.

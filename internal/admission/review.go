@@ -40,6 +40,7 @@ func readReview(body []byte) (*request, error) {
 	var api, kind string
 	var q *request
 	r := newReader(body)
+	defer r.done()
 	if k := r.dec.PeekKind(); k != '{' {
 		return nil, malformed("it is not a JSON object")
 	}
