@@ -20,7 +20,7 @@ func (n *node) addGate(ctx context.Context, a *app, configPath string) (err erro
 // besideGate is the API's address, with the gate's paths where it has no
 // address of its own.
 func (n *node) besideGate(api http.Handler) http.Handler {
-	if n.gate == nil || n.c.Gate.Listen != "" {
+	if n.gate == nil || n.gate.api == nil || n.c.Gate.Listen != "" {
 		return api
 	}
 	return n.gate.beside(api)
