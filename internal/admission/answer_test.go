@@ -253,7 +253,7 @@ func TestWhoIsToldOfDenialsIsNotToldOfDryRuns(t *testing.T) {
 	controls := true
 	p := edit(pod(pinnedOf(unsigned)), func(p *corev1.Pod) {
 		p.Name, p.GenerateName, p.UID = "", "app-", "11"
-		p.OwnerReferences = []metav1.OwnerReference{{APIVersion: "x/v1", Kind: "Other", Name: "o"}, {APIVersion: "apps/v1", Kind: "ReplicaSet", Name: "app-1", UID: "22", Controller: &controls}}
+		p.OwnerReferences = []metav1.OwnerReference{{APIVersion: "x/v1", Kind: "Other", Name: "o"}, {APIVersion: "apps/v1", Kind: "ReplicaSet", Name: "app-1", UID: "22", Controller: &controls}, {APIVersion: "x/v1", Kind: "Other", Name: "p"}}
 	})
 	q := created(p)
 	q.Name, q.UserInfo.Username = "", "system:serviceaccount:kube-system:replicaset-controller"

@@ -138,8 +138,8 @@ func (d *door) receive(w http.ResponseWriter, r *http.Request, q *question, bega
 // read reads the body, the review in it and what it is about; then nothing
 // points to the body any more.
 func (d *door) read(w http.ResponseWriter, r *http.Request, q *question) *trouble {
-	control := http.NewResponseController(w)
-	_ = control.SetReadDeadline(time.Now().Add(d.bodyTime)) // not every ResponseWriter has one
+	// At the body's end net/http takes the deadline away.
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(d.bodyTime)) // not every ResponseWriter has one
 	var room []byte
 	if p, ok := d.bodies.Get().(*[]byte); ok {
 		room = *p
@@ -148,7 +148,6 @@ func (d *door) read(w http.ResponseWriter, r *http.Request, q *question) *troubl
 	if t != nil {
 		return t
 	}
-	_ = control.SetReadDeadline(time.Time{}) // it would end the wait for the decision too
 	if cap(body) <= limits.AdmissionSmallBytes {
 		defer d.bodies.Put(&body)
 	}

@@ -274,26 +274,30 @@ func TestABodyThatDoesNotComeHasItsTime(t *testing.T) {
 }
 
 func TestABodyThatCameLeavesAllTheCallsTimeForTheDecision(t *testing.T) {
-	d := newDesk()
-	h := server(d).Handler().(*door)
-	h.bodyTime = time.Second
-	srv := httptest.NewServer(h)
-	defer srv.Close()
-	var cancelled atomic.Bool
-	d.before = func(ctx context.Context) {
-		select {
-		case <-ctx.Done():
-			cancelled.Store(true)
-		case <-time.After(1300 * time.Millisecond):
+	for _, http2 := range []bool{false, true} {
+		d := newDesk()
+		h := server(d).Handler().(*door)
+		h.bodyTime = time.Second
+		srv := httptest.NewUnstartedServer(h)
+		srv.EnableHTTP2 = http2
+		srv.StartTLS()
+		var cancelled atomic.Bool
+		d.before = func(ctx context.Context) {
+			select {
+			case <-ctx.Done():
+				cancelled.Store(true)
+			case <-time.After(1300 * time.Millisecond):
+			}
 		}
-	}
-	resp, err := http.Post(srv.URL+ValidatePath, "application/json", bytes.NewReader(bodyOf(t, created(pod(pinnedOf(signed))))))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != 200 || cancelled.Load() {
-		t.Errorf("%d, cancelled %t", resp.StatusCode, cancelled.Load())
+		resp, err := srv.Client().Post(srv.URL+ValidatePath, "application/json", bytes.NewReader(bodyOf(t, created(pod(pinnedOf(signed))))))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if resp.StatusCode != 200 || cancelled.Load() || (resp.ProtoMajor == 2) != http2 {
+			t.Errorf("%s %d, cancelled %t", resp.Proto, resp.StatusCode, cancelled.Load())
+		}
+		_ = resp.Body.Close()
+		srv.Close()
 	}
 }
 
