@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/url"
@@ -91,7 +92,7 @@ func dockerObject(data []byte, member func(key string, d *jsontext.Decoder) erro
 
 // ended: nothing follows what was read.
 func ended(d *jsontext.Decoder) error {
-	if _, err := d.ReadToken(); err == nil {
+	if _, err := d.ReadToken(); !errors.Is(err, io.EOF) {
 		return errDockerConfig
 	}
 	return nil
