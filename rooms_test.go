@@ -68,7 +68,7 @@ var rooms = map[string]room{
 	"internal/imagename":   {kind: tool},
 	"internal/manifest":    {kind: touch, rooms: []string{"gate", "internal/document", "internal/imagename"}},
 	"internal/admission":   {kind: touch, rooms: []string{"gate", "pipeline", "internal/imagename"}},
-	"internal/kube":        {kind: touch, rooms: []string{"gate", "pipeline", "trust", "verify", "watch", "internal/imagename", "internal/document"}, outside: []string{"k8s.io", "sigs.k8s.io"}},
+	"internal/kube":        {kind: touch, rooms: []string{"gate", "pipeline", "trust", "verify", "watch", "internal/imagename", "internal/document", "internal/servingcert"}, outside: []string{"k8s.io", "sigs.k8s.io"}},
 	"internal/servingcert": {kind: tool},
 	"internal/gateapi":     {kind: touch, rooms: []string{"gate", "pipeline", "watch"}},
 	"internal/fetch":       {kind: tool},
