@@ -80,9 +80,11 @@ func configMaps(core kubernetes.Interface, namespace, name string) listing {
 	client := core.CoreV1().ConfigMaps(namespace)
 	return listing{
 		client: core, resource: "configmaps", namespace: namespace, name: name, example: &corev1.ConfigMap{},
-		list:  func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) { return client.List(ctx, o) },
-		watch: func(ctx context.Context, o metav1.ListOptions) (apiwatch.Interface, error) { return client.Watch(ctx, o) },
-		trim:  trimConfigMap,
+		list: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) { return client.List(ctx, o) },
+		watch: func(ctx context.Context, o metav1.ListOptions) (apiwatch.Interface, error) {
+			return client.Watch(ctx, o)
+		},
+		trim: trimConfigMap,
 	}
 }
 
@@ -98,8 +100,10 @@ func secrets(core kubernetes.Interface, namespace, name string) listing {
 	client := core.CoreV1().Secrets(namespace)
 	return listing{
 		client: core, resource: "secrets", namespace: namespace, name: name, example: &corev1.Secret{},
-		list:  func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) { return client.List(ctx, o) },
-		watch: func(ctx context.Context, o metav1.ListOptions) (apiwatch.Interface, error) { return client.Watch(ctx, o) },
+		list: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) { return client.List(ctx, o) },
+		watch: func(ctx context.Context, o metav1.ListOptions) (apiwatch.Interface, error) {
+			return client.Watch(ctx, o)
+		},
 		trim: func(o runtime.Object) runtime.Object {
 			if s, ok := o.(*corev1.Secret); ok {
 				s.ManagedFields, s.Annotations, s.Labels = nil, nil, nil
