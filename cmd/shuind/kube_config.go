@@ -2,7 +2,6 @@ package main
 
 import (
 	"net"
-	"os"
 	"regexp"
 	"time"
 
@@ -95,17 +94,14 @@ func (c *config) gateAPI() bool {
 	return !c.admits() || len(c.Gate.Principals) > 0 || c.Gate.AnyoneOnLoopbackMayAsk
 }
 
-// ownRules says whether policy and trust are those of files (gate), not of the
-// cluster's objects.
+// policyInCluster and trustInCluster say whether they are the cluster's objects,
+// not files (gate).
 func (k *kubernetesConfig) policyInCluster() bool { return k.Policy.ConfigMap != "" }
 func (k *kubernetesConfig) trustInCluster() bool  { return k.Trust != (kubernetesTrustConfig{}) }
 
 func (k *kubernetesConfig) paths() []*string {
 	return []*string{&k.TLS.Certificate, &k.TLS.Key, &k.Kubeconfig}
 }
-
-// namespaceFile is where a Pod finds the name of its namespace.
-const namespaceFile = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
 
 func (k *kubernetesConfig) defaults() {
 	if *k == (kubernetesConfig{}) {
@@ -209,16 +205,4 @@ func (k *kubernetesConfig) validateServing(f *faults) {
 	}
 	validateFile(f, "kubernetes.tls.certificate", k.TLS.Certificate)
 	validateFile(f, "kubernetes.tls.key", k.TLS.Key)
-}
-
-// ownNamespace is the gate's own, for a configuration that was validated.
-func (k *kubernetesConfig) ownNamespace() (string, error) {
-	if k.Namespace != "" {
-		return k.Namespace, nil
-	}
-	data, err := os.ReadFile(namespaceFile)
-	if err != nil {
-		return "", invalid("in a Pod that file is there unless automountServiceAccountToken is false; else set kubernetes.namespace", "kubernetes.namespace is not set, and: %w", err)
-	}
-	return string(data), nil
 }
