@@ -80,6 +80,7 @@ var rooms = map[string]room{
 	"internal/awscall":     {kind: tool, outside: []string{"github.com/aws"}},
 	"internal/awsclient":   {kind: touch, rooms: []string{"sign", "verify", "awsprofile", "envelope", "internal/awscall"}, outside: []string{"github.com/aws"}},
 	"internal/ecs":         {kind: touch, rooms: []string{"gate", "pipeline", "watch", "awsprofile", "internal/awscall"}},
+	"internal/cloudlogin":  {kind: touch, outside: []string{"golang.org/x/oauth2"}},
 	"internal/awsstate":    {kind: touch, rooms: []string{"watch", "internal/awscall"}},
 	"internal/notify":      {kind: touch, rooms: []string{"watch", "internal/awscall", "internal/fetch"}, outside: []string{"github.com/nicholas-fedor/shoutrrr"}},
 	"internal/webfile":     {kind: touch},
@@ -130,7 +131,7 @@ var guarded = []string{
 	"github.com/notaryproject/notation-plugin-framework-go", "github.com/gofrs/flock",
 	"github.com/aws", "modernc.org/sqlite", "github.com/pressly/goose", "filippo.io/age",
 	"github.com/goccy/go-yaml", "github.com/prometheus/client_golang", "golang.org/x/time", "github.com/maypok86/otter", "github.com/nicholas-fedor/shoutrrr",
-	"k8s.io", "sigs.k8s.io",
+	"k8s.io", "sigs.k8s.io", "golang.org/x/oauth2",
 }
 
 // oracle is what the product never imports: it is what we are held against.

@@ -28,6 +28,7 @@ import (
 	"github.com/shuin/shuin/internal/awsclient"
 	"github.com/shuin/shuin/internal/blobcache"
 	"github.com/shuin/shuin/internal/buildinfo"
+	"github.com/shuin/shuin/internal/cloudlogin"
 	"github.com/shuin/shuin/internal/fetch"
 	"github.com/shuin/shuin/internal/gateapi"
 	"github.com/shuin/shuin/internal/limits"
@@ -265,7 +266,11 @@ func (g *gatePart) client(dir notationdir.Dir, agent string, aws *awsclient.Clie
 		Warn:      g.warn,
 	}
 	store := &registry.Store{NotationConfig: config, DockerConfig: g.c.Gate.Credentials.DockerConfig}
-	client.UseStore(func() *registry.Store { return store }, aws, false)
+	tokens := registry.Tokens(aws)
+	if g.c.admits() {
+		tokens = cloudTokens{aws, &cloudlogin.Logins{HTTP: &http.Client{Transport: registryTransport()}, Getenv: g.app.env, Now: g.now}}
+	}
+	client.UseStore(func() *registry.Store { return store }, tokens, false)
 	if g.c.Gate.Cache != "" {
 		blobs := filepath.Join(g.c.Gate.Cache, "blobs")
 		if g.blobs, err = blobcache.Open(blobs, blobcache.Options{Now: g.now, Warn: func(err error) { g.warn(err.Error()) }}); err != nil {

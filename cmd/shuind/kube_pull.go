@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/shuin/shuin"
 	"github.com/shuin/shuin/gate"
@@ -117,4 +118,27 @@ func (t inTurn) Discover(ctx context.Context, ref shuin.Reference) (shuin.Artifa
 
 func (t inTurn) Platforms(ctx context.Context, a shuin.Artifact) ([]shuin.Platform, error) {
 	return turns(t, func(s gate.Source) ([]shuin.Platform, error) { return s.Platforms(ctx, a) })
+}
+
+// cloudTokens ask one cloud after another: a host is at most one's.
+type cloudTokens []registry.Tokens
+
+// RegistryToken is registry.Tokens'.
+func (t cloudTokens) RegistryToken(ctx context.Context, host string, pushes bool) (username, password string, until time.Time, ok bool, err error) {
+	for _, one := range t {
+		if username, password, until, ok, err = one.RegistryToken(ctx, host, pushes); ok || err != nil {
+			return username, password, until, ok, err
+		}
+	}
+	return "", "", time.Time{}, false, nil
+}
+
+// DropRegistryToken is registry.Tokens'.
+func (t cloudTokens) DropRegistryToken(host string) bool {
+	for _, one := range t {
+		if one.DropRegistryToken(host) {
+			return true
+		}
+	}
+	return false
 }
