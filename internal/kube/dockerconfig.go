@@ -39,7 +39,7 @@ func (c Credential) MarshalText() ([]byte, error) { return []byte(c.String()), n
 // place as the kubelet reads it, and who is to be logged in there.
 type registryEntry struct {
 	place      string   // what entries are ordered by: host, port and path
-	host       []string // its labels, with * and ? and […] in any of them
+	host       []string // its labels, with * in any of them
 	port, path string
 	credential Credential
 }
