@@ -160,7 +160,11 @@ func (g *gatePart) openAPI() error {
 		return err
 	}
 	g.principalWatch.active = state
-	g.api = &gateapi.Server{Gate: countedGate{g.gate, g.metrics}, Now: g.now, Log: g.log, Observe: g.metrics.observe,
+	var decides gateapi.Gate = countedGate{g.gate, g.metrics}
+	if g.kube != nil {
+		decides = narrowedGate{countedGate{g.gate, g.metrics}, g.kube}
+	}
+	g.api = &gateapi.Server{Gate: decides, Now: g.now, Log: g.log, Observe: g.metrics.observe,
 		Rate: float64(g.c.Gate.Requests.PerSecond), Burst: g.c.Gate.Requests.Burst, Findings: g.keeper}
 	g.publish()
 	g.api.Policy = g.published.Load

@@ -29,6 +29,21 @@ func (k *kubePart) Decide(ctx context.Context, w gate.Workload) *gate.Verdict {
 	return v
 }
 
+// narrowedGate answers the API over HTTP as the cluster is answered, where it is
+// asked about this cluster.
+type narrowedGate struct {
+	countedGate
+	k *kubePart
+}
+
+// Decide decides.
+func (g narrowedGate) Decide(ctx context.Context, w gate.Workload) *gate.Verdict {
+	if w.Where.Cluster == g.k.c.Cluster {
+		return g.k.Decide(ctx, w)
+	}
+	return g.countedGate.Decide(ctx, w)
+}
+
 // storesBeside are the trust stores of a namespace's policy: its own before the
 // cluster's.
 type storesBeside struct {

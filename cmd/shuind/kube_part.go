@@ -53,16 +53,14 @@ type kubePart struct {
 func newKubePart(ctx context.Context, g *gatePart) (*kubePart, error) {
 	c := &g.c.Kubernetes
 	kube.LogTo(g.log.With("what", "client-go"))
-	api, err := kube.New(kube.Options{Kubeconfig: c.Kubeconfig, Namespace: c.Namespace, UserAgent: agent()})
+	reach := kube.New
+	if g.app.kube != nil {
+		reach = g.app.kube
+	}
+	api, err := reach(kube.Options{Kubeconfig: c.Kubeconfig, Namespace: c.Namespace, UserAgent: agent()})
 	if err != nil {
 		return nil, err
 	}
-	return newKubePartOn(ctx, g, api)
-}
-
-// newKubePartOn is newKubePart for an API that is there.
-func newKubePartOn(ctx context.Context, g *gatePart, api *kube.API) (*kubePart, error) {
-	c := &g.c.Kubernetes
 	host, err := os.Hostname()
 	if err != nil {
 		return nil, err
@@ -160,6 +158,7 @@ func (k *kubePart) open(rules *gate.Rules) (err error) {
 		}
 	}
 	k.handler = server.Handler()
+	k.g.log.Info("the gate decides for the cluster", "cluster", c.Cluster, "policy", rules.Policy().Digest(), "trust", rules.TrustHash())
 	k.policyInUse(nil, rules)
 	return nil
 }

@@ -152,6 +152,10 @@ type sweeper struct {
 func (s *sweeper) run(ctx context.Context) {
 	tick := time.NewTicker(s.k.c.Sweep.Every)
 	defer tick.Stop()
+	select {
+	case <-s.k.sweeps: // what changed until now is seen by the first sweep
+	default:
+	}
 	for {
 		s.sweep(ctx)
 		select {

@@ -24,7 +24,7 @@ var valueSets = map[string]string{
 	"objects of others":      `{"policy": {"text": "", "configMap": "theirs", "key": "a.yaml"}, "trust": {"secret": "roots"}, "webhooks": {"tlsSecret": "cert", "annotations": {"cert-manager.io/inject-ca-from": "a/b"}}}`,
 	"texts that need quotes": `{"cluster": "it's \"prod\": #1", "trust": {"certificates": {"ca.ci.pem": "-----BEGIN\n<&>: {{ x }}\n"}}, "podLabels": {"b": "true", "a": "1"}, "podAnnotations": {"note": "a: b # c"}, "serviceAccount": {"annotations": {"eks.amazonaws.com/role-arn": "arn:aws:iam::111122223333:role/x"}}}`,
 	"places":                 `{"nodeSelector": {"a": "b"}, "tolerations": [{"key": "x", "operator": "Exists"}], "affinity": {"nodeAffinity": {}}, "env": [{"name": "AWS_REGION", "value": "ap-northeast-1"}], "priorityClassName": "", "resources": {"limits": null, "requests": {"cpu": "1"}}, "image": {"digest": "sha256:0000000000000000000000000000000000000000000000000000000000000000", "pullSecrets": ["a", "b"]}}`,
-	"networks":               `{"networkPolicy": {"metricsFrom": [{"namespaceSelector": {"matchLabels": {"a": "b"}}}], "egress": [{"ports": [{"port": 443}]}]}, "guard": {"users": ["alice", "it's me"], "groups": [], "administrators": false}, "replicas": 1, "log": {"level": "debug", "format": "text"}}`,
+	"networks":               `{"networkPolicy": {"webhookFrom": [{"ipBlock": {"cidr": "192.0.2.0/24"}}], "metricsFrom": [{"namespaceSelector": {"matchLabels": {"a": "b"}}}], "egress": [{"ports": [{"port": 443}]}]}, "guard": {"users": ["alice", "it's me"], "groups": [], "administrators": false}, "replicas": 1, "log": {"level": "debug", "format": "text"}}`,
 }
 
 // given is a set of values with those that every set needs.
