@@ -66,6 +66,7 @@ type namespacePolicy struct {
 	size  int // of what is in use
 	fault error
 	read  time.Time
+	none  bool // it was deleted, a moment ago
 	// What was read last without a fault, for when only Make answers otherwise.
 	parsed *parsedPolicy
 }
@@ -249,20 +250,28 @@ func (n *NamespacePolicies) read(ctx context.Context, namespace string) {
 		n.bytes -= old.size
 	}
 	n.mu.Unlock()
-	if old == nil || text(old.fault) != text(now.fault) {
+	if old == nil || old.none || text(old.fault) != text(now.fault) {
 		n.tell(namespace, now.fault)
 	}
 }
 
+// forget notes that a namespace has no policy. When that was is kept for a
+// while: who makes and deletes one in turns is not read more often for it.
 func (n *NamespacePolicies) forget(namespace string) {
+	now := time.Now()
 	n.mu.Lock()
 	old := n.known[namespace]
 	if old != nil {
 		n.bytes -= old.size
 	}
-	delete(n.known, namespace)
+	for other, k := range n.known {
+		if k.none && now.Sub(k.read) >= limits.KubeNamespacePolicyEvery {
+			delete(n.known, other)
+		}
+	}
+	n.known[namespace] = &namespacePolicy{none: true, read: now}
 	n.mu.Unlock()
-	if old != nil {
+	if old != nil && !old.none {
 		n.Log.Info("a namespace has no policy of its own any more", "namespace", namespace)
 	}
 }

@@ -294,3 +294,35 @@ func TestANamespacesPolicyIsUsedAndItsLastGoodOneKept(t *testing.T) {
 	}
 	await(t, "no policy any more", func() bool { rules, err := n.Of("shop"); return err == nil && rules == nil })
 }
+
+func TestAPolicyThatIsMadeAndDeletedInTurnsIsNotReadMoreOften(t *testing.T) {
+	core := fake.NewClientset()
+	var mu sync.Mutex
+	made := 0
+	n := &kube.NamespacePolicies{Own: "shuin", Log: silent(), Make: func(ctx context.Context, p *pipeline.Policy, own kube.Stores) (*gate.Rules, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		made++
+		return gate.NewRules(ctx, p, own)
+	}}
+	n.Watch(core)
+	started(t, n.Run)
+	await(t, "synced", n.Synced)
+	maps := core.CoreV1().ConfigMaps("shop")
+	begun, turns := time.Now(), 0
+	for ; turns < 200; turns++ {
+		m := configMap("shop", kube.NamespacePolicyName, 2*turns+1, map[string]string{kube.NamespacePolicyKey: fmt.Sprintf(namespacePolicy, "own", "r"), "ca.own.pem": string(rootPEM())})
+		if _, err := maps.Create(t.Context(), m, metav1.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		if err := maps.Delete(t.Context(), kube.NamespacePolicyName, metav1.DeleteOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	await(t, "none", func() bool { rules, err := n.Of("shop"); return rules == nil && err == nil })
+	mu.Lock()
+	defer mu.Unlock()
+	if most := int(time.Since(begun)/limits.KubeNamespacePolicyEvery) + 2; made > most {
+		t.Errorf("made %d times in %d turns and %v", made, turns, time.Since(begun))
+	}
+}
