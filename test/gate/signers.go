@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -156,6 +157,22 @@ func trustStores() map[string][]*x509.Certificate {
 		}
 	}
 	return out
+}
+
+// WriteStores writes the trust stores into a configuration directory as notation
+// has it.
+func WriteStores(config string) error {
+	for name, certs := range trustStores() {
+		kind, store, _ := strings.Cut(name, ":")
+		dir := filepath.Join(config, "truststore", "x509", kind, store)
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(dir, "root.pem"), shuintest.CertsPEM(certs...), 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // heldStores are the same for the gate in this process.

@@ -7,10 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"testing"
-
-	"github.com/shuin/shuin/internal/shuintest"
 )
 
 // program is the built command line, config its configuration directory with
@@ -34,7 +31,7 @@ func withWorld(m *testing.M) int {
 		os.Setenv(name, value)
 	}
 	program, config = filepath.Join(dir, "shuin"), filepath.Join(dir, "notation")
-	for _, step := range []func() error{buildProgram, writeStores} {
+	for _, step := range []func() error{buildProgram, func() error { return WriteStores(config) }} {
 		if err := step(); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
@@ -48,21 +45,6 @@ func buildProgram() error {
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("build shuin: %w\n%s", err, out)
-	}
-	return nil
-}
-
-// writeStores writes them as notation has them.
-func writeStores() error {
-	for name, certs := range trustStores() {
-		kind, store, _ := strings.Cut(name, ":")
-		dir := filepath.Join(config, "truststore", "x509", kind, store)
-		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return err
-		}
-		if err := os.WriteFile(filepath.Join(dir, "root.pem"), shuintest.CertsPEM(certs...), 0o600); err != nil {
-			return err
-		}
 	}
 	return nil
 }

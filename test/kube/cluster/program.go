@@ -59,6 +59,7 @@ const asWebhook = "SHUIN_TEST_KUBE_AS_WEBHOOK"
 type Place struct {
 	URL string
 	CA  []byte // CA bundle, PEM
+	PID int    // of its process; 0: the test's
 }
 
 // WebhookProcess is a do-nothing webhook in a process of its own, so that what
@@ -92,7 +93,7 @@ func serveWebhook(file string) int {
 	}
 	var data []byte
 	if err == nil {
-		data, err = json.Marshal(Place{URL: w.URL(), CA: w.CA})
+		data, err = json.Marshal(Place{URL: w.URL(), CA: w.CA, PID: os.Getpid()})
 	}
 	if err == nil {
 		err = renameio.WriteFile(file, data, 0o600)
