@@ -358,3 +358,59 @@ func TestWhatRunsIsListedPageByPageAndReported(t *testing.T) {
 		t.Error("the report of a namespace without Pods is still there")
 	}
 }
+
+func TestWhatWasReadStaysWhileTheAPIServerIsDown(t *testing.T) {
+	core, dyn := sources(t)
+	own, shop := shared.Namespace(t), shared.Namespace(t)
+	shared.Apply(t, strings.ReplaceAll(ownRights, "NAMESPACE", own)).OK(t)
+	shared.Kubectl(t, "create", "configmap", "policy", "-n", own, "--from-literal=policy.yaml=one").OK(t)
+	tomorrow := time.Now().Add(24 * time.Hour)
+	shared.Apply(t, exceptionText(shop, "before", `"r.example/web"`, tomorrow)).OK(t)
+	p, err := kube.NewOwnPolicy(core, kube.OwnPolicyOptions{Namespace: own, ConfigMap: "policy", Key: "policy.yaml"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	background(t, p.Run)
+	e := &kube.Exceptions{Own: own, Now: time.Now, Log: slog.New(slog.DiscardHandler)}
+	e.Watch(dyn)
+	background(t, e.Run)
+	standing := func(name string) error {
+		for _, s := range e.Standings() {
+			if s.Namespace == shop && s.Name == name {
+				return so(s.Reason == kube.ExceptionInForce, "%+v", s)
+			}
+		}
+		return fmt.Errorf("no exception %s", name)
+	}
+	policy := func(want string) error {
+		s, err := p.Now()
+		if err != nil {
+			return err
+		}
+		return so(string(s.Values["policy.yaml"]) == want, "%s", s.Values)
+	}
+	cluster.Eventually(t, time.Minute, func() error { return errors.Join(policy("one"), standing("before")) })
+
+	shared.StopAPIServer()
+	restarted := false
+	t.Cleanup(func() {
+		if !restarted {
+			_ = shared.RestartAPIServer(context.Background())
+		}
+	})
+	cluster.Eventually(t, time.Minute, func() error {
+		return so(p.Broken() != nil && e.Broken() != nil, "that nobody can be asked is not noticed: %v, %v", p.Broken(), e.Broken())
+	})
+	if err := errors.Join(policy("one"), standing("before")); err != nil {
+		t.Errorf("what was read is gone: %v", err)
+	}
+	restarted = true
+	if err := shared.RestartAPIServer(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	shared.Kubectl(t, "patch", "configmap", "policy", "-n", own, "-p", `{"data":{"policy.yaml":"two"}}`).OK(t)
+	shared.Apply(t, exceptionText(shop, "after", `"r.example/web"`, tomorrow)).OK(t)
+	cluster.Eventually(t, 2*time.Minute, func() error {
+		return errors.Join(policy("two"), standing("before"), standing("after"), p.Broken(), e.Broken())
+	})
+}
