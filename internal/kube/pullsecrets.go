@@ -74,8 +74,8 @@ func (p *PullSecrets) LogValue() slog.Value { return slog.StringValue("pull secr
 // type are passed over, as the kubelet does.
 //
 // The error is a *shuin.Error: limit-exceeded where more than
-// limits.KubePullSecrets are named, else "could not check", with the permission
-// that is missing as its hint.
+// limits.KubePullSecrets are named, or limits.KubeAccessBytes are in them; else
+// "could not check", with the permission that is missing as its hint.
 func (p *PullSecrets) Access(ctx context.Context, namespace, serviceAccount string, secrets []string) (string, error) {
 	if len(secrets) == 0 {
 		if serviceAccount == "" {
@@ -94,6 +94,7 @@ func (p *PullSecrets) Access(ctx context.Context, namespace, serviceAccount stri
 		}
 	}
 	var all []registryEntry
+	size := 0
 	for _, name := range secrets {
 		if name == "" {
 			continue // the API takes a reference without a name
@@ -103,6 +104,12 @@ func (p *PullSecrets) Access(ctx context.Context, namespace, serviceAccount stri
 			return "", err
 		}
 		all = append(all, found.entries...)
+		if size += sizeOfEntries(found.entries); size > limits.KubeAccessBytes {
+			return "", &shuin.Error{
+				Code: shuin.CodeLimit, Message: fmt.Sprintf("the Pod's pull secrets hold more than %d bytes (limit KubeAccessBytes)", limits.KubeAccessBytes),
+				Hint: "name those imagePullSecrets alone that its images need",
+			}
+		}
 	}
 	if len(all) == 0 {
 		return "", nil
@@ -111,7 +118,7 @@ func (p *PullSecrets) Access(ctx context.Context, namespace, serviceAccount stri
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if _, known := p.sets.get(name); !known {
-		p.sets.put(name, all, sizeOfEntries(all))
+		p.sets.put(name, all, size)
 	}
 	return name, nil
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -221,7 +222,7 @@ func TestAnAccessIsTheSetOfSecretsThatCounts(t *testing.T) {
 	core := fake.NewClientset(
 		account("shop", "default", "a"), account("shop", "plain"), account("bank", "default", "a"),
 		dockerSecret("shop", "a", `{"r.io":`+login("a")+`}`), dockerSecret("shop", "b", `{"r.io":`+login("b")+`}`), dockerSecret("bank", "a", `{"r.io":`+login("a")+`}`),
-		dockerSecret("shop", "broken", `{"r.io":{"auth":"hunter2"}}`), opaque, old,
+		dockerSecret("shop", "large", `{"r.io":{"username":"`+strings.Repeat("x", 100<<10)+`"}}`), dockerSecret("shop", "broken", `{"r.io":{"auth":"hunter2"}}`), opaque, old,
 	)
 	clock := clockAt(june)
 	p := kube.NewPullSecrets(core, clock.Now)
@@ -280,8 +281,10 @@ func TestAnAccessIsTheSetOfSecretsThatCounts(t *testing.T) {
 	if c := shuin.CodeOf(err); !c.Undecided() || !strings.Contains(err.Error(), "Secret shop/broken cannot be used") || strings.Contains(err.Error(), "hunter2") {
 		t.Errorf("got %v", err)
 	}
-	if _, err := p.Access(t.Context(), "shop", "", make([]string, limits.KubePullSecrets+1)); shuin.CodeOf(err) != shuin.CodeLimit {
-		t.Errorf("got %v", err)
+	for _, many := range [][]string{make([]string, limits.KubePullSecrets+1), slices.Repeat([]string{"large"}, limits.KubePullSecrets)} {
+		if _, err := p.Access(t.Context(), "shop", "", many); shuin.CodeOf(err) != shuin.CodeLimit {
+			t.Errorf("got %v", err)
+		}
 	}
 }
 

@@ -29,6 +29,7 @@ const (
 	KubePullSecretTime      = 5 * time.Second  // to read one
 	KubePullSecretsKept     = 4096             // Secrets and ServiceAccounts remembered
 	KubePullSecretsKeptSize = 64 << 20         // bytes of them
+	KubeAccessBytes         = 4 << 20          // credentials that one Pod brings, as they are counted
 	KubeAccesses            = 16384            // sets of credentials remembered by their names
 	KubeAccessesSize        = 128 << 20        // bytes of them
 
