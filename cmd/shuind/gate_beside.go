@@ -3,11 +3,12 @@ package main
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"net/http"
 	"slices"
 )
 
-// The signer's node with a gate beside it.
+// The signer's node with a gate beside it; and the addresses of a gate alone.
 
 // addGate opens the gate that the configuration has, if it has one.
 func (n *node) addGate(ctx context.Context, a *app, configPath string) (err error) {
@@ -61,4 +62,32 @@ func (n *node) ending() {
 		n.gate.ready.end()
 		n.allReady().end()
 	}
+}
+
+// entrances opens the addresses of a gate alone: of its API and of the webhooks.
+// On an error none is left open.
+func (g *gatePart) entrances(ctx context.Context, healthy http.Handler) (all []entrance, err error) {
+	if g.api != nil {
+		one, err := g.entrance(ctx, healthy)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, one)
+	}
+	if g.kube != nil {
+		one, err := g.kube.entrance(ctx)
+		if err != nil {
+			return nil, errors.Join(err, closeAll(all))
+		}
+		all = append(all, one)
+	}
+	return all, nil
+}
+
+func closeAll(entrances []entrance) error {
+	var errs []error
+	for _, e := range entrances {
+		errs = append(errs, e.ln.Close())
+	}
+	return errors.Join(errs...)
 }

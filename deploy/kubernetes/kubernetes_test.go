@@ -190,3 +190,26 @@ func TestSettingValues(t *testing.T) {
 		}
 	}
 }
+
+// FuzzRender: no values make it panic, and what it renders is YAML.
+func FuzzRender(f *testing.F) {
+	f.Add(least, "webhooks.failurePolicy=Ignore")
+	f.Add(least+"podLabels: {a: 'true'}\nenv: [{name: a}]\n", "resources=null")
+	f.Add(`{"cluster": "a: b", "image": {"repository": "r"}, "policy": {"text": "x\ny"}}`, "trust.certificates.ca\\.ci\\.pem={a,b}")
+	f.Fuzz(func(t *testing.T, text, pair string) {
+		v, err := ParseValues([]byte(text))
+		if err != nil {
+			return
+		}
+		_ = v.Set(pair)
+		list, err := Render(Release{"shuin-gate", "shuin-system", "shuin"}, v)
+		if err != nil {
+			return
+		}
+		for _, m := range list {
+			if _, err := document.Read([]byte(m.Text), document.Limits{}); err != nil {
+				t.Errorf("%s: %v\n%s", m.Name, err, m.Text)
+			}
+		}
+	})
+}

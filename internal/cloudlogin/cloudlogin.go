@@ -173,7 +173,7 @@ func defaultCredentials(ctx context.Context) (string, time.Time, error) {
 	}
 	t, err := c.TokenSource.Token()
 	if err != nil {
-		return "", time.Time{}, errors.New("Google Cloud gives no token: see to the identity of the service account")
+		return "", time.Time{}, errors.New("no token was given: see to the identity of the service account at Google Cloud")
 	}
 	return t.AccessToken, t.Expiry, nil
 }
