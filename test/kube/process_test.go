@@ -100,7 +100,7 @@ func admits(tb testing.TB, place cluster.Place, name, ns, mutate, validate strin
 		rules    []admissionv1.RuleWithOperations
 	}{{true, "mutate", mutate, cluster.PodRules()}, {false, "validate", validate, owners}} {
 		shared.Register(tb, cluster.Hook{
-			Name: name + "." + ns + "." + h.kind + ".shuin.test", Mutating: h.mutating, URL: strings.TrimSuffix(place.URL, "/") + h.path, CA: place.CA, Namespace: ns, Rules: h.rules,
+			Name: name + "." + ns + "." + h.kind + ".shuin.test", Mutating: h.mutating, URL: strings.TrimSuffix(place.URL, "/") + h.path, CA: place.CA, Namespace: ns, Rules: h.rules, Again: h.mutating,
 		})
 	}
 }

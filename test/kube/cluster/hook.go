@@ -26,6 +26,7 @@ type Hook struct {
 	Rules     []admissionv1.RuleWithOperations // nil: PodRules
 	OnFailure admissionv1.FailurePolicyType    // empty: Fail
 	Timeout   int32                            // seconds; 0: the API's default, 10
+	Again     bool                             // a mutating one is asked again where another changed the object after it
 }
 
 // PodRules are creation and update of Pods, and of their ephemeral containers.
@@ -98,6 +99,10 @@ func (h Hook) mutating() admissionv1.MutatingWebhook {
 	}
 	if h.Timeout != 0 {
 		m.TimeoutSeconds = &h.Timeout
+	}
+	if h.Again {
+		again := admissionv1.IfNeededReinvocationPolicy
+		m.ReinvocationPolicy = &again
 	}
 	if h.Labels != nil {
 		m.ObjectSelector = &metav1.LabelSelector{MatchLabels: h.Labels}
