@@ -38,7 +38,7 @@ func narrower(a, b *ImageVerdict) ImageVerdict {
 	}
 	out := *a
 	switch {
-	case a.Allowed && !b.Allowed, a.Allowed == b.Allowed && worse(b.Outcome, a.Outcome):
+	case a.Allowed && !b.Allowed, !a.Allowed && !b.Allowed && worse(b.Outcome, a.Outcome):
 		out = *b
 	case a.Allowed && b.Allowed && a.Digest() != "" && b.Digest() != "" && a.Digest() != b.Digest():
 		if b.Mode == pipeline.Enforce {
@@ -49,7 +49,11 @@ func narrower(a, b *ImageVerdict) ImageVerdict {
 			Code: shuin.CodeTagMoved, Message: fmt.Sprintf("the tag named %s and then %s while it was judged", a.Digest(), b.Digest()),
 			Hint: "try again, or deploy by digest",
 		}
-		out.StaleUntil = a.StaleUntil
+	case a.Allowed && b.Allowed && worse(b.Outcome, a.Outcome):
+		// The place's policy only warns: what it says is told, and what runs is
+		// what the policy that counts everywhere judged.
+		out = *b
+		out.Artifact, out.Pinned = a.Artifact, a.Pinned
 	}
 	if out.Exception == nil && out.Allowed { // an exception that was used is told, whoever used it
 		out.Exception = b.Exception

@@ -109,3 +109,29 @@ func TestAPlaceWhosePolicyCannotBeUsedAdmitsNothing(t *testing.T) {
 		t.Errorf("allowed %t, worth asking again at %v", n.Allowed, n.Images[0].StaleUntil)
 	}
 }
+
+func TestAPlaceThatOnlyWarnsNeverSaysWhatIsPinned(t *testing.T) {
+	s := newSite(t, stages+`rules:
+  - name: everywhere
+    match: {images: ["**"]}
+    require: {all: [build]}
+`, nil)
+	warns := rules(t, stages+`rules:
+  - name: place
+    match: {images: ["**"]}
+    require: {all: [scan]}
+    mode: warn
+`)
+	w := gate.Workload{Images: []gate.Image{{Name: "app", Written: host + "/tools/app:v1"}}, Pins: true}
+	first := s.depot.image("tools/app", "v1")
+	s.depot.seal(t, "tools/app", first, by("build")...)
+	v := s.gate.Decide(t.Context(), w)
+	told := gate.Narrow(v, s.gate.DecideUnder(t.Context(), warns, w)).Images[0]
+	want(t, told, pipeline.Deny, true, shuin.CodeStageMissing)
+	if told.Pinned != v.Images[0].Pinned || told.Rule != "place" {
+		t.Errorf("pinned %s by %s", told.Pinned, told.Rule)
+	}
+	s.depot.push("tools/app", "v1", shuin.Descriptor{MediaType: typeImage, Digest: digest.FromString("moved"), Size: 5})
+	moved := gate.Narrow(v, s.gate.DecideUnder(t.Context(), warns, w)).Images[0]
+	want(t, moved, pipeline.Undecided, false, shuin.CodeTagMoved)
+}

@@ -140,7 +140,7 @@ func (k *kubePart) open(rules *gate.Rules) (err error) {
 			return err
 		}
 	} else {
-		k.serving = &kube.Serving{Core: k.api.Core, Namespace: k.api.Namespace, Secret: c.Serving.Secret, Names: serviceNames(c.Serving.Service, k.api.Namespace), Now: k.g.now, Log: k.g.log}
+		k.serving = &kube.Serving{Core: k.api.Core, Namespace: k.api.Namespace, Secret: c.Serving.Secret, Names: serviceNames(c.Serving.Service, k.api.Namespace), Now: k.api.Now, Log: k.g.log}
 		if name := c.Serving.Webhooks.Mutating; name != "" {
 			k.serving.Mutating = []string{name}
 		}

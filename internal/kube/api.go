@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"os"
 	"strings"
+	"sync/atomic"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/dynamic"
@@ -36,7 +39,45 @@ type API struct {
 	Core      kubernetes.Interface
 	Dynamic   dynamic.Interface
 	Namespace string
+
+	clock *serverClock
 }
+
+// Now is the API server's time, by its last answer; before there was one, that
+// of this process. It is what the serving certificate is judged by: the API
+// server verifies it.
+func (a *API) Now() time.Time { return time.Now().Add(time.Duration(a.clock.ahead.Load())) }
+
+// serverClock notes how far the API server's clock is ahead of ours.
+type serverClock struct {
+	ahead atomic.Int64 // nanoseconds
+}
+
+// clocked is a transport whose answers tell the clock.
+type clocked struct {
+	*serverClock
+	next http.RoundTripper
+}
+
+// RoundTrip satisfies http.RoundTripper.
+func (c clocked) RoundTrip(r *http.Request) (*http.Response, error) {
+	res, err := c.next.RoundTrip(r)
+	if err != nil {
+		return res, err
+	}
+	if at, err := http.ParseTime(res.Header.Get("Date")); err == nil {
+		// It has no fractions of a second, and was on its way: a difference that
+		// small is none.
+		ahead := time.Until(at)
+		if ahead.Abs() < clockTolerance {
+			ahead = 0
+		}
+		c.ahead.Store(int64(ahead))
+	}
+	return res, nil
+}
+
+const clockTolerance = 30 * time.Second
 
 // namespaceFile is where a Pod finds the name of its namespace.
 const namespaceFile = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
@@ -52,6 +93,8 @@ func New(o Options) (*API, error) {
 	}
 	c.UserAgent, c.QPS, c.Burst = o.UserAgent, limits.KubeQPS, limits.KubeBurst
 	c.WarningHandler = rest.NoWarnings{}
+	clock := &serverClock{}
+	c.Wrap(func(next http.RoundTripper) http.RoundTripper { return clocked{clock, next} })
 	core, err := kubernetes.NewForConfig(c)
 	if err != nil {
 		return nil, fmt.Errorf("make a client of the Kubernetes API: %w", err)
@@ -71,7 +114,7 @@ func New(o Options) (*API, error) {
 			Hint: "set kubernetes.namespace",
 		}
 	}
-	return &API{Core: core, Dynamic: dyn, Namespace: namespace}, nil
+	return &API{Core: core, Dynamic: dyn, Namespace: namespace, clock: clock}, nil
 }
 
 func clientConfig(o Options) (c *rest.Config, namespace string, err error) {

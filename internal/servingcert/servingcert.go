@@ -80,14 +80,26 @@ type State struct {
 // published says that every CA of s.Bundle is where clients read it: before
 // that no leaf is served that needs the newer one.
 //
-// What is over is made anew at once, since it serves nobody any more.
+// What is over is made anew at once, since it serves nobody any more; what has
+// not begun is kept. now is best told by the clock of who verifies.
 func Advance(s *State, names []string, now time.Time, lives Lives, published bool) (*State, bool, error) {
 	lives = lives.filled()
 	if err := lives.Validate(); err != nil {
 		return nil, false, fmt.Errorf("lives of serving certificates: %w", err)
 	}
-	if s == nil || !good(s.current.cert, now) {
+	switch {
+	case s == nil:
 		return first(names, now, lives)
+	case now.Before(s.current.cert.NotBefore):
+		// Somebody's clock is wrong, and nobody knows whose: what is kept stays.
+		return s, false, nil
+	case !now.Before(s.current.cert.NotAfter):
+		anew, _, err := first(names, now, lives)
+		if err != nil {
+			return nil, false, err
+		}
+		anew.previous = s.current.cert // who served under it is trusted until he looks
+		return anew, true, nil
 	}
 	out, changed := *s, false
 	switch {
@@ -100,7 +112,7 @@ func Advance(s *State, names []string, now time.Time, lives Lives, published boo
 			return nil, false, err
 		}
 		out.next, changed = next, true
-	case s.previous != nil && (!good(s.previous, now) || !now.Before(made(s.leaf.cert).Add(lives.Overlap)) && out.signedByCurrent()):
+	case s.previous != nil && !now.Before(made(s.leaf.cert).Add(lives.Overlap)) && out.signedByCurrent():
 		out.previous, changed = nil, true
 	}
 	if !out.signedByCurrent() || !good(out.leaf.cert, now) || due(out.leaf.cert, now) || !serves(out.leaf.cert, names) {

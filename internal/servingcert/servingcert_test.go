@@ -212,3 +212,23 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+func TestAWrongClockThrowsNoCAAway(t *testing.T) {
+	s, _ := advance(t, nil, noon, true)
+	if slow, changed := advance(t, s, noon.Add(-11*time.Minute), true); changed || slow != s {
+		t.Error("a slow clock makes another CA")
+	}
+	fast, changed := advance(t, s, noon.Add(400*day), true)
+	if !changed || !fast.Trusts(fast.Bundle(), names, noon.Add(400*day)) {
+		t.Error("a fast clock serves what is over")
+	}
+	if !s.Trusts(fast.Bundle(), names, noon) {
+		t.Error("who serves under the CA that a fast clock took for over is not trusted any more")
+	}
+	if back, changed := advance(t, fast, noon, true); changed || back != fast {
+		t.Error("two clocks throw each other's CA away in turns")
+	}
+	if later, _ := advance(t, fast, noon.Add(402*day), true); len(cas(t, later)) != 1 {
+		t.Error("the old CA stays")
+	}
+}
