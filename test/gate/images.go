@@ -6,6 +6,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"github.com/shuin/shuin/gate"
 	"github.com/shuin/shuin/internal/devregistry"
 )
 
@@ -31,6 +32,9 @@ func (i *Images) Repository() string { return i.scene.host + "/" + imagesReposit
 func (i *Images) Policy() []byte {
 	return []byte(strings.ReplaceAll(readTable(i.scene.tb).Policies["three"], "registry/", i.scene.host+"/"))
 }
+
+// Gate is a gate in this process that decides by Policy.
+func (i *Images) Gate(tb testing.TB) *gate.Gate { return newGate(tb, i.Policy(), true) }
 
 // Sealed pushes an image with the seals of all three stages; label tells it from
 // others.
