@@ -93,6 +93,17 @@ func TestTheOrderPutsWhatCallsTheGateLast(t *testing.T) {
 	}
 }
 
+// kubectl prints how long ago a date was, and <invalid> for one that is to come.
+func TestColumnsOfTypeDateAreOfThePast(t *testing.T) {
+	for _, m := range CRDs() {
+		for line := range strings.Lines(m.Text) {
+			if strings.Contains(line, "type: date,") && !strings.Contains(line, ".metadata.creationTimestamp") {
+				t.Errorf("%s: %s", m.Name, line)
+			}
+		}
+	}
+}
+
 func TestValuesChangeWhatTheyName(t *testing.T) {
 	for _, c := range []struct {
 		name, more string
