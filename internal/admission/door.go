@@ -28,7 +28,7 @@ func (s *Server) Handler() http.Handler {
 		log = slog.New(slog.DiscardHandler)
 	}
 	return &door{
-		Server: s, log: log, bodyTime: limits.AdmissionBodyTime,
+		Server: s, log: log, bodyTime: limits.AdmissionBodyTime, smallTime: limits.AdmissionSmallTime,
 		small: make(chan struct{}, limits.AdmissionSmall), large: make(chan struct{}, limits.AdmissionLarge),
 		waiting: make(chan struct{}, limits.AdmissionInFlight),
 	}
@@ -37,11 +37,12 @@ func (s *Server) Handler() http.Handler {
 type door struct {
 	*Server
 	log *slog.Logger
-	// Who receives and reads a review has a place of one of these, by its size;
-	// who waits for a decision has one of waiting, and its body is gone.
+	// Who reads a review has a place of one of these, by its size, and of a large
+	// one also who receives it; who waits for a decision has one of waiting, and
+	// its body is gone.
 	small, large, waiting chan struct{}
 	bodies                sync.Pool // of *[]byte
-	bodyTime              time.Duration
+	bodyTime, smallTime   time.Duration
 }
 
 // trouble is a request that gets no review for an answer: the API server does
@@ -117,9 +118,13 @@ func (d *door) receive(w http.ResponseWriter, r *http.Request, q *question, bega
 		return nil, nil, t
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), wait-margin(wait)-d.Now().Sub(began))
-	place := d.small
-	if r.ContentLength > limits.AdmissionSmallBytes {
+	place, large := d.small, r.ContentLength > limits.AdmissionSmallBytes
+	var body []byte
+	if large { // what is held while it comes is bounded
 		place = d.large
+	} else if body, t = d.arrive(w, r, d.smallTime); t != nil {
+		cancel()
+		return nil, nil, t
 	}
 	select {
 	case place <- struct{}{}:
@@ -128,26 +133,38 @@ func (d *door) receive(w http.ResponseWriter, r *http.Request, q *question, bega
 		cancel()
 		return nil, nil, &trouble{status: http.StatusServiceUnavailable, text: "too many reviews are being read: try again"}
 	}
-	if t := d.read(w, r, q); t != nil {
+	if large {
+		body, t = d.arrive(w, r, d.bodyTime)
+	}
+	if t == nil {
+		t = d.read(body, q)
+	}
+	if t != nil {
 		cancel()
 		return nil, nil, t
 	}
 	return ctx, cancel, nil
 }
 
-// read reads the body, the review in it and what it is about; then nothing
-// points to the body any more.
-func (d *door) read(w http.ResponseWriter, r *http.Request, q *question) *trouble {
-	// At the body's end net/http takes the deadline away.
-	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(d.bodyTime)) // not every ResponseWriter has one
+// arrive waits for the body, so long: who sends it slowly has no place that
+// others wait for, unless it is a large one.
+func (d *door) arrive(w http.ResponseWriter, r *http.Request, wait time.Duration) ([]byte, *trouble) {
+	control := http.NewResponseController(w)
+	_ = control.SetReadDeadline(time.Now().Add(wait)) // not every ResponseWriter has one
 	var room []byte
 	if p, ok := d.bodies.Get().(*[]byte); ok {
 		room = *p
 	}
 	body, t := receiveBody(r, room[:cap(room)])
-	if t != nil {
-		return t
+	if t == nil {
+		_ = control.SetReadDeadline(time.Time{}) // it would end the wait for the decision too
 	}
+	return body, t
+}
+
+// read reads the review in a body and what it is about; then nothing points to
+// the body any more.
+func (d *door) read(body []byte, q *question) *trouble {
 	if cap(body) <= limits.AdmissionSmallBytes {
 		defer d.bodies.Put(&body)
 	}
@@ -182,7 +199,7 @@ func receiveBody(r *http.Request, room []byte) ([]byte, *trouble) {
 			return room[:n], nil
 		case err == nil:
 		case errors.Is(err, os.ErrDeadlineExceeded):
-			return nil, &trouble{status: http.StatusRequestTimeout, text: fmt.Sprintf("the body did not arrive within %s", limits.AdmissionBodyTime), err: err}
+			return nil, &trouble{status: http.StatusRequestTimeout, text: "the body did not arrive in time", err: err}
 		default:
 			return nil, &trouble{status: http.StatusBadRequest, text: "the body did not arrive whole", err: err}
 		}

@@ -258,7 +258,7 @@ func TestLargeReviewsWaitForTheirTurnAndHoldUpNoSmallOnes(t *testing.T) {
 
 func TestABodyThatDoesNotComeHasItsTime(t *testing.T) {
 	h := server(newDesk()).Handler().(*door)
-	h.bodyTime = 50 * time.Millisecond
+	h.smallTime = 50 * time.Millisecond
 	srv := httptest.NewServer(h)
 	defer srv.Close()
 	conn, err := net.Dial("tcp", srv.Listener.Addr().String())
@@ -273,11 +273,32 @@ func TestABodyThatDoesNotComeHasItsTime(t *testing.T) {
 	}
 }
 
+func TestStrangersWhoSendSlowlyHoldNoPlaceOfTheAPIServers(t *testing.T) {
+	h := server(newDesk()).Handler().(*door)
+	h.smallTime = time.Minute
+	h.small = make(chan struct{}, 2)
+	srv := httptest.NewServer(h)
+	defer srv.Close()
+	for range 8 {
+		conn, err := net.Dial("tcp", srv.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{", ValidatePath)
+	}
+	for range 3 {
+		if a := response200(t, send(h, ValidatePath+"?timeout=5s", bodyOf(t, created(pod(pinnedOf(signed))))), false); !a.Allowed {
+			t.Errorf("%+v", a.Result)
+		}
+	}
+}
+
 func TestABodyThatCameLeavesAllTheCallsTimeForTheDecision(t *testing.T) {
 	for _, http2 := range []bool{false, true} {
 		d := newDesk()
 		h := server(d).Handler().(*door)
-		h.bodyTime = time.Second
+		h.smallTime = time.Second
 		srv := httptest.NewUnstartedServer(h)
 		srv.EnableHTTP2 = http2
 		srv.StartTLS()

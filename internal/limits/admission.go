@@ -10,9 +10,10 @@ const (
 	// failurePolicy is Ignore.
 	AdmissionBodyBytes  = 40 << 20
 	AdmissionSmallBytes = 1 << 20          // a review that is one of many; a larger one waits for its turn
-	AdmissionSmall      = 256              // of those being received and read at a time
-	AdmissionLarge      = 2                // of the larger ones
+	AdmissionSmall      = 256              // of those being read at a time
+	AdmissionLarge      = 2                // of the larger ones, being received or read
 	AdmissionBodyTime   = 10 * time.Second // until a body has arrived
+	AdmissionSmallTime  = 3 * time.Second  // until one of these has
 	AdmissionInFlight   = 1024             // decisions waited for at a time
 
 	AdmissionTimeout      = 10 * time.Second       // until the answer, where the API server does not say
