@@ -38,12 +38,19 @@ type world struct {
 	shuind   string
 	registry string // host:port
 	home     string // of the key and the trust store
+	password string // of the registry's user "u"; empty: everybody may read and write
 	gate     *cluster.Program
 	metrics  string // address of the gate's operations
 }
 
 // newWorld starts everything but the gate.
 func newWorld(t testing.TB, images ...string) *world {
+	t.Helper()
+	return newWorldBehind(t, "", images...)
+}
+
+// newWorldBehind has a registry that wants a password, unless that is empty.
+func newWorldBehind(t testing.TB, password string, images ...string) *world {
 	t.Helper()
 	c, err := cluster.Start(t.Context(), cluster.Options{})
 	if err != nil {
@@ -55,10 +62,17 @@ func newWorld(t testing.TB, images ...string) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(kubelet.Stop)
-	w := &world{Cluster: c, t: t, shuin: c.Product(t, "shuin"), shuind: c.Product(t, "shuind"), home: t.TempDir()}
+	w := &world{Cluster: c, t: t, password: password, shuin: c.Product(t, "shuin"), shuind: c.Product(t, "shuind"), home: t.TempDir()}
 	args := []string{"dev-registry", "--listen", "localhost:0"}
 	for _, one := range images {
 		args = append(args, "--sample", one)
+	}
+	if password != "" {
+		file := filepath.Join(t.TempDir(), "password")
+		if err := os.WriteFile(file, []byte(password), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		args = append(args, "--username", "u", "--password-file", file, "--token")
 	}
 	registry := c.StartProgram(t, exec.Command(w.shuin, args...))
 	listening := regexp.MustCompile(`(?:localhost|127\.0\.0\.1):([0-9]+)`)
@@ -85,7 +99,11 @@ func (w *world) must(args ...string) string {
 
 func (w *world) run(args ...string) cluster.Result {
 	w.t.Helper()
-	return w.Run(w.t, cluster.Call{Program: w.shuin, Env: []string{"NOTATION_CONFIG=" + w.home}}, args...)
+	env := []string{"NOTATION_CONFIG=" + w.home}
+	if w.password != "" {
+		env = append(env, "NOTATION_USERNAME=u", "NOTATION_PASSWORD="+w.password)
+	}
+	return w.Run(w.t, cluster.Call{Program: w.shuin, Env: env}, args...)
 }
 
 // seal seals an image for the stage build.
@@ -116,10 +134,7 @@ default: deny
 // configuration of its ConfigMap, at other addresses.
 func (w *world) install(policy string, args ...string) cluster.Result {
 	w.t.Helper()
-	file := filepath.Join(w.t.TempDir(), "pipeline.yaml")
-	if err := os.WriteFile(file, []byte(policy), 0o600); err != nil {
-		w.t.Fatal(err)
-	}
+	file := written(w.t, policy)
 	done := make(chan cluster.Result, 1)
 	go func() {
 		done <- w.run(append([]string{"k8s", "install", "--apply", "--policy", file, "--set", "cluster=prod-1", "--set", "image.repository=registry.example/shuind", "--timeout", "2m"}, args...)...)
@@ -128,6 +143,18 @@ func (w *world) install(policy string, args ...string) cluster.Result {
 		w.start()
 	}
 	return <-done
+}
+
+// policyFile is a file with that policy.
+func (w *world) policyFile(t testing.TB, mode string) string { return written(t, w.policy(mode)) }
+
+func written(t testing.TB, policy string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "pipeline.yaml")
+	if err := os.WriteFile(file, []byte(policy), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
 }
 
 // start starts the gate, once its configuration is in the cluster.
