@@ -29,6 +29,7 @@ test: tools-test
 	$(GO) vet ./...
 	$(GO) test ./...
 	cd conformance && $(GO) vet ./... && $(GO) test ./...
+	cd test/kube && $(GO) vet ./... && $(GO) test ./...
 
 # Real components and fuzzing: minutes, not seconds.
 test-e2e: tools-e2e build
@@ -36,6 +37,8 @@ test-e2e: tools-e2e build
 	$(GO) test -count=1 -tags e2e -timeout 30m ./test/...
 	$(GO) test -count=1 -race ./signing ./audit ./issue ./internal/awssigner ./internal/sqlstore ./internal/sigv4 ./internal/awsclient ./gate ./internal/gateapi ./internal/blobcache \
 		./watch ./internal/awscall ./internal/ecs ./internal/awsstate ./internal/notify ./cmd/shuin-lambda
+	$(GO) test -count=1 -race ./internal/admission ./internal/kube ./internal/servingcert
+	cd test/kube && $(GO) vet -tags e2e ./... && $(GO) run ./cmd/kube-sandbox && $(GO) test -count=1 -tags e2e -timeout 30m ./...
 	./examples/run-all.sh
 	FUZZTIME=$(FUZZTIME) AGREETIME=$(AGREETIME) ./test/fuzz.sh
 
@@ -45,11 +48,14 @@ bench:
 	cd conformance && $(GO) test -run '^$$' -bench . -benchmem . ./signer
 	$(GO) test -run '^$$' -bench . -benchtime 1x ./test/many
 	$(GO) test -run '^$$' -bench Hook ./test/lambda
+	$(GO) test -run '^$$' -bench . ./internal/admission
+	cd test/kube && $(GO) run ./cmd/kube-sandbox && $(GO) test -tags e2e -run '^$$' -bench . -benchtime 10x -timeout 30m .
 
 lint:
 	test -z "$$(gofmt -l $$(git ls-files '*.go'))"
 	$(GO) vet -tags e2e ./...
 	$(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2 -tags e2e ./...
+	cd test/kube && $(GO) vet -tags e2e ./... && $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2 -tags e2e ./...
 
 # What the tests run beside Go. As root they are installed with apt; else one
 # clear error names them.

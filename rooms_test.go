@@ -65,7 +65,11 @@ var rooms = map[string]room{
 	"internal/buildinfo":   {kind: tool},
 	"internal/document":    {kind: tool, outside: []string{"github.com/goccy/go-yaml"}},
 	"internal/blobcache":   {kind: touch},
-	"internal/manifest":    {kind: touch, rooms: []string{"gate", "internal/document"}},
+	"internal/imagename":   {kind: tool},
+	"internal/manifest":    {kind: touch, rooms: []string{"gate", "internal/document", "internal/imagename"}},
+	"internal/admission":   {kind: touch, rooms: []string{"gate", "pipeline", "internal/imagename"}},
+	"internal/kube":        {kind: touch, rooms: []string{"gate", "pipeline", "trust", "verify", "watch", "internal/imagename", "internal/document", "internal/servingcert"}, outside: []string{"k8s.io", "sigs.k8s.io"}},
+	"internal/servingcert": {kind: tool},
 	"internal/gateapi":     {kind: touch, rooms: []string{"gate", "pipeline", "watch"}},
 	"internal/fetch":       {kind: tool},
 	"internal/registry":    {kind: touch, rooms: []string{"verify"}, outside: []string{"oras.land/oras-go", "github.com/gofrs/flock"}},
@@ -76,6 +80,7 @@ var rooms = map[string]room{
 	"internal/awscall":     {kind: tool, outside: []string{"github.com/aws"}},
 	"internal/awsclient":   {kind: touch, rooms: []string{"sign", "verify", "awsprofile", "envelope", "internal/awscall"}, outside: []string{"github.com/aws"}},
 	"internal/ecs":         {kind: touch, rooms: []string{"gate", "pipeline", "watch", "awsprofile", "internal/awscall"}},
+	"internal/cloudlogin":  {kind: touch, outside: []string{"golang.org/x/oauth2"}},
 	"internal/awsstate":    {kind: touch, rooms: []string{"watch", "internal/awscall"}},
 	"internal/notify":      {kind: touch, rooms: []string{"watch", "internal/awscall", "internal/fetch"}, outside: []string{"github.com/nicholas-fedor/shoutrrr"}},
 	"internal/webfile":     {kind: touch},
@@ -89,7 +94,8 @@ var rooms = map[string]room{
 	"internal/devregistry": {kind: touch, outside: []string{"github.com/gofrs/flock"}},
 	"internal/shuintest":   {kind: trial},
 
-	"deploy/aws": {kind: tool},
+	"deploy/aws":        {kind: tool},
+	"deploy/kubernetes": {kind: tool, rooms: []string{"internal/document"}},
 
 	"cmd/shuin-lambda": {kind: join, outside: []string{"github.com/aws/aws-lambda-go"}},
 	"cmd/shuin":        {kind: join, outside: []string{"github.com/spf13/cobra", "github.com/spf13/pflag"}},
@@ -127,6 +133,7 @@ var guarded = []string{
 	"github.com/notaryproject/notation-plugin-framework-go", "github.com/gofrs/flock",
 	"github.com/aws", "modernc.org/sqlite", "github.com/pressly/goose", "filippo.io/age",
 	"github.com/goccy/go-yaml", "github.com/prometheus/client_golang", "golang.org/x/time", "github.com/maypok86/otter", "github.com/nicholas-fedor/shoutrrr",
+	"k8s.io", "sigs.k8s.io", "golang.org/x/oauth2",
 }
 
 // oracle is what the product never imports: it is what we are held against.

@@ -170,7 +170,14 @@ func (g *Gate) Rules() *Rules { return g.rules.Load() }
 // remembers, so that asking again finds it done. What the verdict points to is
 // shared with other verdicts: it is not to be changed.
 func (g *Gate) Decide(ctx context.Context, w Workload) *Verdict {
-	d := deciding{g: g, m: g.memory, rules: g.rules.Load(), w: &w, now: g.o.Now()}
+	return g.DecideUnder(ctx, g.rules.Load(), w)
+}
+
+// DecideUnder is Decide by other rules than those in use, as by a namespace's
+// own policy: what is remembered, and who waits for what, is shared as far as
+// rule and trust stores are the same.
+func (g *Gate) DecideUnder(ctx context.Context, rules *Rules, w Workload) *Verdict {
+	d := deciding{g: g, m: g.memory, rules: rules, w: &w, now: g.o.Now()}
 	v := &Verdict{Policy: d.rules.policy.Digest(), Engine: g.o.Engine, Time: d.now}
 	if fault := unfit(&w); fault != nil {
 		v.Images = make([]ImageVerdict, max(1, min(len(w.Images), limits.GateImages)))

@@ -178,6 +178,9 @@ type Selection struct {
 
 // Exception lets images in that would not be: dated and owned.
 type Exception struct {
+	// Name is where it stands, of one from outside of the policy's document
+	// ([Policy.WithExceptions]), such as "PolicyException shop/hotfix".
+	Name    string    `json:"name,omitempty"`
 	Images  []string  `json:"images"`
 	Reason  string    `json:"reason"`
 	Owner   string    `json:"owner"`

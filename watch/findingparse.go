@@ -23,7 +23,7 @@ var (
 	kinds      = []Kind{NotAdmitted, WrongPrincipal, UnknownProfile, NotAdmin, RevokedBy, BothDuties, NotJudged}
 	severities = []Severity{High, Medium, Low}
 	phases     = []Phase{Starting, Running, Requested, Registered, Deployed, Pushed, Swept, Asked}
-	running    = []SubjectKind{Task, TaskDefinition, Service, Image}
+	running    = []SubjectKind{Task, TaskDefinition, Service, Image, Pod}
 
 	findingID   = regexp.MustCompile(`^[0-9a-f]{32}$`)
 	findingCode = regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`)

@@ -28,6 +28,13 @@ func imageFinding() watch.Finding {
 	}
 }
 
+func podFinding() watch.Finding {
+	f := imageFinding()
+	f.Phase, f.Event, f.By = watch.Swept, "", ""
+	f.Subject = watch.Subject{Kind: watch.Pod, ARN: "k8s://prod/shop/pods/web-6b7f-x1", Cluster: "prod", Group: "deployment:shop/web"}
+	return f
+}
+
 func signerFinding() watch.Finding {
 	f := imageFinding()
 	f.Kind, f.Reminder, f.Subject = watch.WrongPrincipal, false, watch.Subject{Kind: watch.Signer, ARN: "arn:aws:signer:ap-northeast-1:111122223333:/signing-profiles/build", Account: account}
@@ -59,7 +66,7 @@ func TestAFindingIsReadAsItWasWritten(t *testing.T) {
 		Subject: watch.Subject{Kind: watch.Image, ARN: "a"}, Outcome: pipeline.Undecided, Message: "m"}
 	undecided := imageFinding()
 	undecided.Outcome, undecided.Time = pipeline.Undecided, begin.In(time.FixedZone("JST", 9*3600))
-	for name, f := range map[string]watch.Finding{"an image": imageFinding(), "a signer's": signerFinding(), "one that is resolved": resolvedFinding(), "the least": least, "undecided": undecided} {
+	for name, f := range map[string]watch.Finding{"an image": imageFinding(), "a Pod's": podFinding(), "a signer's": signerFinding(), "one that is resolved": resolvedFinding(), "the least": least, "undecided": undecided} {
 		got, err := watch.ParseFinding(asJSON(t, f))
 		f.Time = f.Time.UTC()
 		if err != nil || !reflect.DeepEqual(got, f) {
@@ -123,6 +130,8 @@ func TestFindingsThatNobodyWroteAreRefused(t *testing.T) {
 		{"a code with spaces", change(i, `"code":"stage-missing"`, `"code":"stage missing"`), "reason.code", ""},
 		{"a signer's subject of an image", change(i, `"kind":"task"`, `"kind":"signer"`), "subject.kind", ""},
 		{"an image's subject of a signer", change(s, `"kind":"signer"`, `"kind":"task"`), "subject.kind", ""},
+		{"a kind that is in other letters", change(podFinding(), `"kind":"pod"`, `"kind":"Pod"`), "subject.kind", ""},
+		{"a Pod of a signer", change(s, `"kind":"signer"`, `"kind":"pod"`), "subject.kind", ""},
 		{"no ARN", change(i, i.Subject.ARN, ""), "subject.arn is missing", ""},
 		{"no message", change(i, i.Message, ""), "reason.message is missing", ""},
 		{"no time", change(i, `"time":"2026-03-01T12:00:04.000000005Z",`, ``), "time is missing", ""},
@@ -159,7 +168,7 @@ func TestFindingsThatNobodyWroteAreRefused(t *testing.T) {
 // FuzzParseFinding: no bytes make it panic, and what it reads it writes, and
 // reads again as the same.
 func FuzzParseFinding(f *testing.F) {
-	for _, one := range []watch.Finding{imageFinding(), signerFinding(), resolvedFinding()} {
+	for _, one := range []watch.Finding{imageFinding(), podFinding(), signerFinding(), resolvedFinding()} {
 		f.Add(asJSON(f, one))
 	}
 	f.Add([]byte(`{"mediaType":null}`))

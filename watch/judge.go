@@ -163,20 +163,21 @@ func resolved(o *Observation, v *gate.Verdict, iv *gate.ImageVerdict, now time.T
 	return f
 }
 
-// workload is what the gate is asked about o. Of a task it is wanted to know
-// whether what its tags resolve to is sealed: ECS has resolved them, or is
-// about to, and what it found is judged once the task runs. Everything else is
-// judged as it is written, as `shuin check` does. What was registered or pushed
-// may run in any cluster: that none is known is held against no image.
+// workload is what the gate is asked about o. Of a task or Pod it is wanted to
+// know whether what its tags resolve to is sealed: ECS or the kubelet has
+// resolved them, or is about to, and what it found is judged once it runs.
+// Everything else is judged as it is written, as `shuin check` does. What was
+// registered or pushed may run in any cluster: that none is known is held
+// against no image.
 func (o *Observation) workload() gate.Workload {
-	return gate.Workload{Images: slices.Clone(o.Images), Where: o.Where, AnyCluster: o.Where.Cluster == "", Pins: o.Subject.Kind == Task}
+	return gate.Workload{Images: slices.Clone(o.Images), Where: o.Where, AnyCluster: o.Where.Cluster == "", Pins: o.Subject.Kind == Task || o.Subject.Kind == Pod}
 }
 
 // decide has o decided.
 func (o *Observation) decide(ctx context.Context, g Decider) *gate.Verdict {
 	work := o.workload()
 	v := DecideRunning(ctx, g, work)
-	if v == nil || !work.Pins || o.Phase == Starting {
+	if v == nil || o.Subject.Kind != Task || o.Phase == Starting { // of a Pod, a container without a digest has not started
 		return v
 	}
 	which, images := untold(v)
@@ -281,7 +282,7 @@ func (o *Observation) check() error {
 		return &shuin.Error{Code: shuin.CodeInvalidInput, Message: "read the observation: " + fmt.Sprintf(format, args...), Hint: "this is a fault of what made it of an event"}
 	}
 	switch {
-	case !slices.Contains([]SubjectKind{Task, TaskDefinition, Service, Image}, o.Subject.Kind):
+	case !slices.Contains(running, o.Subject.Kind):
 		return bad("%q is no kind of subject that runs", oneLine(string(o.Subject.Kind), 60))
 	case !slices.Contains([]Phase{Starting, Running, Requested, Registered, Deployed, Pushed, Swept, Asked}, o.Phase):
 		return bad("%q is no phase", oneLine(string(o.Phase), 60))
@@ -312,7 +313,7 @@ func (s *Subject) bounded() error {
 			return &shuin.Error{Code: shuin.CodeLimit, Message: fmt.Sprintf("the %s of the subject is longer than %d bytes", t.name, t.most)}
 		}
 		if steers(t.text) {
-			return &shuin.Error{Code: shuin.CodeInvalidInput, Message: fmt.Sprintf("the %s of the subject holds a control character: %s", t.name, oneLine(t.text, 200)), Hint: "ECS has no such names: find out who may put events on this bus or queue"}
+			return &shuin.Error{Code: shuin.CodeInvalidInput, Message: fmt.Sprintf("the %s of the subject holds a control character: %s", t.name, oneLine(t.text, 200)), Hint: "neither ECS nor Kubernetes has such names: find out who may put events on this bus or queue"}
 		}
 	}
 	return nil

@@ -17,6 +17,7 @@ const (
 	TaskDefinition SubjectKind = "task-definition" // a revision of one
 	Service        SubjectKind = "service"         // an ECS service
 	Image          SubjectKind = "image"           // an image pushed to a repository
+	Pod            SubjectKind = "pod"             // a Kubernetes Pod
 	Signer         SubjectKind = "signer"          // a signing profile, or a signature made with it
 )
 
@@ -25,14 +26,16 @@ const (
 type Subject struct {
 	Kind SubjectKind
 	// ARN of the task, the task definition with its revision, the service, the
-	// repository; of a signer, the profile's. Never empty.
+	// repository; of a signer, the profile's; of a Pod, which has none,
+	// "k8s://CLUSTER/NAMESPACE/pods/NAME". Never empty.
 	ARN     string
 	Account string // twelve digits
 	Region  string
 	Cluster string // its name, not its ARN; empty where there is none
 	// Group is what all subjects of one origin have in common, as ECS writes it
 	// for tasks: "service:NAME" or "family:NAME". A task definition has
-	// "family:NAME", a service "service:NAME", an image "repository:NAME".
+	// "family:NAME", a service "service:NAME", an image "repository:NAME", a Pod
+	// "KIND:NAMESPACE/NAME" of what it belongs to, such as "deployment:shop/web".
 	// Findings are told once for a group; empty: once for the ARN.
 	Group          string
 	TaskDefinition string // ARN of the task's or service's task definition; may be empty

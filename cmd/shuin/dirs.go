@@ -48,7 +48,7 @@ func needsNoDirs(cmd *cobra.Command) bool {
 	}
 	cmd = topCommand(cmd)
 	switch cmd.Name() {
-	case "version", "dev-registry", "signer", "aws", "help", "completion", "verify", "list", "seal", cobra.ShellCompRequestCmd, cobra.ShellCompNoDescRequestCmd:
+	case "version", "dev-registry", "signer", "aws", "k8s", "help", "completion", "verify", "list", "seal", cobra.ShellCompRequestCmd, cobra.ShellCompNoDescRequestCmd:
 		return true
 	}
 	return !cmd.HasParent()

@@ -40,7 +40,7 @@ func newRootCmd(a *app) *cobra.Command {
 		newDevRegistryCmd(a),
 	)
 	if !a.asNotation() { // notation has none of these
-		root.AddCommand(newCheckCmd(a), newSealCmd(a), newRepositoryReportCmd(a))
+		root.AddCommand(newCheckCmd(a), newSealCmd(a), newRepositoryReportCmd(a), newK8sCmd(a))
 	}
 	return root
 }
@@ -49,7 +49,7 @@ func newRootCmd(a *app) *cobra.Command {
 // Those that notation has take it as notation does.
 func refusesEmpty(cmd *cobra.Command) bool {
 	switch topCommand(cmd).Name() {
-	case "signer", "aws", "check", "seal", "report":
+	case "signer", "aws", "check", "seal", "report", "k8s":
 		return true
 	case "policy":
 		return cmd.Name() != "show" && cmd.Name() != "import"

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/shuin/shuin"
+	"github.com/shuin/shuin/internal/kube"
 )
 
 // app is the process as the commands see it: its streams, environment and
@@ -19,6 +20,8 @@ type app struct {
 	now       func() time.Time
 	// resolve looks a name up, for the check of the server's own names.
 	resolve func(ctx context.Context, host string) ([]string, error)
+	// kube, in tests, is a cluster that there is not; nil in the product.
+	kube func(kube.Options) (*kube.API, error)
 }
 
 // Exit statuses.

@@ -39,6 +39,7 @@ type config struct {
 	Operations operationsConfig `yaml:"operations"`
 	Checkpoint checkpointConfig `yaml:"checkpoint"`
 	Gate       gateConfig       `yaml:"gate"`
+	Kubernetes kubernetesConfig `yaml:"kubernetes"`
 	Log        logConfig        `yaml:"log"`
 }
 
@@ -163,7 +164,8 @@ func (c *config) defaults(dir string) {
 	if c.Requests.Connections == 0 {
 		c.Requests.Connections = limits.ServerConnections
 	}
-	for _, p := range append(c.Gate.paths(), &c.Data, &c.Identity.File, &c.TLS.Certificate, &c.TLS.Key, &c.CRL.Directory) {
+	c.Kubernetes.defaults()
+	for _, p := range append(append(c.Gate.paths(), c.Kubernetes.paths()...), &c.Data, &c.Identity.File, &c.TLS.Certificate, &c.TLS.Key, &c.CRL.Directory) {
 		if *p != "" && !filepath.IsAbs(*p) {
 			*p = filepath.Join(dir, *p)
 		}

@@ -41,6 +41,11 @@ func TestEveryKeyIsInTheExampleAndInTheDocs(t *testing.T) {
 		t.Fatal(err)
 	}
 	docs = append(docs, about...)
+	inCluster, err := os.ReadFile(filepath.Join("..", "..", "docs", "kubernetes.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	docs = append(docs, inCluster...)
 	all := keys("", reflect.TypeFor[config]())
 	if len(all) < 25 {
 		t.Fatalf("only %d keys found: the walk is broken", len(all))
@@ -51,7 +56,7 @@ func TestEveryKeyIsInTheExampleAndInTheDocs(t *testing.T) {
 			t.Errorf("the example does not say what %s means", path)
 		}
 		if !strings.Contains(string(docs), "`"+path+"`") {
-			t.Errorf("neither docs/shuind.md nor docs/gate.md says what %s means", path)
+			t.Errorf("none of docs/shuind.md, docs/gate.md and docs/kubernetes.md says what %s means", path)
 		}
 	}
 }

@@ -27,7 +27,7 @@ var (
 // validate adds every reason why c, completed by defaults, cannot be used.
 func (c *config) validate(f *faults, lookupEnv func(string) (string, bool)) {
 	if !c.gates() && c.nothing() {
-		f.list = append(f.list, fault{text: "it configures neither a signer (name, region, data, identity, ca) nor a gate (gate)"})
+		f.list = append(f.list, fault{text: "it configures neither a signer (name, region, data, identity, ca) nor a gate (gate, kubernetes)"})
 		return
 	}
 	c.validateAddresses(f)
@@ -43,6 +43,9 @@ func (c *config) validate(f *faults, lookupEnv func(string) (string, bool)) {
 	}
 	if c.gates() {
 		c.validateGate(f, lookupEnv)
+	}
+	if c.admits() {
+		c.validateKubernetes(f)
 	}
 	for _, n := range []struct {
 		path  string

@@ -49,6 +49,7 @@ type entrance struct {
 	ln      net.Listener
 	handler http.Handler
 	tls     *tls.Config // nil: plain HTTP
+	http2   bool        // the clients are few, and known
 }
 
 // listen opens an address for at most max connections at a time; see
@@ -63,11 +64,12 @@ func listen(ctx context.Context, what, address string, max int) (net.Listener, e
 }
 
 // httpServer has a bound on everything a client can make it wait for or keep.
-// HTTP/2 is off: no client of the API needs it, and its streams would escape
-// the bound on connections.
+// HTTP/2 is off, but for API servers: no other client needs it, and its streams
+// would escape the bound on connections.
 func (e entrance) httpServer(logger *slog.Logger) *http.Server {
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
+	protocols.SetHTTP2(e.http2)
 	return &http.Server{
 		Handler:           e.handler,
 		TLSConfig:         e.tls,

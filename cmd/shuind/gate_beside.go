@@ -3,11 +3,12 @@ package main
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"net/http"
 	"slices"
 )
 
-// The signer's node with a gate beside it.
+// The signer's node with a gate beside it; and the addresses of a gate alone.
 
 // addGate opens the gate that the configuration has, if it has one.
 func (n *node) addGate(ctx context.Context, a *app, configPath string) (err error) {
@@ -20,7 +21,7 @@ func (n *node) addGate(ctx context.Context, a *app, configPath string) (err erro
 // besideGate is the API's address, with the gate's paths where it has no
 // address of its own.
 func (n *node) besideGate(api http.Handler) http.Handler {
-	if n.gate == nil || n.c.Gate.Listen != "" {
+	if n.gate == nil || n.gate.api == nil || n.c.Gate.Listen != "" {
 		return api
 	}
 	return n.gate.beside(api)
@@ -61,4 +62,32 @@ func (n *node) ending() {
 		n.gate.ready.end()
 		n.allReady().end()
 	}
+}
+
+// entrances opens the addresses of a gate alone: of its API and of the webhooks.
+// On an error none is left open.
+func (g *gatePart) entrances(ctx context.Context, healthy http.Handler) (all []entrance, err error) {
+	if g.api != nil {
+		one, err := g.entrance(ctx, healthy)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, one)
+	}
+	if g.kube != nil {
+		one, err := g.kube.entrance(ctx)
+		if err != nil {
+			return nil, errors.Join(err, closeAll(all))
+		}
+		all = append(all, one)
+	}
+	return all, nil
+}
+
+func closeAll(entrances []entrance) error {
+	var errs []error
+	for _, e := range entrances {
+		errs = append(errs, e.ln.Close())
+	}
+	return errors.Join(errs...)
 }

@@ -105,7 +105,7 @@ type certificateConfig struct {
 }
 
 // gates says whether this server has a gate, signs whether it has a signer.
-func (c *config) gates() bool { return !reflect.DeepEqual(c.Gate, gateConfig{}) }
+func (c *config) gates() bool { return c.admits() || !reflect.DeepEqual(c.Gate, gateConfig{}) }
 
 func (c *config) signs() bool { return !c.gates() || !c.nothing() }
 
@@ -152,8 +152,12 @@ func (c *config) validateGate(f *faults, lookupEnv func(string) (string, bool)) 
 	c.validateGateListen(f)
 	g.validateBundle(f)
 	policyMissing := "the pipeline policy (or a Notary trust policy) that decides; or gate.bundle, a policy bundle"
-	if g.Bundle != "" {
+	if g.Bundle != "" || c.Kubernetes.policyInCluster() {
 		policyMissing = ""
+	}
+	trustMissing := "the notation configuration directory whose trust stores the policy names"
+	if c.Kubernetes.trustInCluster() {
+		trustMissing = ""
 	}
 	for _, one := range []struct {
 		path, file, missing string
@@ -161,7 +165,7 @@ func (c *config) validateGate(f *faults, lookupEnv func(string) (string, bool)) 
 	}{
 		{"gate.policy", g.Policy, policyMissing, false},
 		{"gate.bundle", g.Bundle, "", false},
-		{"gate.trust", g.Trust, "the notation configuration directory whose trust stores the policy names", true},
+		{"gate.trust", g.Trust, trustMissing, true},
 		{"gate.clientCA", g.ClientCA, "", false},
 		{"gate.credentials.dockerConfig", g.Credentials.DockerConfig, "", false},
 		{"gate.tls.certificate", g.TLS.Certificate, "", false},
@@ -234,6 +238,16 @@ func (c *config) validateGateListen(f *faults) {
 func (c *config) validatePrincipals(f *faults, lookupEnv func(string) (string, bool)) {
 	g := &c.Gate
 	switch {
+	case !c.gateAPI():
+		for _, key := range []string{"gate.listen", "gate.tls", "gate.clientCA", "gate.requests"} {
+			if f.lines[key] > 0 {
+				f.at(key, "it is the gate's own API's, and nobody may ask there: there are no gate.principals")
+			}
+		}
+		if f.lines["listen"] > 0 && !c.signs() {
+			f.at("listen", "nothing would be served there: the webhooks are at kubernetes.listen, health at operations.listen, and there are no gate.principals")
+		}
+		return
 	case len(g.Principals) == 0 && !g.AnyoneOnLoopbackMayAsk:
 		f.at("gate.principals", "there are none: nobody could ask. Name those who may, each with a token or a certificate and its places")
 	case len(g.Principals) > limits.GatePrincipals:

@@ -225,14 +225,14 @@ func TestAProxyThatDoesNotConnectIsNoBadAnswer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	source, err := (&clients{client}).Open("", ref)
+	source, err := (&clients{client: client}).Open("", ref)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := source.Resolve(t.Context(), ref); shuin.CodeOf(err) != shuin.CodeUnavailable || !strings.Contains(err.Error(), "the proxy answers 403") {
 		t.Errorf("%s: %v", shuin.CodeOf(err), err)
 	}
-	if _, err := (&clients{client}).Open("another", ref); err == nil {
+	if _, err := (&clients{client: client}).Open("another", ref); err == nil {
 		t.Error("there is another access")
 	}
 }

@@ -30,7 +30,7 @@ type recorder struct {
 }
 
 func (r *recorder) record(ctx context.Context, w gate.Workload, v *gate.Verdict) error {
-	caller, _ := gateapi.CallerOf(ctx)
+	caller := callerOf(ctx)
 	line, err := json.Marshal(newRecord(caller, w, v))
 	if err == nil && r.records != nil {
 		err = r.records.write(line)

@@ -1,12 +1,10 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"crypto/sha256"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -28,6 +26,7 @@ import (
 	"github.com/shuin/shuin/internal/awsclient"
 	"github.com/shuin/shuin/internal/blobcache"
 	"github.com/shuin/shuin/internal/buildinfo"
+	"github.com/shuin/shuin/internal/cloudlogin"
 	"github.com/shuin/shuin/internal/fetch"
 	"github.com/shuin/shuin/internal/gateapi"
 	"github.com/shuin/shuin/internal/limits"
@@ -50,7 +49,8 @@ type gatePart struct {
 	metrics    *gateMetrics
 	registry   *prometheus.Registry
 	gate       *gate.Gate
-	api        *gateapi.Server
+	kube       *kubePart                            // nil: no cluster asks
+	api        *gateapi.Server                      // nil: nobody may ask over HTTP
 	published  atomic.Pointer[gateapi.PolicyBundle] // what the API hands out; nil: nothing
 	handler    http.Handler                         // of the API, one for the life of the process
 	records    *records                             // nil: none
@@ -82,24 +82,24 @@ func (a *app) newGatePart(ctx context.Context, c *config, configPath string, n *
 		}
 	}()
 	dir := c.gateDir(logger)
+	if c.admits() {
+		if g.kube, err = newKubePart(ctx, g); err != nil {
+			return nil, err
+		}
+	}
 	o, err := g.options(ctx, dir, n)
 	if err != nil {
 		return nil, err
 	}
-	g.files = &gateFiles{policy: c.Gate.Policy, trust: dir}
+	g.files = &gateFiles{policy: c.Gate.Policy, trust: dir, kube: g.kube}
 	if g.files.bundle, err = c.newBundleFile(o.Verifier, a.now, logger); err != nil {
 		return nil, err
 	}
-	rules, err := g.files.load(ctx)
+	rules, err := g.firstRules(ctx)
 	if err != nil {
 		return nil, err
 	}
 	g.policyWatch.active = g.files.state(rules)
-	principals, state, err := g.readPrincipals()
-	if err != nil {
-		return nil, err
-	}
-	g.principalWatch.active = state
 	recorder := &recorder{now: a.now, failed: g.recordFailed}
 	if c.Gate.Records != "" {
 		if g.records, err = openRecords(c.Gate.Records, a.now); err != nil {
@@ -119,23 +119,58 @@ func (a *app) newGatePart(ctx context.Context, c *config, configPath string, n *
 	g.gate = gate.New(o, rules)
 	g.metrics.rulesInUse(rules, a.now())
 	g.warnings(rules.Policy())
-	g.api = &gateapi.Server{Gate: countedGate{g.gate, g.metrics}, Now: a.now, Log: logger, Observe: g.metrics.observe,
-		Rate: float64(c.Gate.Requests.PerSecond), Burst: c.Gate.Requests.Burst, Findings: g.keeper}
-	g.publish()
-	g.api.Policy = g.published.Load
-	g.api.Watching = g.watching()
-	g.api.Use(principals)
-	g.handler = g.api.Handler()
-	if t := c.gateTLS(); t.Certificate != "" && (n == nil || c.Gate.Listen != "") {
+	if err = g.openAPI(); err != nil {
+		return nil, err
+	}
+	if g.kube != nil {
+		if err = g.kube.open(rules); err != nil {
+			return nil, err
+		}
+	}
+	if t := c.gateTLS(); g.api != nil && t.Certificate != "" && (n == nil || c.Gate.Listen != "") {
 		if g.pair, err = newKeyPair(t); err != nil {
 			return nil, err
 		}
 	}
 	g.ready = &readiness{now: a.now, probes: g.probes()}
-	for _, what := range []string{partPolicy, partPrincipals} {
-		g.noteLook(what, nil)
-	}
+	g.noteLook(partPolicy, nil)
 	return g, nil
+}
+
+// firstRules are those that the server begins with. A cluster's objects may come
+// a moment later than the server; of files, what is wrong is wrong.
+func (g *gatePart) firstRules(ctx context.Context) (*gate.Rules, error) {
+	for {
+		rules, err := g.files.load(ctx)
+		if err == nil || !g.kube.mayCome(ctx, err) {
+			return rules, err
+		}
+	}
+}
+
+// openAPI makes the API over HTTP, where somebody may ask.
+func (g *gatePart) openAPI() error {
+	if !g.c.gateAPI() {
+		return nil
+	}
+	principals, state, err := g.readPrincipals()
+	if err != nil {
+		return err
+	}
+	g.principalWatch.active = state
+	var decides gateapi.Gate = countedGate{g.gate, g.metrics}
+	if g.kube != nil {
+		decides = narrowedGate{countedGate{g.gate, g.metrics}, g.kube}
+	}
+	g.api = &gateapi.Server{Gate: decides, Now: g.now, Log: g.log, Observe: g.metrics.observe,
+		Rate: float64(g.c.Gate.Requests.PerSecond), Burst: g.c.Gate.Requests.Burst, Findings: g.keeper}
+	g.publish()
+	g.api.Policy = g.published.Load
+	g.api.Watching = g.watching()
+	g.api.Use(principals)
+	g.handler = g.api.Handler()
+	g.noteLook(partPrincipals, nil)
+	return nil
 }
 
 func (g *gatePart) recordFailed(err error) {
@@ -147,6 +182,9 @@ func (g *gatePart) recordFailed(err error) {
 func (g *gatePart) Close() error {
 	signal.Stop(g.hangup)
 	var errs []error
+	if g.kube != nil {
+		g.kube.close()
+	}
 	if g.records != nil {
 		errs = append(errs, g.records.Close())
 	}
@@ -176,9 +214,11 @@ func (g *gatePart) options(ctx context.Context, dir notationdir.Dir, n *node) (o
 	aws.NoHostPrefix = g.app.env("AWS_DISABLE_HOST_PREFIX_INJECTION") == "true"
 	verifier := verify.Verifier{
 		Revocation:   g.revocation(dir, agent),
-		Plugins:      &plugin.Host{Dir: dir.Plugins()},
 		SignerStatus: &awsclient.Status{Client: aws},
 		Chains:       verify.NewChainCache(0),
+	}
+	if g.c.Gate.Trust != "" {
+		verifier.Plugins = &plugin.Host{Dir: dir.Plugins()}
 	}
 	if n != nil {
 		if verifier.SignerStatus, err = newOwnStatus(ctx, n, verifier.SignerStatus); err != nil {
@@ -189,8 +229,12 @@ func (g *gatePart) options(ctx context.Context, dir notationdir.Dir, n *node) (o
 	if err != nil {
 		return o, err
 	}
+	sources := &clients{client: client}
+	if g.c.Kubernetes.PullSecrets {
+		sources.pull = newPulled(g.kube.secrets, client)
+	}
 	return gate.Options{
-		Sources: countedSources{&clients{client: client}, g.metrics}, Verifier: verifier, Now: g.now, Wait: wait, Engine: version, Remember: true,
+		Sources: countedSources{sources, g.metrics}, Verifier: verifier, Now: g.now, Wait: wait, Engine: version, Remember: true,
 	}, nil
 }
 
@@ -211,9 +255,12 @@ func (g *gatePart) revocation(dir notationdir.Dir, agent string) *revocation.Che
 // find: in notation's config.json of the trust directory, Docker's, or, for
 // ECR, with the AWS credentials at hand.
 func (g *gatePart) client(dir notationdir.Dir, agent string, aws *awsclient.Client) (*registry.Client, error) {
-	settings, err := dir.Config()
-	if err != nil {
-		return nil, invalid("", "config.json of gate.trust: %w", err)
+	settings, config, err := &notationdir.Config{}, "", error(nil)
+	if g.c.Gate.Trust != "" { // without it there is no such directory
+		if settings, err = dir.Config(); err != nil {
+			return nil, invalid("", "config.json of gate.trust: %w", err)
+		}
+		config = dir.ConfigPath()
 	}
 	client := &registry.Client{
 		PlainHTTP: func(host string) bool { return registry.PlainHTTP(host, false, settings.InsecureRegistries) },
@@ -221,8 +268,12 @@ func (g *gatePart) client(dir notationdir.Dir, agent string, aws *awsclient.Clie
 		UserAgent: agent,
 		Warn:      g.warn,
 	}
-	store := &registry.Store{NotationConfig: dir.ConfigPath(), DockerConfig: g.c.Gate.Credentials.DockerConfig}
-	client.UseStore(func() *registry.Store { return store }, aws, false)
+	store := &registry.Store{NotationConfig: config, DockerConfig: g.c.Gate.Credentials.DockerConfig}
+	tokens := registry.Tokens(aws)
+	if g.c.admits() {
+		tokens = cloudTokens{aws, &cloudlogin.Logins{HTTP: &http.Client{Transport: registryTransport()}, Getenv: g.app.env, Now: g.now}}
+	}
+	client.UseStore(func() *registry.Store { return store }, tokens, false)
 	if g.c.Gate.Cache != "" {
 		blobs := filepath.Join(g.c.Gate.Cache, "blobs")
 		if g.blobs, err = blobcache.Open(blobs, blobcache.Options{Now: g.now, Warn: func(err error) { g.warn(err.Error()) }}); err != nil {
@@ -253,13 +304,23 @@ func registryTransport() *http.Transport {
 	return t
 }
 
-// clients are the repositories of registries, with one set of credentials.
-type clients struct{ client *registry.Client }
+// clients are the repositories of registries, with the gate's own credentials
+// and those that Pods bring.
+type clients struct {
+	client *registry.Client
+	pull   *pulled // nil: there are no others
+}
 
-// Open opens a repository; there is one access only, the gate's own.
+// Open opens a repository.
 func (s *clients) Open(access string, ref shuin.Reference) (gate.Source, error) {
 	if access != "" {
-		return nil, &shuin.Error{Code: shuin.CodeInternal, Message: "this server has no credentials but its own"}
+		if s.pull == nil {
+			return nil, &shuin.Error{Code: shuin.CodeInternal, Message: "this server has no credentials but its own"}
+		}
+		source, err := s.pull.open(access, ref)
+		if err != nil || source != nil {
+			return source, err
+		}
 	}
 	repo, err := s.client.Repository(ref)
 	if err != nil {
@@ -351,15 +412,14 @@ func (a *app) serveGate(ctx context.Context, c *config, configPath string, logge
 	}
 	defer func() { err = errors.Join(err, g.Close()) }()
 	healthy := alive(newInstance())
-	own, err := g.entrance(ctx, healthy)
+	entrances, err := g.entrances(ctx, healthy)
 	if err != nil {
 		return err
 	}
-	entrances := []entrance{own}
 	if c.Operations.Listen != "" {
 		ln, err := listen(ctx, "operations", c.Operations.Listen, c.Requests.Connections)
 		if err != nil {
-			return errors.Join(err, own.ln.Close())
+			return errors.Join(err, closeAll(entrances))
 		}
 		logger.Info("listening", "what", "operations", "address", ln.Addr().String())
 		entrances = append(entrances, entrance{what: "operations", ln: ln, handler: operationsFront(&metrics{registry: g.registry}, healthy, g.ready.handler(true))})
@@ -374,75 +434,4 @@ func (a *app) serveGate(ctx context.Context, c *config, configPath string, logge
 		logger.Info("ended")
 	}
 	return err
-}
-
-// describeGate says in words what the gate would do.
-func (c *config) describeGate(rules *gate.Rules) []string {
-	g := &c.Gate
-	how := "plain HTTP"
-	switch t := c.gateTLS(); {
-	case t.Certificate != "":
-		how = "HTTPS with " + t.Certificate
-	case t.PlaintextBehindProxy:
-		how = "plain HTTP, behind a proxy that ends TLS"
-	}
-	lines := []string{
-		"The gate is served on " + c.gateListen() + " by " + how + ", under /v1/.",
-		fmt.Sprintf("It decides by %s (%s) with the trust stores of %s (%s).", g.decidesBy(), rules.Policy().Digest(), cmp.Or(g.Bundle, g.Trust), rules.TrustHash()),
-		"Signatures and CRLs are kept in " + cmp.Or(g.Cache, "memory only (gate.cache is not set)") + ".",
-		"Decisions are recorded in " + cmp.Or(g.Records, "no file (gate.records is not set)") + ".",
-		"Findings are kept in " + cmp.Or(g.Findings, "no database (gate.findings is not set)") + ".",
-	}
-	if g.AnyoneOnLoopbackMayAsk {
-		return append(lines, "EVERYBODY on this machine may ask about every place (gate.anyoneOnLoopbackMayAsk).")
-	}
-	for _, p := range g.Principals {
-		known, places := "a token in "+cmp.Or(p.Token.File, "the environment variable "+p.Token.Env), "every place"
-		if p.Token == (tokenConfig{}) {
-			known = "a client certificate of " + cmp.Or(p.Certificate.URI, p.Certificate.DNS, p.Certificate.Subject)
-		}
-		if !p.Anywhere {
-			var parts []string
-			if len(p.Clusters) > 0 {
-				parts = append(parts, "clusters "+strings.Join(p.Clusters, ", "))
-			}
-			if len(p.Namespaces) > 0 {
-				parts = append(parts, "namespaces "+strings.Join(p.Namespaces, ", "))
-			}
-			places = strings.Join(parts, " and ")
-		}
-		if p.Reports {
-			places += ", and tell of findings there, and keep what it decided and told"
-		}
-		if p.ReadsPolicy {
-			places += ", and fetch the policy bundle"
-		}
-		lines = append(lines, fmt.Sprintf("Principal %s, known by %s, may ask about %s.", p.Name, known, places))
-	}
-	return lines
-}
-
-// checkGate loads what the gate would load, and says what it would do.
-func (a *app) checkGate(ctx context.Context, c *config) ([]string, error) {
-	files := &gateFiles{policy: c.Gate.Policy, trust: c.gateDir(slog.New(slog.DiscardHandler))}
-	var err error
-	if files.bundle, err = c.newBundleFile(c.checkingVerifier(a.now), a.now, slog.New(slog.DiscardHandler)); err != nil {
-		return nil, err
-	}
-	rules, err := files.load(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := a.principals(&c.Gate); err != nil {
-		return nil, err
-	}
-	for _, p := range c.Gate.Principals {
-		if info, err := os.Stat(p.Token.File); p.Token.File != "" && err == nil && info.Mode().Perm()&0o044 != 0 {
-			a.warnf("the token file %s of principal %s may be read by other users of this machine", p.Token.File, p.Name)
-		}
-	}
-	for _, w := range rules.Policy().Lint(a.now()) {
-		a.warnf("%s: %s", cmp.Or(c.Gate.Policy, c.Gate.Bundle), w)
-	}
-	return c.describeGate(rules), nil
 }

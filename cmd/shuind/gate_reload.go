@@ -6,6 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
+	"strconv"
+	"sync"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -16,6 +19,7 @@ import (
 	"github.com/shuin/shuin/internal/limits"
 	"github.com/shuin/shuin/internal/notationdir"
 	"github.com/shuin/shuin/pipeline"
+	"github.com/shuin/shuin/verify"
 )
 
 // The parts of the gate that are taken over without a restart.
@@ -24,6 +28,7 @@ const (
 	partPrincipals = "principals"
 	partRecords    = "records"
 	partTLS        = "tls"
+	partWebhookTLS = "webhook-tls"
 )
 
 // gateFiles are policy and trust stores as the files say now. One goroutine
@@ -32,34 +37,80 @@ type gateFiles struct {
 	policy string
 	trust  notationdir.Dir
 	bundle *bundleFile // in place of both; nil: there is none
+	kube   *kubePart   // has policy or trust where they are the cluster's objects, and exceptions; nil: there is none
 
 	parsed *pipeline.Policy // of the bytes that were read last
 	digest digest.Digest    // of these bytes
 	err    error            // why they are no policy
+	added  additions        // exceptions from outside of the policy
 }
 
-// load reads the files. The error says which cannot be used, and why.
+// load reads the files, or the cluster's objects in their place. The error says
+// which cannot be used, and why.
 func (f *gateFiles) load(ctx context.Context) (*gate.Rules, error) {
-	if f.bundle != nil {
-		return f.bundle.load(ctx)
-	}
-	data, err := readFile(f.policy, limits.PolicyBytes, "PolicyBytes")
+	kept, err := f.kube.kept()
 	if err != nil {
-		return nil, invalid("", "gate.policy: %w", err)
+		return nil, err
+	}
+	if f.bundle != nil {
+		rules, err := f.bundle.load(ctx)
+		if err != nil || !f.added.look(f.kube) {
+			return rules, err
+		}
+		return f.rules(ctx, rules.Policy(), f.bundle.last.bundle)
+	}
+	data := kept.policy
+	if data == nil {
+		if data, err = readFile(f.policy, limits.PolicyBytes, "PolicyBytes"); err != nil {
+			return nil, invalid("", "gate.policy: %w", err)
+		}
 	}
 	if d := digest.FromBytes(data); d != f.digest {
 		f.digest = d
 		f.parsed, f.err = pipeline.ParseEither(data)
 	}
 	if f.err != nil {
-		return nil, &shuin.Error{Code: shuin.CodeInvalidInput, Message: "gate.policy " + f.policy + " cannot be used", Err: f.err,
-			Hint: "\"shuin policy lint " + f.policy + "\" shows every fault with its line"}
+		where := "gate.policy " + f.policy
+		if kept.policy != nil {
+			where = "the policy in " + kept.where
+		}
+		return nil, &shuin.Error{Code: shuin.CodeInvalidInput, Message: where + " cannot be used", Err: f.err,
+			Hint: "\"shuin policy lint FILE\" shows every fault with its line"}
 	}
-	rules, err := gate.NewRules(ctx, f.parsed, f.trust)
+	f.added.look(f.kube)
+	if kept.stores != nil {
+		return f.rules(ctx, f.parsed, kept.stores)
+	}
+	rules, err := f.rules(ctx, f.parsed, f.trust)
 	if err != nil {
 		return nil, invalid("\"shuin cert add\" with NOTATION_CONFIG set to that directory adds certificates", "trust stores of gate.trust %s: %w", f.trust.Root(), err)
 	}
 	return rules, nil
+}
+
+// rules are a policy with exceptions from outside of it, and the trust stores
+// that it names.
+func (f *gateFiles) rules(ctx context.Context, p *pipeline.Policy, stores verify.Stores) (*gate.Rules, error) {
+	p, err := p.WithExceptions(f.added.list)
+	if err != nil {
+		return nil, err
+	}
+	return gate.NewRules(ctx, p, stores)
+}
+
+// additions are exceptions from outside of the policy, as they were seen last.
+type additions struct {
+	list []*pipeline.Addition
+	turn int // rises with each change
+}
+
+// look takes over those that there are now, and says whether there are any.
+func (a *additions) look(k *kubePart) bool {
+	if now := k.additions(); !slices.Equal(now, a.list) {
+		a.list = now
+		a.turn++
+	}
+	return len(a.list) > 0
 }
 
 // watch notices changes of one part: a change counts when it is seen twice
@@ -94,8 +145,14 @@ func (w *watch) step(state string, err error, asked bool) (take bool, fault erro
 	return true, nil
 }
 
-// run looks for changes until ctx ends, every few seconds and on SIGHUP.
+// run looks for changes until ctx ends, every few seconds, on SIGHUP and when the
+// cluster tells of one.
 func (g *gatePart) run(ctx context.Context) {
+	var others sync.WaitGroup
+	defer others.Wait()
+	if g.kube != nil {
+		others.Go(func() { g.kube.run(ctx) })
+	}
 	tick := time.NewTicker(limits.GateReloadEvery)
 	defer tick.Stop()
 	for {
@@ -104,6 +161,8 @@ func (g *gatePart) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-g.hangup:
+			asked = true
+		case <-g.kube.changed():
 			asked = true
 		case <-tick.C:
 		}
@@ -131,6 +190,10 @@ func (g *gatePart) look(ctx context.Context, asked bool) {
 		changed, err := g.pair.reload(asked)
 		g.told(partTLS, err, changed)
 	}
+	if g.kube != nil && g.kube.pair != nil {
+		changed, err := g.kube.pair.reload(asked)
+		g.told(partWebhookTLS, err, changed)
+	}
 }
 
 func (g *gatePart) lookAtPolicy(ctx context.Context, asked bool) {
@@ -144,11 +207,14 @@ func (g *gatePart) lookAtPolicy(ctx context.Context, asked bool) {
 	if fault != nil {
 		g.metrics.policyFail.Inc()
 		g.log.Error("the policy or a trust store cannot be used; the old ones stay in use", "error", fault, "hint", shuin.HintOf(fault), "policy", g.gate.Rules().Policy().Digest())
+		g.kube.policyRefused(fault)
 	}
 	if !take {
 		return
 	}
+	before := g.gate.Rules()
 	g.gate.Use(rules)
+	g.kube.policyInUse(before, rules)
 	g.publish()
 	g.metrics.rulesInUse(rules, g.now())
 	g.metrics.reloads.WithLabelValues(partPolicy).Inc()
@@ -158,7 +224,7 @@ func (g *gatePart) lookAtPolicy(ctx context.Context, asked bool) {
 
 // state names what rules were made of.
 func (f *gateFiles) state(r *gate.Rules) string {
-	state := r.Policy().Digest().String() + " " + r.TrustHash().String()
+	state := r.Policy().Digest().String() + " " + r.TrustHash().String() + " " + strconv.Itoa(f.added.turn)
 	if f.bundle != nil && f.bundle.last != nil {
 		state += " " + f.bundle.last.key
 	}
@@ -175,6 +241,9 @@ func (g *gatePart) warnings(p *pipeline.Policy) {
 // lookAtPrincipals reads the configuration's principals, their tokens and the
 // CAs of client certificates. Other changes of the configuration need a restart.
 func (g *gatePart) lookAtPrincipals(asked bool) {
+	if g.api == nil {
+		return
+	}
 	list, state, err := g.readPrincipals()
 	take, fault := g.principalWatch.step(state, err, asked)
 	g.noteLook(partPrincipals, err)
@@ -264,6 +333,9 @@ func (g *gatePart) probes() []probe {
 		}
 		return nil
 	}}}
+	if g.kube != nil {
+		probes = append(probes, g.kube.probes()...)
+	}
 	if g.records != nil {
 		probes = append(probes, probe{"records", func(context.Context) error {
 			if err := g.records.check(); err != nil {

@@ -239,8 +239,15 @@ func (n *node) entrances(ctx context.Context) (_ []entrance, err error) {
 	if n.pair != nil {
 		all[0].tls = n.c.sharedTLS(n.pair.config())
 	}
-	if n.gate != nil && n.c.Gate.Listen != "" {
+	if n.gate != nil && n.gate.api != nil && n.c.Gate.Listen != "" {
 		own, err := n.gate.entrance(ctx, healthy)
+		if err != nil {
+			return all, err
+		}
+		all = append(all, own)
+	}
+	if n.gate != nil && n.gate.kube != nil {
+		own, err := n.gate.kube.entrance(ctx)
 		if err != nil {
 			return all, err
 		}

@@ -2,7 +2,7 @@
 // definitions and CodePipeline's imagedefinitions.json, into the images of a
 // gate.Workload. It works on small structs of its own, not on a client library's
 // types; it resolves nothing and decides nothing. A short name ("nginx") is
-// written out as who deploys it would ([Expand]), so that policies see what runs.
+// written out as who deploys it would (internal/imagename), so that policies see what runs.
 package manifest
 
 import (
@@ -14,6 +14,7 @@ import (
 	"github.com/shuin/shuin"
 	"github.com/shuin/shuin/gate"
 	"github.com/shuin/shuin/internal/document"
+	"github.com/shuin/shuin/internal/imagename"
 	"github.com/shuin/shuin/internal/limits"
 )
 
@@ -243,7 +244,7 @@ func (r *reader) image(w *workload, name string, parent, value *document.Node, p
 		r.fault(value.Line, path, "not a string")
 		return
 	}
-	ref, err := Expand(value.Text)
+	ref, err := imagename.Expand(value.Text)
 	if err != nil {
 		r.fault(value.Line, path, "%v", err)
 		return

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/shuin/shuin"
 	"github.com/shuin/shuin/internal/document"
+	"github.com/shuin/shuin/internal/imagename"
 	"github.com/shuin/shuin/internal/limits"
 )
 
@@ -201,7 +202,7 @@ func check(t *testing.T, f *File, err error) {
 			t.Fatalf("%+v", it)
 		}
 		for i, image := range it.Workload.Images {
-			ref, err := Expand(it.Places[i].Written)
+			ref, err := imagename.Expand(it.Places[i].Written)
 			if err != nil || ref.String() != image.Written || it.Places[i].Line < 1 || it.Places[i].Path == "" {
 				t.Fatalf("%+v %+v %v", image, it.Places[i], err)
 			}

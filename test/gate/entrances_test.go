@@ -12,22 +12,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
-	"github.com/shuin/shuin"
 	"github.com/shuin/shuin/gate"
-	"github.com/shuin/shuin/internal/awscall"
-	"github.com/shuin/shuin/internal/awsclient"
-	"github.com/shuin/shuin/internal/document"
-	"github.com/shuin/shuin/internal/fetch"
 	"github.com/shuin/shuin/internal/gateapi"
-	"github.com/shuin/shuin/internal/registry"
-	"github.com/shuin/shuin/internal/revocation"
-	"github.com/shuin/shuin/pipeline"
-	"github.com/shuin/shuin/policy"
-	"github.com/shuin/shuin/verify"
 )
 
 // entrance is one way to ask. skips says why it cannot ask about a case; empty:
@@ -57,148 +46,6 @@ func entrances() []entrance {
 			}
 			return ""
 		}, askCheck},
-	}
-}
-
-// verdict is an answer in the form every entrance writes.
-type verdict struct {
-	MediaType string         `json:"mediaType"`
-	Outcome   string         `json:"outcome"`
-	Allowed   bool           `json:"allowed"`
-	Images    []imageVerdict `json:"images"`
-
-	refused string // the question was refused before anybody decided
-}
-
-type imageVerdict struct {
-	raw       map[string]any
-	Outcome   string `json:"outcome"`
-	Allowed   bool   `json:"allowed"`
-	Rule      string `json:"rule"`
-	Unpinned  bool   `json:"unpinned"`
-	Pinned    string `json:"pinned"`
-	Exception *struct {
-		Reason string `json:"reason"`
-	} `json:"exception"`
-	Reason *struct {
-		Code    string `json:"code"`
-		Message string `json:"message"`
-		Hint    string `json:"hint"`
-	} `json:"reason"`
-	Stages []struct {
-		Stage   string `json:"stage"`
-		Outcome string `json:"outcome"`
-		Missing bool   `json:"missing"`
-	} `json:"stages"`
-	Signatures []struct {
-		Result string `json:"result"`
-	} `json:"signatures"`
-}
-
-func (v *imageVerdict) UnmarshalJSON(data []byte) error {
-	type plain imageVerdict
-	if err := json.Unmarshal(data, &v.raw); err != nil {
-		return err
-	}
-	return json.Unmarshal(data, (*plain)(v))
-}
-
-// compared is what two entrances have to agree about: everything, but the name
-// of the container and what depends on the moment of asking.
-func (v *imageVerdict) compared() string {
-	var without func(any) any
-	without = func(x any) any {
-		switch x := x.(type) {
-		case map[string]any:
-			out := map[string]any{}
-			for k, y := range x {
-				if k != "staleUntil" {
-					out[k] = without(y)
-				}
-			}
-			return out
-		case []any:
-			out := make([]any, len(x))
-			for i := range x {
-				out[i] = without(x[i])
-			}
-			return out
-		}
-		return x
-	}
-	all := without(v.raw).(map[string]any)
-	delete(all, "name")
-	text, err := json.MarshalIndent(all, "", " ")
-	if err != nil {
-		panic(err) // it was JSON before
-	}
-	// The JSON library says the one or the other, differently in each process.
-	return strings.ReplaceAll(string(text), "unable to", "cannot")
-}
-
-func decodeVerdict(tb testing.TB, data []byte) *verdict {
-	tb.Helper()
-	var v verdict
-	if err := json.Unmarshal(data, &v); err != nil {
-		tb.Fatalf("no verdict: %v: %s", err, data)
-	}
-	if v.MediaType != gate.MediaTypeVerdict || len(v.Images) != 1 {
-		tb.Fatalf("no verdict about one image: %s", data)
-	}
-	return &v
-}
-
-// sources are registries, asked without credentials.
-type sources struct{ client *registry.Client }
-
-func newSources() sources {
-	return sources{&registry.Client{PlainHTTP: func(host string) bool { return registry.PlainHTTP(host, false, nil) }}}
-}
-
-func (s sources) Open(_ string, ref shuin.Reference) (gate.Source, error) {
-	return s.client.Repository(ref)
-}
-
-// readPolicy reads either kind of policy file.
-func readPolicy(tb testing.TB, data []byte) *pipeline.Policy {
-	tb.Helper()
-	docs, err := document.Read(data, document.Limits{})
-	if err == nil && docs[0].Field("trustPolicies") != nil {
-		doc, err := policy.ParseOCI(data)
-		if err != nil {
-			tb.Fatal(err)
-		}
-		return pipeline.FromTrustPolicy(doc, data)
-	}
-	p, err := pipeline.Parse(data)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return p
-}
-
-// newGate is a gate in this process, as the server has it where remember is set.
-func newGate(tb testing.TB, policyText []byte, remember bool) *gate.Gate {
-	tb.Helper()
-	rules, err := gate.NewRules(tb.Context(), readPolicy(tb, policyText), heldStores{})
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return gate.New(gate.Options{
-		Sources: newSources(), Now: time.Now, Engine: "test", Remember: remember,
-		Verifier: verify.Verifier{
-			Chains:       verify.NewChainCache(0),
-			Revocation:   &revocation.Checker{HTTP: &fetch.Client{AllowPrivateAddresses: true}},
-			SignerStatus: &awsclient.Status{Client: &awsclient.Client{Caller: &awscall.Caller{UserAgent: "test", Now: time.Now}, NoHostPrefix: true}},
-		},
-	}, rules)
-}
-
-func (q *asked) workload() gate.Workload {
-	return gate.Workload{
-		Images: []gate.Image{{Name: "app", Written: q.written, Running: q.running}},
-		Where:  pipeline.Where{Cluster: q.Where.Cluster, Namespace: q.Where.Namespace},
-		Pins:   q.Pins != nil && *q.Pins,
 	}
 }
 

@@ -1,6 +1,10 @@
-package manifest
+// Package imagename reads image references as container runtimes do: a short name
+// is written out in full. It resolves nothing and asks nobody.
+package imagename
 
 import (
+	_ "crypto/sha256" // digests of either algorithm can be checked
+	_ "crypto/sha512"
 	"errors"
 	"fmt"
 	"strings"

@@ -1,4 +1,4 @@
-package manifest
+package imagename
 
 import (
 	"strings"

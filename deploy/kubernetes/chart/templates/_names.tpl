@@ -1,0 +1,143 @@
+{{- /* The name of everything: the release's. */}}
+{{- define "shuin.name" -}}
+{{ .Release.Name | trunc 50 | trimSuffix "-" }}
+{{- end }}
+
+{{- define "shuin.selector" -}}
+app.kubernetes.io/name: shuin-gate
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "shuin.labels" -}}
+{{ include "shuin.selector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | quote }}
+{{- end }}
+
+{{- define "shuin.image" -}}
+{{- $repository := required "image.repository is missing: the image of shuind (docs/kubernetes.md says how to make it)" .Values.image.repository -}}
+{{- if .Values.image.digest -}}
+{{ printf "%s@%s" $repository .Values.image.digest }}
+{{- else -}}
+{{ printf "%s:%s" $repository (default .Chart.AppVersion .Values.image.tag) }}
+{{- end -}}
+{{- end }}
+
+{{- define "shuin.policy" -}}
+{{- if .Values.policy.configMap -}}
+{{ .Values.policy.configMap }}
+{{- else -}}
+{{ include "shuin.name" . }}-policy
+{{- end -}}
+{{- end }}
+
+{{- define "shuin.trust" -}}
+{{- if .Values.trust.configMap -}}
+{{ .Values.trust.configMap }}
+{{- else -}}
+{{ include "shuin.name" . }}-trust
+{{- end -}}
+{{- end }}
+
+{{- /* The configuration of shuind; values are written as JSON, which is YAML. */}}
+{{- define "shuin.config" -}}
+operations:
+  listen: 0.0.0.0:9464
+gate:
+  cache: /var/cache/shuind
+  {{- if .Values.registryCredentials }}
+  credentials:
+    dockerConfig: /etc/shuind/registry/.dockerconfigjson
+  {{- end }}
+  revocation:
+    allowPrivateAddresses: {{ .Values.revocation.allowPrivateAddresses }}
+kubernetes:
+  listen: 0.0.0.0:9443
+  cluster: {{ required "cluster is missing: the name that the policy's rules know this cluster by" .Values.cluster | toJson }}
+  namespace: {{ .Release.Namespace | toJson }}
+  policy:
+    configMap: {{ include "shuin.policy" . | toJson }}
+    key: {{ .Values.policy.key | toJson }}
+  trust:
+    {{- if .Values.trust.secret }}
+    secret: {{ .Values.trust.secret | toJson }}
+    {{- else }}
+    configMap: {{ include "shuin.trust" . | toJson }}
+    {{- end }}
+  namespacePolicies: {{ .Values.namespacePolicies }}
+  exceptions: {{ .Values.exceptions }}
+  pullSecrets: {{ .Values.pullSecrets }}
+  pinOwners: {{ .Values.pinOwners }}
+  {{- if .Values.webhooks.tlsSecret }}
+  tls:
+    certificate: /etc/shuind/tls/tls.crt
+    key: /etc/shuind/tls/tls.key
+  {{- else }}
+  serving:
+    secret: {{ include "shuin.name" . }}-serving
+    service: {{ include "shuin.name" . }}
+    webhooks:
+      mutating: {{ include "shuin.name" . }}
+      validating: {{ include "shuin.name" . }}
+  {{- end }}
+  sweep:
+    every: {{ .Values.sweep.every | toJson }}
+    reports: {{ .Values.sweep.reports }}
+  warmUp: {{ .Values.warmUp | toJson }}
+  leader:
+    lease: {{ include "shuin.name" . }}
+log:
+  level: {{ .Values.log.level }}
+  format: {{ .Values.log.format }}
+{{- end }}
+
+{{- /* What a webhook does not have to be asked about: objects that are going away, and updates that leave the spec as it is. */}}
+{{- define "shuin.conditions" -}}
+- name: not-going-away
+  expression: '!has(object.metadata.deletionTimestamp)'
+- name: spec-changed
+  expression: 'request.operation != "UPDATE" || !has(object.spec) || !has(oldObject.spec) || object.spec != oldObject.spec'
+{{- end }}
+
+{{- define "shuin.exempt" -}}
+matchExpressions:
+  - key: kubernetes.io/metadata.name
+    operator: NotIn
+    values:
+      - {{ .Release.Namespace | quote }}
+      {{- range .Values.webhooks.exemptNamespaces }}
+      - {{ . | quote }}
+      {{- end }}
+{{- end }}
+
+{{- define "shuin.owners" -}}
+- apiGroups: [apps]
+  apiVersions: [v1]
+  operations: [CREATE, UPDATE]
+  resources: [deployments, replicasets, statefulsets, daemonsets]
+  scope: Namespaced
+- apiGroups: [batch]
+  apiVersions: [v1]
+  operations: [CREATE, UPDATE]
+  resources: [jobs, cronjobs]
+  scope: Namespaced
+- apiGroups: [""]
+  apiVersions: [v1]
+  operations: [CREATE, UPDATE]
+  resources: [replicationcontrollers, podtemplates]
+  scope: Namespaced
+{{- end }}
+
+{{- define "shuin.pods" -}}
+- apiGroups: [""]
+  apiVersions: [v1]
+  operations: [CREATE, UPDATE]
+  resources: [pods]
+  scope: Namespaced
+- apiGroups: [""]
+  apiVersions: [v1]
+  operations: [UPDATE]
+  resources: [pods/ephemeralcontainers]
+  scope: Namespaced
+{{- end }}

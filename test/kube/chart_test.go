@@ -1,0 +1,122 @@
+//go:build e2e
+
+package kube
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/util/yaml"
+
+	product "github.com/shuin/shuin/deploy/kubernetes"
+)
+
+// valueSets are values for the product's chart: each switches something that
+// the others do not.
+var valueSets = map[string]string{
+	"the least":              `{}`,
+	"everything on":          `{"pullSecrets": true, "pinOwners": true, "registryCredentials": "regcred", "hostNetwork": true, "revocation": {"allowPrivateAddresses": true}}`,
+	"everything off":         `{"namespacePolicies": false, "exceptions": false, "sweep": {"reports": false}, "webhooks": {"owners": false, "exemptNamespaces": []}, "guard": {"enabled": false}, "podDisruptionBudget": {"enabled": false}, "networkPolicy": {"enabled": false}, "resourceQuota": {"enabled": false}}`,
+	"objects of others":      `{"policy": {"text": "", "configMap": "theirs", "key": "a.yaml"}, "trust": {"secret": "roots"}, "webhooks": {"tlsSecret": "cert", "annotations": {"cert-manager.io/inject-ca-from": "a/b"}}}`,
+	"texts that need quotes": `{"cluster": "it's \"prod\": #1", "trust": {"certificates": {"ca.ci.pem": "-----BEGIN\n<&>: {{ x }}\n"}}, "podLabels": {"b": "true", "a": "1"}, "podAnnotations": {"note": "a: b # c"}, "serviceAccount": {"annotations": {"eks.amazonaws.com/role-arn": "arn:aws:iam::111122223333:role/x"}}}`,
+	"places":                 `{"nodeSelector": {"a": "b"}, "tolerations": [{"key": "x", "operator": "Exists"}], "affinity": {"nodeAffinity": {}}, "env": [{"name": "AWS_REGION", "value": "ap-northeast-1"}], "priorityClassName": "", "resources": {"limits": null, "requests": {"cpu": "1"}}, "image": {"digest": "sha256:0000000000000000000000000000000000000000000000000000000000000000", "pullSecrets": ["a", "b"]}}`,
+	"networks":               `{"networkPolicy": {"webhookFrom": [{"ipBlock": {"cidr": "192.0.2.0/24"}}], "metricsFrom": [{"namespaceSelector": {"matchLabels": {"a": "b"}}}], "egress": [{"ports": [{"port": 443}]}]}, "guard": {"users": ["alice", "it's me"], "groups": [], "administrators": false}, "replicas": 1, "log": {"level": "debug", "format": "text"}}`,
+}
+
+// given is a set of values with those that every set needs.
+func given(t *testing.T, set string) product.Values {
+	t.Helper()
+	v, err := product.ParseValues([]byte(`{"cluster": "prod-1", "image": {"repository": "registry.example/shuind"}, "policy": {"text": "stages: {}\n"}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	more, err := product.ParseValues([]byte(set))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v.Merge(more)
+}
+
+// objects are the objects of a stream of YAML documents, by kind and name.
+func objects(t *testing.T, text string) map[string]any {
+	t.Helper()
+	out := map[string]any{}
+	for d := yaml.NewYAMLOrJSONDecoder(strings.NewReader(text), 4096); ; {
+		var o map[string]any
+		switch err := d.Decode(&o); {
+		case errors.Is(err, io.EOF):
+			return out
+		case err != nil:
+			t.Fatalf("%v in\n%s", err, text)
+		case o == nil:
+			continue
+		}
+		meta, _ := o["metadata"].(map[string]any)
+		key, err := json.Marshal([]any{o["kind"], meta["namespace"], meta["name"]})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if out[string(key)] != nil {
+			t.Fatalf("%s is there twice", key)
+		}
+		out[string(key)] = o
+	}
+}
+
+func TestTheChartIsRenderedAlikeWithAndWithoutHelm(t *testing.T) {
+	for name, set := range valueSets {
+		t.Run(name, func(t *testing.T) {
+			values := given(t, set)
+			helms, err := shared.Programs.Render(t.Context(), "../../deploy/kubernetes/chart", values, "shuin-gate", "shuin-system")
+			if err != nil {
+				t.Fatal(err)
+			}
+			ours, err := product.Render(product.Release{Name: "shuin-gate", Namespace: "shuin-system", Service: "Helm"}, values)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var text strings.Builder
+			for _, m := range append(product.CRDs(), ours...) {
+				text.WriteString("---\n" + m.Text)
+			}
+			if d := cmp.Diff(objects(t, string(helms)), objects(t, text.String())); d != "" {
+				t.Errorf("rendered differently (-Helm, +here):\n%s", d)
+			}
+		})
+	}
+}
+
+func TestBothRefuseTheSameValues(t *testing.T) {
+	for _, set := range []string{
+		`{"cluster": ""}`, `{"image": {"repository": ""}}`, `{"replica": 1}`, `{"webhooks": {"failurePolicy": "Maybe"}}`, `{"webhooks": {"timeoutSeconds": 31}}`,
+		`{"replicas": "two"}`, `{"trust": {"certificates": {"a.pem": "x"}}}`, `{"policy": {"text": ""}}`, `{"policy": {"configMap": "b"}}`, `{"trust": {"configMap": "a", "secret": "b"}}`,
+	} {
+		values := given(t, set)
+		_, helms := shared.Programs.Render(t.Context(), "../../deploy/kubernetes/chart", values, "shuin-gate", "shuin-system")
+		_, ours := product.Render(product.Release{Name: "shuin-gate", Namespace: "shuin-system", Service: "Helm"}, values)
+		if helms == nil || ours == nil {
+			t.Errorf("%s: Helm says %v, here it is %v", set, helms, ours)
+		}
+	}
+}
+
+func TestTheAPIServerTakesEveryManifestOfTheChart(t *testing.T) {
+	for name, set := range valueSets {
+		t.Run(name, func(t *testing.T) {
+			ns := shared.Namespace(t)
+			rendered, err := product.Render(product.Release{Name: ns, Namespace: ns, Service: "shuin"}, given(t, set))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, m := range append(product.CRDs(), rendered...) {
+				if r := shared.Apply(t, m.Text, "--server-side", "--dry-run=server", "--validate=strict"); r.Code != 0 {
+					t.Errorf("%s: %s", m.Name, r.Stderr)
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,248 @@
+//go:build e2e
+
+package kube
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/shuin/shuin/internal/devregistry"
+	golden "github.com/shuin/shuin/test/gate"
+	"github.com/shuin/shuin/test/kube/cluster"
+)
+
+func pod(images ...string) *corev1.Pod {
+	p := &corev1.Pod{}
+	for i, image := range images {
+		p.Spec.Containers = append(p.Spec.Containers, corev1.Container{Name: fmt.Sprintf("c%d", i), Image: image})
+	}
+	return p
+}
+
+// turns are the rounds of two loads in turn, so that what else the machine does
+// falls on both.
+type turns struct {
+	nothing, gate         []cluster.Took
+	nothingUsed, gateUsed time.Duration // processor time
+	pods                  int           // of each
+}
+
+// take measures while b goes on: a round of each that does not count, then
+// rounds, of which every second one begins with the gate.
+func take(b *testing.B, g *gateProcess, nothing cluster.Place, load cluster.Load, podOf func(i int) *corev1.Pod) *turns {
+	b.Helper()
+	without, with := load, load
+	without.Namespace, with.Namespace = shared.Namespace(b), shared.Namespace(b)
+	admits(b, nothing, "nothing", without.Namespace, "/", "/")
+	g.admits(b, with.Namespace)
+	done := 0
+	without.Pod = func(i int) *corev1.Pod { return podOf(done + i) }
+	with.Pod = without.Pod
+	if _, err := shared.Compare(b.Context(), 1, without, with); err != nil {
+		b.Fatal(err)
+	}
+	t := &turns{}
+	nothingUsed, gateUsed := processorTime(b, nothing.PID), processorTime(b, g.program.ID())
+	for b.Loop() {
+		done += load.Pods
+		order := []cluster.Load{without, with}
+		if len(t.gate)%2 == 1 {
+			slices.Reverse(order)
+		}
+		took, err := shared.Compare(b.Context(), 1, order...)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if len(t.gate)%2 == 1 {
+			slices.Reverse(took)
+		}
+		t.nothing, t.gate, t.pods = append(t.nothing, took[0]), append(t.gate, took[1]), t.pods+load.Pods
+	}
+	t.nothingUsed, t.gateUsed = processorTime(b, nothing.PID)-nothingUsed, processorTime(b, g.program.ID())-gateUsed
+	b.ReportMetric(0, "ns/op")
+	return t
+}
+
+// median of what each round says.
+func (t *turns) median(of func(nothing, gate cluster.Took) float64) float64 {
+	var all []float64
+	for i := range t.gate {
+		all = append(all, of(t.nothing[i], t.gate[i]))
+	}
+	slices.Sort(all)
+	return (all[(len(all)-1)/2] + all[len(all)/2]) / 2
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1e6 }
+
+// all is every creation of every round.
+func all(of []cluster.Took) (out cluster.Took) {
+	for _, one := range of {
+		out.Each, out.All = append(out.Each, one.Each...), out.All+one.All
+	}
+	slices.Sort(out.Each)
+	return out
+}
+
+// report tells the median of the rounds' differences and ratios, and the
+// processor time of a review: two for each Pod.
+func (t *turns) report(b *testing.B) {
+	b.ReportMetric(t.median(func(n, g cluster.Took) float64 { return milliseconds(g.Percentile(50) - n.Percentile(50)) }), "p50-added-ms")
+	b.ReportMetric(t.median(func(n, g cluster.Took) float64 { return n.All.Seconds() / g.All.Seconds() }), "x-nothing")
+	b.ReportMetric(float64(t.gateUsed.Microseconds())/float64(2*t.pods), "cpu-per-review-us")
+	b.ReportMetric(float64(t.nothingUsed.Microseconds())/float64(2*t.pods), "nothing-cpu-per-review-us")
+	b.ReportMetric(milliseconds(all(t.nothing).Percentile(50)), "nothing-p50-ms")
+	b.ReportMetric(milliseconds(all(t.gate).Percentile(50)), "gate-p50-ms")
+	b.ReportMetric(float64(t.pods)/all(t.gate).All.Seconds(), "gate-pods/s")
+}
+
+// BenchmarkGateWarm is what the gate adds to the creation of a Pod whose image
+// it knows, beside a webhook that does nothing and is asked as often. By its
+// digest nothing is written into the Pod; by its tag the registry is asked what
+// the tag is, and the Pod is patched.
+func BenchmarkGateWarm(b *testing.B) {
+	g, nothing := newGateProcess(b), shared.WebhookProcess(b)
+	byTag := g.images.Repository() + ":v1"
+	byDigest := g.images.Repository() + "@" + g.images.Sealed("warm", "v1").String()
+	for _, workers := range []int{1, 16} {
+		for _, image := range []struct{ by, name string }{{"digest", byDigest}, {"tag", byTag}} {
+			b.Run(fmt.Sprintf("workers=%d/%s", workers, image.by), func(b *testing.B) {
+				load := cluster.Load{Workers: workers, Pods: 50 * min(workers, 4)}
+				take(b, g, nothing, load, func(int) *corev1.Pod { return pod(image.name) }).report(b)
+			})
+		}
+	}
+}
+
+// BenchmarkGateCold is the creation of a Pod whose image the gate does not know,
+// with seals of three stages, in a registry that takes 20 ms for each answer.
+func BenchmarkGateCold(b *testing.B) {
+	g, nothing := newGateProcess(b), shared.WebhookProcess(b)
+	pushed := map[int]string{}
+	podOf := func(i int) *corev1.Pod {
+		if pushed[i] == "" {
+			pushed[i] = g.images.Repository() + ":" + pushTag(g.images, i)
+		}
+		return pod(pushed[i])
+	}
+	if err := g.images.Registry.Configure(func(o *devregistry.Options) { o.Latency = 20 * time.Millisecond }); err != nil {
+		b.Fatal(err)
+	}
+	t := take(b, g, nothing, cluster.Load{Workers: 1, Pods: 20}, podOf)
+	cold := all(t.gate)
+	b.ReportMetric(milliseconds(cold.Percentile(50)), "cold-p50-ms")
+	b.ReportMetric(milliseconds(cold.Percentile(99)), "cold-p99-ms")
+	b.ReportMetric(milliseconds(all(t.nothing).Percentile(50)), "nothing-p50-ms")
+	b.ReportMetric(t.median(func(n, g cluster.Took) float64 { return milliseconds(g.Percentile(50) - n.Percentile(50)) }), "p50-added-ms")
+}
+
+func pushTag(images *golden.Images, i int) string {
+	tag := fmt.Sprintf("v%d", i)
+	images.Sealed(tag, tag)
+	return tag
+}
+
+// BenchmarkGateMemory is the memory of a gate that has judged 10,000 images with
+// three seals each, ten to a Pod.
+func BenchmarkGateMemory(b *testing.B) {
+	const pods, each = 1000, 10
+	g := newGateProcess(b)
+	names := make([]string, pods*each)
+	for i := range names {
+		names[i] = g.images.Repository() + "@" + g.images.Sealed(fmt.Sprint(i)).String()
+	}
+	ns := shared.Namespace(b)
+	g.admits(b, ns)
+	b.ReportMetric(memory(b, g.program.ID(), "VmRSS"), "rss-start-MB")
+	load := cluster.Load{Namespace: ns, Workers: 4, Pods: pods, Pod: func(i int) *corev1.Pod { return pod(names[i*each : (i+1)*each]...) }}
+	if _, err := shared.Load(b.Context(), load); err != nil {
+		b.Fatal(err)
+	}
+	b.ReportMetric(memory(b, g.program.ID(), "VmRSS"), "rss-10k-MB")
+	b.ReportMetric(memory(b, g.program.ID(), "VmHWM"), "peak-10k-MB")
+	for b.Loop() { // it is measured once
+	}
+	b.ReportMetric(0, "ns/op")
+}
+
+// rolledOut are the registry's requests for a Deployment of 200 replicas, its
+// image written as a tag.
+func rolledOut(tb testing.TB) []devregistry.Request {
+	tb.Helper()
+	const replicas = 200
+	g := newGateProcess(tb)
+	d := g.images.Sealed("app", "v1")
+	ns := shared.Namespace(tb)
+	g.admits(tb, ns)
+	g.images.Registry.ResetLog()
+	labels := map[string]string{"app": "web"}
+	_, err := shared.Client.AppsV1().Deployments(ns).Create(tb.Context(), &appsv1.Deployment{
+		ObjectMeta: metav1.ObjectMeta{Name: "web"},
+		Spec: appsv1.DeploymentSpec{Replicas: new(int32(replicas)), Selector: &metav1.LabelSelector{MatchLabels: labels}, Template: corev1.PodTemplateSpec{
+			ObjectMeta: metav1.ObjectMeta{Labels: labels}, Spec: pod(g.images.Repository() + ":v1").Spec,
+		}},
+	}, metav1.CreateOptions{})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	cluster.Eventually(tb, 2*time.Minute, func() error {
+		pods, err := shared.Client.CoreV1().Pods(ns).List(tb.Context(), metav1.ListOptions{LabelSelector: "app=web"})
+		if err == nil && len(pods.Items) != replicas {
+			err = fmt.Errorf("%d of %d Pods", len(pods.Items), replicas)
+		}
+		if err != nil {
+			return err
+		}
+		for _, p := range pods.Items {
+			if image := p.Spec.Containers[0].Image; image != g.images.Repository()+"@"+d.String() && image != g.images.Repository()+":v1@"+d.String() {
+				tb.Fatalf("a Pod runs %s", image)
+			}
+		}
+		return nil
+	})
+	return g.images.Registry.Log()
+}
+
+// TestARollOutOf200ReplicasIsOneVerification: each Pod has asked what its tag is,
+// and nothing else is asked twice.
+func TestARollOutOf200ReplicasIsOneVerification(t *testing.T) {
+	tags, asked := 0, map[string]int{}
+	for _, r := range rolledOut(t) {
+		if r.Method == http.MethodHead && r.Ref == "v1" {
+			tags++
+			continue
+		}
+		asked[strings.Join([]string{r.Method, string(r.Kind), r.Ref}, " ")]++
+	}
+	// The list of seals, and a manifest and an envelope of each.
+	if len(asked) != 7 {
+		t.Errorf("%d things were asked for, and one verification of three seals is 7: %v", len(asked), asked)
+	}
+	for what, n := range asked {
+		if n != 1 {
+			t.Errorf("%s: %d times", what, n)
+		}
+	}
+	// The Deployment, its ReplicaSet and 200 Pods; those at the same time share
+	// an answer, and the controller may try a Pod again.
+	if tags == 0 || tags > 260 {
+		t.Errorf("the tag was asked for %d times, and 202 objects name it", tags)
+	}
+	t.Logf("requests: %d about the image, %d about its tag", len(asked), tags)
+}
+
+// BenchmarkGateRollOut is what a roll-out of 200 replicas asks the registry.
+func BenchmarkGateRollOut(b *testing.B) {
+	b.ReportMetric(float64(len(rolledOut(b))), "requests-rollout")
+	for b.Loop() { // it is counted once
+	}
+	b.ReportMetric(0, "ns/op")
+}
