@@ -15,7 +15,7 @@ set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 here=$(cd "$(dirname "$0")" && pwd)
 home=$(mktemp -d)
-cloud=
+started=()
 
 fail() {
 	echo "FAILED: $*" >&2
@@ -25,14 +25,16 @@ fail() {
 cleanup() {
 	status=$?
 	trap - EXIT
-	if [ "$status" != 0 ] && [ -s "$home/function.log" ]; then
-		echo "the end of the function's log:" >&2
-		tail -n 5 "$home/function.log" | cut -c 1-500 >&2
-	fi
-	if [ -n "$cloud" ]; then
-		kill "$cloud" 2>/dev/null || true
-		wait "$cloud" 2>/dev/null || true
-	fi
+	for name in function gate; do
+		if [ "$status" != 0 ] && [ -s "$home/$name.log" ]; then
+			echo "the end of the $name's log:" >&2
+			tail -n 5 "$home/$name.log" | cut -c 1-500 >&2
+		fi
+	done
+	for ((i = ${#started[@]} - 1; i >= 0; i--)); do # the last first
+		kill "${started[i]}" 2>/dev/null || true
+		wait "${started[i]}" 2>/dev/null || true
+	done
 	if [ -n "${KEEP:-}" ]; then echo "left: $home"; else rm -rf "$home"; fi
 	exit "$status"
 }
@@ -53,9 +55,9 @@ start() {
 	local mine=$HOME # where pip is configured, if it has to install something
 	export HOME=$home DOCKER_CONFIG=$home/docker
 	HOME=$mine "$root/bin/trial/cloud" --dir "$home" --function "$root/bin/trial/bootstrap" --shuind "$SHUIND" --tools "$root/bin/trial/venv" "${images[@]}" >"$home/cloud.log" 2>&1 &
-	cloud=$!
+	started+=($!)
 	until [ -e "$home/env.sh" ]; do
-		kill -0 "$cloud" 2>/dev/null || fail "it did not start: $(cat "$home/cloud.log")"
+		kill -0 "${started[0]}" 2>/dev/null || fail "it did not start: $(cat "$home/cloud.log")"
 		sleep 0.1
 	done
 	# shellcheck source=/dev/null

@@ -102,6 +102,7 @@ func (e *Exceptions) Run(ctx context.Context) {
 	go e.watched.run(ctx)
 	tick := time.NewTicker(limits.KubeExceptionPause)
 	defer tick.Stop()
+	var again time.Time // when one ends that keeps others out; zero: none does
 	for dirty := true; ; {
 		select {
 		case <-ctx.Done():
@@ -111,9 +112,10 @@ func (e *Exceptions) Run(ctx context.Context) {
 			continue
 		case <-tick.C:
 		}
+		dirty = dirty || !again.IsZero() && !e.Now().Before(again)
 		if dirty && e.watched.synced() {
 			dirty = false
-			e.readAll()
+			again = e.readAll()
 		}
 	}
 }
@@ -158,7 +160,9 @@ func (e *Exceptions) Standings() []ExceptionStanding {
 }
 
 // readAll reads what was seen last, each object that is another than before.
-func (e *Exceptions) readAll() {
+// Where there are too many, again is when the first of those that count ends;
+// else zero.
+func (e *Exceptions) readAll() (again time.Time) {
 	e.mu.RLock()
 	known := make(map[types.UID]*exceptionRead, len(e.all))
 	for _, x := range e.all {
@@ -180,21 +184,27 @@ func (e *Exceptions) readAll() {
 		}
 		all = append(all, e.readOne(u))
 	}
-	added := e.bound(all)
+	added, again := e.bound(all)
 	e.mu.Lock()
 	e.all, e.added, e.read = all, added, true
 	e.mu.Unlock()
 	if !slices.Equal(before, added) {
 		e.changed.tell()
 	}
+	return again
 }
 
 // bound has the oldest count where there are too many, the gate's own namespace
-// first and what expired last: nobody can drive out what counts by making more.
-func (e *Exceptions) bound(all []*exceptionRead) (added []*pipeline.Addition) {
+// first and what expired last: nobody can drive out what counts by making more,
+// and one namespace cannot take the room of all. Where some do not count, again
+// is when the first of those that do ends.
+func (e *Exceptions) bound(all []*exceptionRead) (added []*pipeline.Addition, again time.Time) {
 	now := e.Now()
+	over := func(x *exceptionRead) bool {
+		return x.addition != nil && !now.Before(x.addition.Exception().Expires)
+	}
 	rank := func(x *exceptionRead) (n int) {
-		if x.addition != nil && !now.Before(x.addition.Exception().Expires) {
+		if over(x) {
 			n += 2
 		}
 		if x.namespace != e.Own {
@@ -205,21 +215,34 @@ func (e *Exceptions) bound(all []*exceptionRead) (added []*pipeline.Addition) {
 	slices.SortFunc(all, func(a, b *exceptionRead) int {
 		return cmp.Or(cmp.Compare(rank(a), rank(b)), a.created.Compare(b.created), strings.Compare(a.namespace, b.namespace), strings.Compare(a.name, b.name))
 	})
-	images, of := 0, map[string]int{}
+	type room struct{ exceptions, images int }
+	var taken room
+	var first time.Time
+	of, waits := map[string]room{}, false
 	for _, x := range all {
 		if x.addition == nil {
 			continue
 		}
-		n := x.addition.ImageCount()
-		if len(added) >= limits.KubeExceptions || images+n > limits.PolicyExceptions || x.namespace != e.Own && of[x.namespace] >= limits.KubeExceptionsOfNamespace {
-			x.tooMany = true
+		n, own := x.addition.ImageCount(), of[x.namespace]
+		full := taken.exceptions >= limits.KubeExceptions || taken.images+n > limits.PolicyExceptions
+		if x.namespace != e.Own {
+			full = full || own.exceptions >= limits.KubeExceptionsOfNamespace || own.images+n > limits.KubeExceptionImagesOfNamespace
+		}
+		if full {
+			x.tooMany, waits = true, waits || !over(x)
 			continue
 		}
-		of[x.namespace]++
-		images += n
+		taken = room{taken.exceptions + 1, taken.images + n}
+		of[x.namespace] = room{own.exceptions + 1, own.images + n}
+		if ends := x.addition.Exception().Expires; !over(x) && (first.IsZero() || ends.Before(first)) {
+			first = ends
+		}
 		added = append(added, x.addition)
 	}
-	return added
+	if waits {
+		again = first
+	}
+	return added, again
 }
 
 // readOne reads an object's spec by the rules that exceptions in a policy's
@@ -300,7 +323,8 @@ func (x *exceptionRead) standing(now time.Time) ExceptionStanding {
 	case !now.Before(made.Expires):
 		s.Reason, s.Message = ExceptionExpired, "it expired at "+until+" and has no effect: delete it"
 	case x.tooMany:
-		s.Reason, s.Message = ExceptionTooMany, fmt.Sprintf("there are too many PolicyExceptions, and older ones count: %d in all, %d of one namespace, %d images", limits.KubeExceptions, limits.KubeExceptionsOfNamespace, limits.PolicyExceptions)
+		s.Reason, s.Message = ExceptionTooMany, fmt.Sprintf("there are too many PolicyExceptions, and older ones count: %d with %d images in all, %d with %d images of one namespace",
+			limits.KubeExceptions, limits.PolicyExceptions, limits.KubeExceptionsOfNamespace, limits.KubeExceptionImagesOfNamespace)
 	default:
 		where := "in every namespace"
 		if names := x.addition.Namespaces(); len(names) > 0 {

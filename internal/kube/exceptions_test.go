@@ -223,26 +223,76 @@ func TestExceptionsComeChangeExpireAndGo(t *testing.T) {
 func TestNobodyDrivesOutOlderExceptionsByMakingMore(t *testing.T) {
 	objects := []runtime.Object{}
 	for i := range limits.KubeExceptionsOfNamespace + 5 {
-		u := policyException("shop", fmt.Sprintf("e%03d", i), 1, excepting(fmt.Sprintf("r.io/a/e%d", i)))
+		spec := excepting(fmt.Sprintf("r.io/a/e%d", i))
+		if i >= limits.KubeExceptionsOfNamespace+3 {
+			spec["expires"] = "2026-06-01T18:00:00Z"
+		}
+		u := policyException("shop", fmt.Sprintf("e%03d", i), 1, spec)
 		u.SetCreationTimestamp(metav1.NewTime(june.Add(-time.Duration(i) * time.Minute))) // the last is the oldest
 		objects = append(objects, u)
 	}
 	over := policyException("shop", "over", 1, with(excepting("r.io/a/over"), "expires", "2026-01-01T00:00:00Z"))
 	over.SetCreationTimestamp(metav1.NewTime(june.Add(-1000 * time.Hour)))
 	objects = append(objects, over, policyException("shuin", "own", 1, excepting("r.io/own")))
-	e := exceptionsOf(t, dynamicClient(objects...), clockAt(june))
+	clock := clockAt(june)
+	e := exceptionsOf(t, dynamicClient(objects...), clock)
 	await(t, "synced", e.Synced)
-	var out []string
-	for _, s := range e.Standings() {
-		if s.Reason == kube.ExceptionTooMany {
-			out = append(out, s.Name)
-		}
-	}
-	if want := []string{"e000", "e001", "e002", "e003", "e004"}; !slices.Equal(out, want) {
+	if out, want := tooMany(e), []string{"e000", "e001", "e002", "e003", "e004"}; !slices.Equal(out, want) {
 		t.Errorf("left out are %v, want %v", out, want)
 	}
 	if n := len(e.Additions()); n != limits.KubeExceptionsOfNamespace+1 {
 		t.Errorf("%d count", n)
+	}
+	<-e.Changed()
+	// The two oldest end, and nobody touches an object: the oldest that waited count.
+	clock.Set(time.Date(2026, 6, 1, 18, 0, 0, 0, time.UTC))
+	select {
+	case <-e.Changed():
+	case <-time.After(30 * time.Second):
+		t.Fatal("what was left out is left out when those that it waited for have ended")
+	}
+	if out, want := tooMany(e), []string{"e000", "e001", "e002"}; !slices.Equal(out, want) {
+		t.Errorf("left out afterwards are %v, want %v", out, want)
+	}
+}
+
+// tooMany are those that are left out.
+func tooMany(e *kube.Exceptions) (names []string) {
+	for _, s := range e.Standings() {
+		if s.Reason == kube.ExceptionTooMany {
+			names = append(names, s.Name)
+		}
+	}
+	return names
+}
+
+func TestOneNamespaceDoesNotTakeTheRoomForImagesOfAll(t *testing.T) {
+	each := limits.KubeExceptionImages
+	objects := []runtime.Object{}
+	for i := range limits.PolicyExceptions/each + 1 {
+		images := make([]any, each)
+		for k := range images {
+			images[k] = fmt.Sprintf("r.io/n%d/x%d", i, k)
+		}
+		for namespace, age := range map[string]time.Duration{"greedy": 2 * time.Hour, "other": time.Hour} {
+			u := policyException(namespace, fmt.Sprintf("%s-%02d", namespace, i), 1, excepting(images...))
+			u.SetCreationTimestamp(metav1.NewTime(june.Add(-age)))
+			objects = append(objects, u)
+		}
+	}
+	hotfix := policyException("shop", "hotfix", 1, excepting("r.io/hotfix"))
+	hotfix.SetCreationTimestamp(metav1.NewTime(june))
+	e := exceptionsOf(t, dynamicClient(append(objects, hotfix)...), clockAt(june))
+	await(t, "synced", e.Synced)
+	count := map[string]int{}
+	for _, s := range e.Standings() {
+		if s.Reason == kube.ExceptionInForce {
+			count[s.Namespace]++
+		}
+	}
+	fits := limits.KubeExceptionImagesOfNamespace / each
+	if diff := cmp.Diff(map[string]int{"greedy": fits, "other": fits, "shop": 1}, count); diff != "" {
+		t.Errorf("in force (-want +got): %s", diff)
 	}
 }
 

@@ -46,6 +46,7 @@ type Serving struct {
 	mu        sync.Mutex
 	state     *servingcert.State
 	published bool  // every configuration that is there has every CA
+	absent    bool  // a configuration is not there
 	fault     error // of the last look
 }
 
@@ -101,6 +102,8 @@ func (s *Serving) Run(ctx context.Context) {
 		pause := s.every()
 		if err := s.Look(ctx); err != nil && ctx.Err() == nil {
 			pause = min(pause, 2*time.Second)
+		} else if s.waiting() { // whoever installs makes them last, and waits for the CA in them
+			pause = min(pause, limits.KubeServeWaiting)
 		}
 		timer := time.NewTimer(wait.Jitter(pause, 0.2))
 		select {
@@ -110,6 +113,13 @@ func (s *Serving) Run(ctx context.Context) {
 		case <-timer.C:
 		}
 	}
+}
+
+// waiting: a webhook configuration is not there, or was not at the last look.
+func (s *Serving) waiting() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.absent
 }
 
 // every is the time between two looks: short enough that a change is seen by
@@ -238,9 +248,11 @@ func (s *Serving) bundles(ctx context.Context) (out trustedAll, err error) {
 	add := func(mutating bool, configuration string, index int, webhook string, c admissionv1.WebhookClientConfig) {
 		out = append(out, trusted{mutating, configuration, index, webhook, c.CABundle})
 	}
+	absent := false
 	for _, name := range s.Validating {
 		c, err := s.Core.AdmissionregistrationV1().ValidatingWebhookConfigurations().Get(ctx, name, metav1.GetOptions{})
 		if apierrors.IsNotFound(err) {
+			absent = true
 			continue
 		}
 		if err != nil {
@@ -253,6 +265,7 @@ func (s *Serving) bundles(ctx context.Context) (out trustedAll, err error) {
 	for _, name := range s.Mutating {
 		c, err := s.Core.AdmissionregistrationV1().MutatingWebhookConfigurations().Get(ctx, name, metav1.GetOptions{})
 		if apierrors.IsNotFound(err) {
+			absent = true
 			continue
 		}
 		if err != nil {
@@ -262,6 +275,9 @@ func (s *Serving) bundles(ctx context.Context) (out trustedAll, err error) {
 			add(true, name, i, w.Name, w.ClientConfig)
 		}
 	}
+	s.mu.Lock()
+	s.absent = absent
+	s.mu.Unlock()
 	return out, nil
 }
 

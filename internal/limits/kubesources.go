@@ -13,12 +13,13 @@ const (
 	KubeNamespacePolicyTime     = 10 * time.Second       // to make rules of one
 	KubeExceptionPause          = 250 * time.Millisecond // between two readings of all PolicyExceptions
 
-	KubeExceptions             = 5000 // PolicyExceptions that count
-	KubeExceptionsOfNamespace  = 200  // of one namespace but the gate's own
-	KubeExceptionImages        = 200  // images of one
-	KubeExceptionBytes         = 64 << 10
-	KubeExceptionMessageBytes  = 1024
-	KubeExceptionStatusesAtOne = 500 // statuses written in one turn
+	KubeExceptions                 = 5000 // PolicyExceptions that count
+	KubeExceptionsOfNamespace      = 200  // of one namespace but the gate's own
+	KubeExceptionImagesOfNamespace = 1000 // images of those: a tenth of PolicyExceptions
+	KubeExceptionImages            = 200  // images of one
+	KubeExceptionBytes             = 64 << 10
+	KubeExceptionMessageBytes      = 1024
+	KubeExceptionStatusesAtOne     = 500 // statuses written in one turn
 
 	KubePullSecrets         = 64               // pull secrets of one Pod
 	KubePullSecretBytes     = 1 << 20          // one of them: the API's own bound

@@ -30,7 +30,9 @@ type gateProcess struct {
 	ca      []byte
 }
 
-func newGateProcess(tb testing.TB) *gateProcess {
+// newGateProcess starts it, with additions to its environment (NAME=value), and
+// waits until it is ready.
+func newGateProcess(tb testing.TB, env ...string) *gateProcess {
 	tb.Helper()
 	g := &gateProcess{images: golden.NewImages(tb)}
 	dir := tb.TempDir()
@@ -67,7 +69,9 @@ kubernetes:
 			tb.Fatal(err)
 		}
 	}
-	g.program = shared.StartProgram(tb, exec.Command(shared.Product(tb, "shuind"), "serve", "--config", filepath.Join(dir, "shuind.yaml")))
+	command := exec.Command(shared.Product(tb, "shuind"), "serve", "--config", filepath.Join(dir, "shuind.yaml"))
+	command.Env = append(os.Environ(), env...)
+	g.program = shared.StartProgram(tb, command)
 	g.program.Await(tb, 2*time.Minute, func() error {
 		res, err := http.Get("http://" + operations + "/readyz")
 		if err != nil {
