@@ -469,7 +469,7 @@ func TestTheFunctionTakesTheConfigurationThatTheStackGivesIt(t *testing.T) {
 		c.t = t
 		for stack, wants := range map[string][]string{
 			"usual":   {"shuin-kit/shuin/pipeline.yaml'"},
-			"bundle":  {"shuin-kit/shuin/policy.json'", "shuin-kit/shuin/policy.json.jws.sig'"},
+			"bundle":  {"shuin-kit/shuin/policy.json'", "shuin-kit/shuin/policy.json.jws.sig'", "shuin-kit/shuin/policy.json.sha256-*.jws.sig'"},
 			"profile": {"policy.json.jws.sig'", "444455556666:/signing-profiles/policy'", "signing-profiles/policy/*'", "signer:*:444455556666:/signing-jobs/*'"},
 		} {
 			policy := c.aws("iam", "get-role-policy", "--role-name", c.resource(stack, "FunctionRole"), "--policy-name", "shuin", "--query", "PolicyDocument", "--output", "json")
