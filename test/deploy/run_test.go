@@ -56,6 +56,9 @@ func TestTheActionSealsVerifiesAndChecks(t *testing.T) {
 	want("a command that is none", 1, "it is install, seal, sign, verify or check", map[string]string{"command": "prune"})
 	want("seal without an image", 1, "needs the input image", map[string]string{"command": "seal", "stage": "unit-test"})
 	want("verify with a script", 1, "takes no input run", map[string]string{"command": "verify", "image": r.image, "run": "true"})
+	for _, input := range []string{"image", "stage", "run", "policy", "profile", "key", "cluster", "files", "args"} {
+		want("install with "+input, 1, "install takes no input "+input, map[string]string{"command": "install", "path": program(t), input: "true"})
+	}
 	want("a program that is not there", 1, "there is no program", map[string]string{"command": "install", "path": "/nonexistent"})
 	want("a program", 0, "", map[string]string{"command": "install", "path": program(t)})
 }
