@@ -52,10 +52,13 @@ func (s *settings) describe() []string {
 	}
 	lines = append(lines, "It decides by "+where+".",
 		fmt.Sprintf("A lifecycle hook whose images cannot be checked is asked again %d times, %s apart, and fails then.", s.Hook.Retries, s.Hook.RetryAfter))
-	if s.State.DynamoDB == "" {
-		lines = append(lines, "What was told is remembered by each instance of the function alone: findings may be told more than once (state.dynamodb is not set).")
-	} else {
+	switch {
+	case s.State.DynamoDB != "":
 		lines = append(lines, "What was decided and told is kept in the DynamoDB table "+s.State.DynamoDB+".")
+	case s.State.shared():
+		lines = append(lines, "What was decided and told is kept by the server "+s.State.Server.URL+".")
+	default:
+		lines = append(lines, "What was told is remembered by each instance of the function alone: findings may be told more than once (neither state.dynamodb nor state.server is set).")
 	}
 	var told []string
 	for i := range s.Tell {

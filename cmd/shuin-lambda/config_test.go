@@ -153,9 +153,12 @@ func TestAServerKeepsTheState(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if said := strings.Join(s.describe(), "\n"); !strings.Contains(said, "is kept by the server https://shuin.example.com.") {
+		t.Errorf("--check-config says\n%s", said)
+	}
 	caller := newCaller(slog.New(slog.DiscardHandler))
 	store, is := s.store(caller, newTeller(s, caller, s.path, io.Discard)).(*webstate.Store)
-	if !is || store.URL != "https://shuin.example.com" || store.Token == nil || store.Refused == nil || store.Random() == store.Random() || store.Check() != nil {
+	if !is || store.URL != "https://shuin.example.com" || store.Token == nil || store.Refused == nil || len(store.Random()) != 32 || store.Check() != nil {
 		t.Errorf("%+v", store)
 	}
 }

@@ -105,8 +105,10 @@ func (s *State) Begin(ctx context.Context, claim watch.Claim, now time.Time, lea
 		case have.token != "" && now.Before(have.until):
 			return "", false, watch.ErrBusy
 		}
-		if err := s.forgetClaims(c, now); err != nil {
-			return "", false, err
+		if !have.there {
+			if err := s.forgetClaims(c, now); err != nil {
+				return "", false, err
+			}
 		}
 		token := rand.Text()
 		return token, true, c.exec(`INSERT INTO claims (owner, key, done, at, token, held, until) VALUES (?, ?, NULL, ?, ?, ?, ?)

@@ -472,3 +472,35 @@ func FuzzAnswer(f *testing.F) {
 		}
 	})
 }
+
+// BenchmarkDecide is what an event of a task that is admitted asks of the
+// server, one after the other and by eight at a time.
+func BenchmarkDecide(b *testing.B) {
+	s := newServer(b)
+	var n atomic.Int64
+	once := func(b *testing.B, w *webstate.Store) {
+		c := watch.Claim{Key: fmt.Sprint("task/state/", n.Add(1)), Version: 1}
+		token, err := w.Begin(b.Context(), c, t0, time.Minute)
+		if err == nil {
+			err = w.Done(b.Context(), c, token, t0)
+		}
+		if err != nil {
+			b.Error(err)
+		}
+	}
+	b.Run("one", func(b *testing.B) {
+		w := s.watcher(tokenOne)
+		for b.Loop() {
+			once(b, w)
+		}
+	})
+	b.Run("eight", func(b *testing.B) {
+		w := s.watcher(tokenOne)
+		b.SetParallelism(8)
+		b.RunParallel(func(p *testing.PB) {
+			for p.Next() {
+				once(b, w)
+			}
+		})
+	})
+}

@@ -77,7 +77,7 @@ func (f *front) openProxy() (settings []string, err error) {
 	if signer == "" {
 		return nil, errors.New("shuind dev does not say where it is, with AWS_ENDPOINT_URL_SIGNER")
 	}
-	proxy := &httputil.ReverseProxy{Director: func(r *http.Request) { r.URL.Scheme, r.URL.Host = "http", signer }} // the host stays as it was signed
+	proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.Out.URL.Scheme, r.Out.URL.Host = "http", signer }} // the host stays as it was signed
 	port, err := f.serve(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Host != "verification."+signer {
 			http.Error(w, "there is verification."+signer+" alone", http.StatusForbidden)
