@@ -9,6 +9,16 @@ var regionPrefixes = map[string]string{
 	"aws-iso": "us-iso-", "aws-iso-b": "us-isob-", "aws-iso-e": "eu-isoe-", "aws-iso-f": "us-isof-",
 }
 
+// PartitionOf is the partition that a region lies in, as its name tells.
+func PartitionOf(region string) string {
+	for p, prefix := range regionPrefixes {
+		if strings.HasPrefix(region, prefix) {
+			return p
+		}
+	}
+	return "aws"
+}
+
 // InPartition says whether AWS may have the region in that partition. A
 // partition that is not known may have any region that no known one has.
 func InPartition(partition, region string) bool {

@@ -101,6 +101,13 @@ registry() {
 	curl -fsS -X POST "$AWS_ENDPOINT_URL/trial/registry/$1"
 }
 
+# moved TAG OTHER: the tag names what the other does as soon as the next tasks of a
+# service start (REPOSITORY:TAG each).
+moved() {
+	echo "# $1 is moved to what $2 names, when tasks start" >&3
+	curl -fsS -X POST "$AWS_ENDPOINT_URL/trial/moved?tag=$1&to=$2"
+}
+
 # image REPOSITORY:TAG is that image by its digest.
 image() {
 	local digest
@@ -233,6 +240,7 @@ permitted() {
 		grep -q "\"$action\"" "$home/iam.json" || missing+=" $action"
 	done <"$home/calls"
 	count=$(wc -l <"$home/calls")
+	((count > 0)) || fail "no call of AWS by the function was noted"
 	expect "calls that the printed roles do not allow" "none of $count" "${missing:-none of $count}"
 }
 

@@ -50,6 +50,11 @@ type Workload struct {
 	Images []Image
 	Where  pipeline.Where
 	Access string
+	// AnyCluster: where it will run is not known yet, and Where.Cluster not
+	// looked at. Each image is judged in every cluster that the policy tells
+	// apart for it, and has the mildest answer: what one cluster would admit is
+	// not bad, and what could not be checked in one is not denied in all.
+	AnyCluster bool
 	// Pins: who asks will deploy the pinned references of the verdict. Without
 	// it a tag alone is refused where the rule says pin.
 	Pins bool
@@ -85,6 +90,9 @@ type ImageVerdict struct {
 	// StaleUntil is when it is worth asking again: always set but for an Admit
 	// that nothing ends.
 	StaleUntil time.Time
+	// Elsewhere are the answers in other clusters, none of them milder, where
+	// the workload is for AnyCluster. They are not part of its JSON.
+	Elsewhere []ImageVerdict
 }
 
 // Verdict is the answer about a workload.
@@ -182,7 +190,11 @@ func (g *Gate) Decide(ctx context.Context, w Workload) *Verdict {
 		for i := range w.Images {
 			v.Images[i].Image = w.Images[i]
 		}
-		d.images(ctx, v.Images)
+		if w.AnyCluster {
+			d.anyCluster(ctx, v.Images)
+		} else {
+			d.images(ctx, v.Images)
+		}
 	}
 	v.sum()
 	if g.o.Record != nil {

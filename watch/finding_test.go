@@ -59,7 +59,8 @@ func TestAFindingHasOneForm(t *testing.T) {
   "region": "ap-northeast-1",
   "cluster": "prod",
   "group": "service:shop",
-  "taskDefinition": "arn:aws:ecs:ap-northeast-1:111122223333:task-definition/shop:7"
+  "taskDefinition": "arn:aws:ecs:ap-northeast-1:111122223333:task-definition/shop:7",
+  "startedBy": "ecs-svc/1234567890123456789"
  },
  "container": "app",
  "image": "reg.example/shop:1",

@@ -59,6 +59,8 @@ func (w *Watcher) endGone(ctx context.Context, out *[]Delivery, swept map[string
 	return errors.Join(faults...)
 }
 
+const goneMessage = "finding resolved: a sweep of all that runs and is registered there saw nothing of it any more"
+
 // gone is the finding that says that f is over because nothing shows it.
 func gone(f *Finding, now time.Time) Finding {
 	over := *f
@@ -66,6 +68,6 @@ func gone(f *Finding, now time.Time) Finding {
 	over.Missing, over.Code, over.Hint, over.Ends, over.Event, over.By = nil, "", "", nil, "", ""
 	over.Phase, over.Time, over.At = Swept, now, now
 	over.State = stateOf("gone", string(f.State))
-	over.Message = "finding resolved: a sweep of all that runs and is registered there saw nothing of it any more"
+	over.Message = goneMessage
 	return over
 }

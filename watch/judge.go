@@ -166,20 +166,20 @@ func resolved(o *Observation, v *gate.Verdict, iv *gate.ImageVerdict, now time.T
 // workload is what the gate is asked about o. Of a task it is wanted to know
 // whether what its tags resolve to is sealed: ECS has resolved them, or is
 // about to, and what it found is judged once the task runs. Everything else is
-// judged as it is written, as `shuin check` does.
+// judged as it is written, as `shuin check` does. What was registered or pushed
+// may run in any cluster: that none is known is held against no image.
 func (o *Observation) workload() gate.Workload {
-	return gate.Workload{Images: slices.Clone(o.Images), Where: o.Where, Pins: o.Subject.Kind == Task}
+	return gate.Workload{Images: slices.Clone(o.Images), Where: o.Where, AnyCluster: o.Where.Cluster == "", Pins: o.Subject.Kind == Task}
 }
 
-// DecideRunning has work decided by what runs: where a tag names something else
-// by now than the digest that runs, that digest is judged by itself. Both may be
-// admitted; what runs and is not stays denied.
-func DecideRunning(ctx context.Context, g Decider, work gate.Workload) *gate.Verdict {
-	v := g.Decide(ctx, work)
-	if v == nil {
-		return nil
+// decide has o decided.
+func (o *Observation) decide(ctx context.Context, g Decider) *gate.Verdict {
+	work := o.workload()
+	v := DecideRunning(ctx, g, work)
+	if v == nil || !work.Pins || o.Phase == Starting {
+		return v
 	}
-	which, images := moved(v)
+	which, images := untold(v)
 	if len(which) == 0 {
 		return v
 	}
@@ -188,15 +188,52 @@ func DecideRunning(ctx context.Context, g Decider, work gate.Workload) *gate.Ver
 	if again == nil {
 		return v
 	}
-	return joined(v, which, again)
+	return joined(v, which, again, true)
+}
+
+// untold are the images of a task that runs of which ECS tells no digest, and
+// which are admitted by what their tags name now. That need not be what runs:
+// nobody pinned it, so that they are judged as they are written.
+func untold(v *gate.Verdict) (which []int, images []gate.Image) {
+	for i := range v.Images {
+		iv := &v.Images[i]
+		if iv.Outcome == pipeline.Admit && iv.Image.Running == "" && !strings.Contains(iv.Image.Written, "@") {
+			which, images = append(which, i), append(images, iv.Image)
+		}
+	}
+	return which, images
+}
+
+// DecideRunning has work decided by what runs: where a tag names something else
+// by now than the digest that runs, that digest is judged by itself. Both may be
+// admitted; what runs and is not stays denied. tagged are the containers of
+// which a tag is meant, though work has a digest that it named.
+func DecideRunning(ctx context.Context, g Decider, work gate.Workload, tagged ...string) *gate.Verdict {
+	v := g.Decide(ctx, work)
+	if v == nil {
+		return nil
+	}
+	which, images := moved(v, tagged)
+	if len(which) == 0 {
+		return v
+	}
+	work.Images, work.Pins = images, false
+	again := g.Decide(ctx, work)
+	if again == nil {
+		return v
+	}
+	return joined(v, which, again, false)
 }
 
 // moved are the images of a verdict whose tags name something else by now than
 // what runs, each with what runs in place of what is written.
-func moved(v *gate.Verdict) (which []int, images []gate.Image) {
+func moved(v *gate.Verdict, tagged []string) (which []int, images []gate.Image) {
 	for i := range v.Images {
 		iv := &v.Images[i]
-		if iv.Outcome != pipeline.Deny || shuin.CodeOf(iv.Err) != shuin.CodeNotInIndex || strings.Contains(iv.Image.Written, "@") || iv.Image.Running.Validate() != nil {
+		if iv.Outcome != pipeline.Deny || shuin.CodeOf(iv.Err) != shuin.CodeNotInIndex || iv.Image.Running.Validate() != nil {
+			continue
+		}
+		if strings.Contains(iv.Image.Written, "@") && !slices.Contains(tagged, iv.Image.Name) {
 			continue
 		}
 		which = append(which, i)
@@ -205,14 +242,15 @@ func moved(v *gate.Verdict) (which []int, images []gate.Image) {
 	return which, images
 }
 
-// joined is v with the answers about what runs in place of those about where
-// its tags were moved to. A denial does not replace: what runs may be the image
-// of one platform of an index that no tag leads to any more.
-func joined(v *gate.Verdict, which []int, again *gate.Verdict) *gate.Verdict {
+// joined is v with other answers about some of its images: about what runs in
+// place of where its tags were moved to. There a denial does not replace: what
+// runs may be the image of one platform of an index that no tag leads to any
+// more.
+func joined(v *gate.Verdict, which []int, again *gate.Verdict, denials bool) *gate.Verdict {
 	out := *v
 	out.Images = slices.Clone(v.Images)
 	for n, i := range which {
-		if n >= len(again.Images) || again.Images[n].Outcome == pipeline.Deny {
+		if n >= len(again.Images) || again.Images[n].Outcome == pipeline.Deny && !denials {
 			continue
 		}
 		was := out.Images[i].Image
@@ -283,12 +321,17 @@ func (s *Subject) bounded() error {
 // claim is what has to be claimed to decide o. Starting and Running are one
 // line of versions, every other phase its own. What somebody did is claimed
 // event by event: times of calls are whole seconds and come out of order, and
-// of two calls of one second both are to be judged.
+// of two calls of one second both are to be judged. A sweep finds a task
+// definition once in each cluster that it runs in, where another rule may match.
 func (o *Observation) claim() Claim {
 	line := string(o.Phase)
 	switch o.Phase {
 	case Starting, Running:
 		line = "state"
+	case Swept:
+		if o.Subject.Kind == TaskDefinition && o.Subject.Cluster != "" {
+			return Claim{Key: claimKey(string(o.Subject.Kind), o.Subject.ARN+"#"+o.Subject.Cluster, line), Version: o.Version}
+		}
 	case Requested, Deployed, Pushed:
 		if o.Event != "" {
 			return Claim{Key: claimKey(string(o.Subject.Kind), o.Subject.ARN+"#"+o.Event, line), Version: o.Version}

@@ -200,7 +200,7 @@ func (m *MemoryStore) Forget(ctx context.Context, t Telling) (bool, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	have := m.tellings[keyOf(t)]
-	if have == nil || have.at.IsZero() {
+	if have == nil || have.at.IsZero() || have.Seen.After(t.Seen) {
 		return false, nil
 	}
 	delete(m.tellings, keyOf(t))

@@ -93,7 +93,8 @@ var byTime = []shuin.Code{shuin.CodeExpired, shuin.CodeSealTooOld}
 // Allowed are reactions to a Deny under a rule (not the policy's default) that
 // enforces, for a reason that is about the image; never to Undecided, never
 // because a tag was moved since the task began, and not of a task that runs
-// because something ended with time.
+// because something ended with time. Where nobody knows in which cluster it will
+// run, all of that has to be so in every one.
 func Allowed(r Reactions, o *Observation, v *gate.Verdict) Permission {
 	p := Permission{}
 	var configured bool
@@ -111,6 +112,11 @@ func Allowed(r Reactions, o *Observation, v *gate.Verdict) Permission {
 	for i := range v.Images {
 		iv := &v.Images[i]
 		not := unstoppable(o, iv)
+		for k := range iv.Elsewhere {
+			if there := unstoppable(o, &iv.Elsewhere[k]); not == "" && there != "" {
+				not = "in which cluster it will run is not known, and not every one is a reason: " + there
+			}
+		}
 		if not == "" {
 			p.Allowed, p.Image = true, i
 			p.Why = fmt.Sprintf("image %s is denied by rule %q, which enforces", oneLine(iv.Image.Written, 300), iv.Rule)
@@ -156,6 +162,8 @@ func unstoppable(o *Observation, iv *gate.ImageVerdict) string {
 		return fmt.Sprintf("the reason (%s) is not the image's own", code)
 	case code == shuin.CodeNotInIndex && !strings.Contains(iv.Image.Written, "@"):
 		return "the tag may have been moved since the task began"
+	case code == shuin.CodeTagRefused && o.Subject.Kind == Task && o.Phase != Starting && iv.Image.Running == "":
+		return "it is not known which digest runs"
 	case o.Subject.Kind == Task && o.Phase != Starting && slices.Contains(byTime, code):
 		return fmt.Sprintf("the reason (%s) came with time, which is no reason to stop what runs", code)
 	}
@@ -255,8 +263,9 @@ func (w *Watcher) mayNot(ctx context.Context, o *Observation, calm string) (stri
 	if calm != "" {
 		return calm, nil
 	}
-	if o.Subject.Kind == TaskDefinition && o.Where != (pipeline.Where{}) {
-		// It would be gone for every cluster: is it denied wherever it runs?
+	if o.Subject.Kind == TaskDefinition && o.Where.Cluster != "" {
+		// It would be gone for every cluster, whoever asked for it in this one: is
+		// it denied in all that the policy tells apart?
 		anywhere := *o
 		anywhere.Where = pipeline.Where{}
 		if p := Allowed(w.Reactions, &anywhere, w.Gate.Decide(ctx, anywhere.workload())); !p.Allowed {
@@ -317,38 +326,91 @@ func (w *Watcher) inUseSince(ctx context.Context, name, value string) (time.Time
 	return since, nil
 }
 
-// overRate counts one reaction, and says why it may not be where there were
-// enough, by all functions with this store: to the task's group in this hour,
-// to all that is of no service, and to everything, in this minute and hour.
-func (w *Watcher) overRate(ctx context.Context, o *Observation) (why string, err error) {
-	now := w.Now()
+// share is one bound of reactions.
+type share struct {
+	name, of, in string
+	is           time.Duration
+	most         int
+}
+
+// ofService says whether a task looks like a service's. RunTask takes any group
+// and any startedBy, and ECS tells nothing that it does not take: whoever wants
+// to be taken for a service's task is.
+func (s *Subject) ofService() bool {
+	return s.Kind == Task && strings.HasPrefix(s.Group, "service:") && strings.HasPrefix(s.StartedBy, "ecs-svc/")
+}
+
+// shares are all that a reaction to o takes one of, in the order in which they
+// are taken. Those of the minute come first: what they refuse has spent nothing
+// of the hour, in which a group has few.
+func (w *Watcher) shares(o *Observation) []share {
 	minute, hour := count(w.Reactions.PerMinute, limits.WatchReactionsPerMinute), count(w.Reactions.PerHour, limits.WatchReactionsPerHour)
-	type share struct {
-		name, of, in string
-		is           time.Duration
-		most         int
-	}
+	const of = " to what is of no service"
+	other := !o.Subject.ofService()
 	var shares []share
+	if other {
+		shares = append(shares, share{"other/minute", of, "minute", time.Minute, (minute + 1) / 2})
+	}
+	shares = append(shares, share{"minute", "", "minute", time.Minute, minute})
 	if s := &o.Subject; s.Kind == Task {
 		group := idOf(s.Account, s.Region, s.Cluster, s.group())
 		shares = append(shares, share{"group/" + group, " to this group", "hour", time.Hour, count(w.Reactions.PerGroup, limits.WatchReactionsPerGroup)})
 	}
-	if o.Subject.Kind != Task || !strings.HasPrefix(o.Subject.Group, "service:") {
-		const of = " to what is of no service"
-		shares = append(shares, share{"other/minute", of, "minute", time.Minute, (minute + 1) / 2}, share{"other/hour", of, "hour", time.Hour, (hour + 1) / 2})
+	if other {
+		shares = append(shares, share{"other/hour", of, "hour", time.Hour, (hour + 1) / 2})
 	}
-	shares = append(shares, share{"minute", "", "minute", time.Minute, minute}, share{"hour", "", "hour", time.Hour, hour})
-	for _, x := range shares {
-		name := fmt.Sprintf("reactions/%s/%d", x.name, now.Unix()/int64(x.is/time.Second))
-		ok, err := w.Store.Take(ctx, name, x.most, now, now.Add(2*x.is))
+	return append(shares, share{"hour", "", "hour", time.Hour, hour})
+}
+
+// overRate counts one reaction, and says why it may not be where there were
+// enough, by all functions with this store: to the task's group in this hour,
+// to all that is of no service, and to everything, in this minute and hour.
+//
+// A share that is known to be spent is not asked for, nor are those before it:
+// what floods one group does not spend the minutes of all others.
+func (w *Watcher) overRate(ctx context.Context, o *Observation) (why string, err error) {
+	now := w.Now()
+	shares := w.shares(o)
+	name := func(x *share) string {
+		return fmt.Sprintf("reactions/%s/%d", x.name, now.Unix()/int64(x.is/time.Second))
+	}
+	enough := func(x *share) string {
+		return fmt.Sprintf("there were %d reactions%s in this %s, and no more are allowed", x.most, x.of, x.in)
+	}
+	for i := range shares {
+		if w.isSpent(name(&shares[i])) {
+			return enough(&shares[i]), nil
+		}
+	}
+	for i := range shares {
+		x := &shares[i]
+		ok, err := w.Store.Take(ctx, name(x), x.most, now, now.Add(2*x.is))
 		switch {
 		case err != nil:
 			return "reactions could not be counted", err
 		case !ok:
-			return fmt.Sprintf("there were %d reactions%s in this %s, and no more are allowed", x.most, x.of, x.in), nil
+			w.spend(name(x))
+			return enough(x), nil
 		}
 	}
 	return "", nil
+}
+
+// isSpent says whether this process was refused one of this count before; in
+// its name is the minute or hour that it is of.
+func (w *Watcher) isSpent(count string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.spent[count]
+}
+
+func (w *Watcher) spend(count string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.spent == nil || len(w.spent) >= limits.WatchQuietIDs {
+		w.spent = map[string]bool{}
+	}
+	w.spent[count] = true
 }
 
 func count(n, other int) int {

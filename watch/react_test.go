@@ -298,13 +298,13 @@ func TestAReactionIsDoneAndCountedOnceThoughNobodyCanBeTold(t *testing.T) {
 func TestNoGroupAndNoJunkUsesUpAllReactions(t *testing.T) {
 	s, e := reacting(t)
 	s.Reactions.PerMinute, s.Reactions.PerHour, s.Reactions.PerGroup = 100, 10, 3
-	n := 0
+	n, startedBy := 0, "ecs-svc/1234567890123456789"
 	stopped := func(group string) int {
 		before := len(e.did)
 		for range 8 {
 			n++
 			o := task(fmt.Sprint("t", n), 1, app)
-			o.Subject.Group = group
+			o.Subject.Group, o.Subject.StartedBy = group, startedBy
 			if r := s.observe(o, watch.Decided); !r.Reaction.Done && !strings.Contains(r.Reaction.Why, "no more are allowed") {
 				t.Fatalf("%+v", r.Reaction)
 			}
@@ -322,6 +322,13 @@ func TestNoGroupAndNoJunkUsesUpAllReactions(t *testing.T) {
 	s.after(time.Hour)
 	if got := stopped("service:shop"); got != 3 {
 		t.Errorf("an hour later %d", got)
+	}
+	startedBy = "me" // and says to be of a service
+	s.after(time.Hour)
+	for i, want := range []int{3, 2, 0} {
+		if got := stopped(fmt.Sprint("service:junk-", i)); got != want {
+			t.Errorf("of what only says that it is a service's %d were stopped, wanted %d", got, want)
+		}
 	}
 }
 
@@ -425,5 +432,42 @@ func TestATaskThatIsOverIsToldAndLeftAlone(t *testing.T) {
 	}
 	if r := s.observe(task("c", 1, app), watch.Decided); len(r.Told) != 1 || !r.Told[0].Finding.Resolved {
 		t.Errorf("what runs does not: %+v", r.Told)
+	}
+}
+
+func TestWhatOneRateRefusesSpendsNothingOfTheOthers(t *testing.T) {
+	s, e := reacting(t)
+	s.Reactions.Calm = -1
+	n := 0
+	stop := func(group string) watch.Reacted {
+		n++
+		o := task(fmt.Sprint("t", n), 1, app)
+		o.Subject.Group = group
+		return s.observe(o, watch.Decided).Reaction
+	}
+	for i := range limits.WatchReactionsPerMinute {
+		stop(fmt.Sprint("service:flood-", i))
+	}
+	for range 3 * limits.WatchReactionsPerGroup { // refused for this minute
+		if r := stop("service:shop"); r.Done || !strings.Contains(r.Why, "in this minute") {
+			t.Fatalf("%+v", r)
+		}
+	}
+	s.after(time.Minute)
+	for range limits.WatchReactionsPerGroup {
+		if r := stop("service:shop"); !r.Done {
+			t.Errorf("the minute before has spent it: %+v", r)
+		}
+	}
+	s.after(time.Minute)
+	for range 10 * limits.WatchReactionsPerMinute { // a flood of a group that has had its share
+		if r := stop("service:shop"); r.Done {
+			t.Fatalf("%+v", r)
+		}
+	}
+	before := len(e.did)
+	stop("service:quiet")
+	if len(e.did) != before+1 {
+		t.Error("another group's flood has spent the minute")
 	}
 }

@@ -58,12 +58,19 @@ type SignerEvent struct {
 	Last bool
 }
 
-// The actions that are of interest.
+// The actions that are told apart. What only reads is of no interest; all else,
+// what AWS adds one day too, administers.
 var (
-	signs       = []string{"SignPayload", "StartSigningJob"}
-	administers = []string{"PutSigningProfile", "AddProfilePermission", "RemoveProfilePermission", "TagResource", "UntagResource"}
-	revokes     = []string{"CancelSigningProfile", "RevokeSigningProfile", "RevokeSignature"}
+	signs   = []string{"SignPayload", "StartSigningJob"}
+	revokes = []string{"CancelSigningProfile", "RevokeSigningProfile", "RevokeSignature"}
+	reads   = []string{"Get", "List", "Describe"} // as names begin
 )
+
+// SignerReads says whether a call of AWS Signer changes nothing and signs
+// nothing, as its name tells.
+func SignerReads(action string) bool {
+	return slices.ContainsFunc(reads, func(prefix string) bool { return strings.HasPrefix(action, prefix) })
+}
 
 // check refuses an event that nobody could judge.
 func (e *SignerEvent) check() error {
@@ -87,10 +94,13 @@ func (e *SignerEvent) check() error {
 //   - Somebody signs with a stage's profile who is none of the principals of
 //     the stages that list it (of those that name some): WrongPrincipal.
 //   - Something is signed with a profile that no stage lists: UnknownProfile.
-//     It seals nothing.
-//   - A profile, its permissions or its tags are changed by somebody who is
-//     none of signerAdmins: NotAdmin; cancelled or revoked, or a signature
-//     revoked: RevokedBy.
+//     It seals nothing. So is told, too, what was signed or tried with a profile
+//     that the event does not name (of what was refused CloudTrail may leave out
+//     the parameters): whether a stage lists it is not known then.
+//   - A profile, its permissions or its tags are changed, or a call is made that
+//     is not known here and does not only read, by somebody who is none of
+//     signerAdmins: NotAdmin; cancelled or revoked, or a signature revoked:
+//     RevokedBy.
 //   - One of signerAdmins signs with a stage's profile, or a principal of a
 //     stage administers: BothDuties, whatever else it is.
 //
@@ -110,10 +120,10 @@ func JudgeSigner(p *pipeline.Policy, e SignerEvent) []Finding {
 	switch {
 	case slices.Contains(signs, e.Action):
 		j.signed()
-	case slices.Contains(administers, e.Action):
-		j.administered(NotAdmin)
 	case slices.Contains(revokes, e.Action):
 		j.administered(RevokedBy)
+	case !SignerReads(e.Action):
+		j.administered(NotAdmin)
 	}
 	return j.out
 }
@@ -161,13 +171,7 @@ func (e *SignerEvent) partition() string {
 	if f := strings.SplitN(cmp.Or(e.Principal, e.Session), ":", 3); len(f) == 3 && awsprofile.ValidPartition(f[1]) {
 		return f[1]
 	}
-	switch {
-	case strings.HasPrefix(e.Region, "cn-"):
-		return "aws-cn"
-	case strings.HasPrefix(e.Region, "us-gov-"):
-		return "aws-us-gov"
-	}
-	return "aws"
+	return awsprofile.PartitionOf(e.Region)
 }
 
 // among says whether the caller is one of list.
@@ -192,6 +196,11 @@ func (j *signerJudge) signed() {
 		own := j.sealsFor()
 		if len(own) > 0 {
 			severity = Medium // somebody of ours, with what is not ours
+		}
+		if j.profile == (awsprofile.Profile{}) {
+			j.add(UnknownProfile, severity, "sign", j.acted()+": whether a stage of the policy lists it is not known",
+				"look for the call in CloudTrail by its event's id, and ask its caller")
+			return
 		}
 		j.add(UnknownProfile, severity, "sign", j.acted()+", which no stage of the policy lists",
 			"nothing it signs seals an image; if it should, list the profile as a signer of its stage")

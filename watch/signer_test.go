@@ -91,6 +91,7 @@ func TestWhatIsDoneToTheSignerIsHeldAgainstWhoMay(t *testing.T) {
 		{"the profile in another region signs", whole, call("SignPayload", strings.Replace(build, region, "eu-west-1", 1), roles+"ci/build-7"), "medium signer-unknown-profile"},
 		{"a stage's principal signs with an unknown profile", whole, call("SignPayload", "other", roles+"ci/build-7"), "medium signer-unknown-profile"},
 		{"a profile of another owner by name", whole, with(call("SignPayload", "build", roles+"ci/build-7"), func(e *watch.SignerEvent) { e.ProfileOwner = "444455556666" }), "medium signer-unknown-profile"},
+		{"somebody is refused, and the event does not say of which profile", whole, with(call("SignPayload", "", roles+"dev"), func(e *watch.SignerEvent) { e.ErrorCode = "AccessDenied" }), "low signer-unknown-profile"},
 		{"something that is no profile", whole, call("SignPayload", "!", roles+"dev"), "low signer-unknown-profile"},
 
 		{"an admin makes a profile", whole, call("PutSigningProfile", build, roles+"signer-admin"), ""},
@@ -111,10 +112,14 @@ func TestWhatIsDoneToTheSignerIsHeldAgainstWhoMay(t *testing.T) {
 
 		{"a refused signature", whole, with(call("SignPayload", version, roles+"dev"), func(e *watch.SignerEvent) { e.ErrorCode = "AccessDeniedException" }), "low signer-wrong-principal"},
 		{"a refused change", whole, with(call("PutSigningProfile", "build", roles+"dev"), func(e *watch.SignerEvent) { e.ErrorCode = "AccessDenied" }), "low signer-not-admin"},
+		{"a change that is refused in other words", whole, with(call("PutSigningProfile", "build", roles+"dev"), func(e *watch.SignerEvent) { e.ErrorCode = "Client.UnauthorizedOperation" }), "low signer-not-admin"},
 		{"a stage's principal is refused", whole, with(call("SignPayload", version, roles+"ci/build-7"), func(e *watch.SignerEvent) { e.ErrorCode = "AccessDenied" }), ""},
 		{"a throttled signature", whole, with(call("SignPayload", version, roles+"dev"), func(e *watch.SignerEvent) { e.ErrorCode = "ThrottlingException" }), ""},
 		{"a change of what is not there", whole, with(call("CancelSigningProfile", "build", roles+"dev"), func(e *watch.SignerEvent) { e.ErrorCode = "ResourceNotFoundException" }), ""},
 		{"somebody looks", whole, call("GetSigningProfile", "build", roles+"dev"), ""},
+		{"somebody lists", whole, call("ListProfilePermissions", "build", roles+"dev"), ""},
+		{"somebody makes a call that AWS added since", whole, call("UpdateProfileAlias", "", roles+"dev"), "high signer-not-admin"},
+		{"one of signerAdmins makes it", whole, call("UpdateProfileAlias", "", roles+"signer-admin"), ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var got []string
@@ -158,6 +163,9 @@ func TestTheSignersFindingsAreToldAsOftenAsThereIsSomethingNew(t *testing.T) {
 	see(call("AddProfilePermission", "build", roles+"dev"), "high signer-not-admin")
 	denied := call("AddProfilePermission", "build", roles+"dev3")
 	denied.ErrorCode = "AccessDenied"
+	see(denied, "low signer-not-admin")
+	see(denied, "")
+	denied.Action = "PutSigningProfile" // is another attempt of the same caller
 	see(denied, "low signer-not-admin")
 	see(denied, "")
 	see(call("SignPayload", "build", roles+"ci/build-1"), "")
@@ -252,5 +260,32 @@ func TestASignersEventThatSaysNothingIsPoison(t *testing.T) {
 	r, err := s.ObserveSigner(context.Background(), call("SignPayload", "build", roles+"dev"))
 	if err != nil || r.Disposition != watch.Retry {
 		t.Error("without a policy it is settled:", r, err)
+	}
+}
+
+func TestWhatTheEventDoesNotNameIsNotToldAsUnlisted(t *testing.T) {
+	e := call("SignPayload", "", roles+"dev")
+	e.ErrorCode = "AccessDenied"
+	all := watch.JudgeSigner(duties(t, roles+"ci", "", roles+"admin"), e)
+	if len(all) != 1 || strings.Contains(all[0].Line(), "no stage of the policy lists") || !strings.Contains(all[0].Message, "is not known") {
+		t.Errorf("%+v", all)
+	}
+}
+
+func TestAProfileByItsNameIsOneOfTheRegionsOwnPartition(t *testing.T) {
+	for partition, where := range map[string]string{
+		"aws": region, "aws-cn": "cn-north-1", "aws-us-gov": "us-gov-west-1", "aws-eusc": "eusc-de-east-1",
+		"aws-iso": "us-iso-east-1", "aws-iso-b": "us-isob-east-1", "aws-iso-e": "eu-isoe-west-1", "aws-iso-f": "us-isof-south-1",
+	} {
+		p, err := pipeline.Parse([]byte("apiVersion: shuin.dev/v1\nkind: PipelinePolicy\nstages:\n  build:\n    signers: [{signingProfile: \"arn:" + partition + ":signer:" + where + ":" + account +
+			":/signing-profiles/build\", trustStores: [\"signingAuthority:x\"]}]\n    principals: [\"arn:" + partition + ":iam::" + account + ":role/ci\"]\nrules: [{name: r, match: {images: [\"reg.example/**\"]}, require: {all: [build]}}]\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		e := call("SignPayload", "build", "")
+		e.Region, e.Caller = where, "AWSAccount 444455556666 AROA1"
+		if all := watch.JudgeSigner(p, e); len(all) != 1 || all[0].Kind != watch.WrongPrincipal || all[0].Severity != watch.High {
+			t.Errorf("%s: %+v", partition, all)
+		}
 	}
 }

@@ -17,9 +17,7 @@ import (
 var errUnjudged = errors.New("it could not be judged")
 
 // matters says whether some policy could find something about e.
-func (e *SignerEvent) matters() bool {
-	return slices.Contains(signs, e.Action) || slices.Contains(administers, e.Action) || slices.Contains(revokes, e.Action)
-}
+func (e *SignerEvent) matters() bool { return !SignerReads(e.Action) }
 
 // judge has an event of the signer judged, and told what is found.
 func (w *Watcher) judge(ctx context.Context, e *SignerEvent, r *Result, until time.Time) error {

@@ -82,8 +82,10 @@ type Store interface {
 	// Tellings are all that were told of a finding and not forgotten, at most
 	// limits.WatchTellings of them, in any order.
 	Tellings(ctx context.Context, id string) ([]Telling, error)
-	// Forget removes t: as if it had never been told. Of all who ask exactly one
-	// is answered true; false: it was not there (any more).
+	// Forget removes t: as if it had never been told, unless it was seen after
+	// t.Seen: what Tellings gave is not over where somebody saw it again since. Of
+	// all who ask exactly one is answered true; false: it was not there (any
+	// more), or was seen later.
 	Forget(ctx context.Context, t Telling) (bool, error)
 
 	// Take adds one to the count of this name, unless it has reached most, and

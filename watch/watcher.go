@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/shuin/shuin"
 	"github.com/shuin/shuin/gate"
 	"github.com/shuin/shuin/internal/limits"
 	"github.com/shuin/shuin/pipeline"
@@ -64,6 +65,7 @@ type Watcher struct {
 	quiet map[string]time.Time // findings of which nothing was told at that time
 	swept map[string]sweptID   // what the sweep under way saw
 	since map[string]inUse     // policy and trust, as this process saw them last
+	spent map[string]bool      // counts of reactions that are at their end
 }
 
 // Observe has o decided, once for each version of its subject, and what is
@@ -153,7 +155,7 @@ func (w *Watcher) alone(ctx context.Context, c Claim, r *Result, settle func(unt
 
 // decide asks the gate and does what follows from its answer.
 func (w *Watcher) decide(ctx context.Context, o *Observation, r *Result, until time.Time) error {
-	r.Verdict = DecideRunning(ctx, w.Gate, o.workload())
+	r.Verdict = o.decide(ctx, w.Gate)
 	now := w.Now()
 	all, undecided := findings(o, r.Verdict, now)
 	if o.Phase == Swept {
@@ -176,8 +178,8 @@ func (w *Watcher) decide(ctx context.Context, o *Observation, r *Result, until t
 	return errors.Join(faults...)
 }
 
-// errTurn: a turn to tell may be taken, and nobody told. Who came back at once
-// would be answered Silent, and take it for told.
+// errTurn: a turn to tell may be taken, and nobody told, or it is not on record.
+// Who came back at once would be answered Silent, and take it for told.
 var errTurn = errors.New("it is tried again when the turn to tell is over")
 
 // tellAll tells the result's findings to whom they concern. Turns end with the
@@ -211,20 +213,34 @@ func (w *Watcher) tell(ctx context.Context, r *Result, f *Finding, to Notifier, 
 	}
 	d := Delivery{Finding: *f, To: t.To, Reminder: turn == Again}
 	d.Finding.Reminder = d.Reminder
-	d.Err = to.Notify(ctx, d.Finding)
+	d.Err = send(ctx, to, d.Finding)
 	r.Told = append(r.Told, d)
 	ending := context.WithoutCancel(ctx)
 	if d.Err != nil {
 		err := fmt.Errorf("tell finding %s to %s: %w", f.ID, t.To, d.Err)
+		if !w.Now().Before(until) {
+			return err // his turn is over, and may be another's: it is not his to take back
+		}
 		if undone := w.Store.Untell(ending, t); undone != nil {
 			err = errors.Join(err, fmt.Errorf("take back that it was told: %w", undone), errTurn)
 		}
 		return err
 	}
 	if err := w.Store.Told(ending, t, w.Now()); err != nil {
-		return fmt.Errorf("record that finding %s was told to %s: %w", f.ID, t.To, err)
+		return fmt.Errorf("record that finding %s was told to %s: %w", f.ID, t.To, errors.Join(err, errTurn))
 	}
 	return nil
+}
+
+// send has a notifier told. A notifier that panics could not be told: the turn
+// is taken back as for any other that fails, and not left to its end.
+func send(ctx context.Context, to Notifier, f Finding) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = &shuin.Error{Code: shuin.CodeInternal, Message: "the notifier panicked: " + oneLine(fmt.Sprint(p), 300), Hint: "this is a fault of this program: report it"}
+		}
+	}()
+	return to.Notify(ctx, f)
 }
 
 // resolve says once of every finding that was told that it is over, where an
@@ -242,7 +258,7 @@ func (w *Watcher) resolve(ctx context.Context, o *Observation, r *Result, all []
 			continue
 		}
 		f := resolved(o, r.Verdict, iv, now)
-		if seen[f.ID] || w.isQuiet(f.ID, now) {
+		if seen[f.ID] || o.Phase == Swept && w.isQuiet(f.ID, now) {
 			continue
 		}
 		seen[f.ID] = true
@@ -340,37 +356,68 @@ func (w *Watcher) resolveOne(ctx context.Context, out *[]Delivery, f *Finding, i
 		}
 	}
 	over := map[string][]Telling{}
-	var faults []error
 	for _, t := range told {
-		if !isOver(t, last) {
+		if isOver(t, last) {
+			over[t.To] = append(over[t.To], t)
+		} else {
 			left = true
-			continue
 		}
+	}
+	var faults []error
+	for _, name := range slices.Sorted(maps.Keys(over)) {
+		to := w.notifier(name)
+		for part := range slices.Chunk(over[name], limits.WatchEnds) {
+			stays, err := w.endPart(ctx, out, f, to, part)
+			left = left || stays || err != nil
+			if err != nil {
+				faults = append(faults, err)
+				break // those that are left are tried again with these
+			}
+		}
+	}
+	return left, errors.Join(faults...)
+}
+
+// notifier is the one of this name; nil: there is none any more.
+func (w *Watcher) notifier(name string) Notifier {
+	for k := range w.Routes {
+		if to := w.Routes[k].Notifier; to.Name() == name {
+			return to
+		}
+	}
+	return nil
+}
+
+// endPart forgets some of what was told to one notifier, and tells him that it
+// is over: a few states at a time, for each may be a message of its own where he
+// sends it to. left says whether something is still so.
+func (w *Watcher) endPart(ctx context.Context, out *[]Delivery, f *Finding, to Notifier, part []Telling) (left bool, err error) {
+	var faults []error
+	var forgotten []Telling
+	d := Delivery{Finding: *f}
+	for _, t := range part {
 		was, err := w.Store.Forget(ctx, t)
 		if err != nil {
 			faults = append(faults, fmt.Errorf("forget that finding %s was told to %s: %w", f.ID, t.To, err))
 		}
 		if was {
-			over[t.To] = append(over[t.To], t)
-		}
-	}
-	for k := range w.Routes {
-		to := w.Routes[k].Notifier
-		forgotten := over[to.Name()]
-		if len(forgotten) == 0 {
-			continue
-		}
-		delete(over, to.Name())
-		d := Delivery{Finding: *f, To: to.Name()}
-		for _, t := range forgotten {
+			forgotten = append(forgotten, t)
 			d.Finding.Ends = append(d.Finding.Ends, t.State)
 		}
-		slices.Sort(d.Finding.Ends)
-		d.Err = to.Notify(ctx, d.Finding)
-		*out = append(*out, d)
-		if d.Err != nil {
-			faults = append(faults, fmt.Errorf("tell %s that finding %s is resolved: %w", d.To, f.ID, d.Err), w.untold(ctx, forgotten))
-		}
+	}
+	left = len(forgotten) < len(part) // seen again since, or forgotten by another
+	if to == nil || len(forgotten) == 0 {
+		return left, errors.Join(faults...)
+	}
+	d.To = to.Name()
+	slices.Sort(d.Finding.Ends)
+	if f.Subject.Kind == TaskDefinition && f.Message != goneMessage && slices.ContainsFunc(forgotten, func(t Telling) bool { return !f.ends(t.Image) }) {
+		d.Finding.Message = oneLine(f.Message+"; it was another image of this family, and a revision with it that is still active can be started: deregister it", limits.WatchMessageBytes)
+	}
+	d.Err = send(ctx, to, d.Finding)
+	*out = append(*out, d)
+	if d.Err != nil {
+		faults = append(faults, fmt.Errorf("tell %s that finding %s is resolved: %w", d.To, f.ID, d.Err), w.untold(ctx, forgotten))
 	}
 	return left, errors.Join(faults...)
 }
@@ -390,7 +437,8 @@ func (w *Watcher) untold(ctx context.Context, all []Telling) error {
 }
 
 // isQuiet says whether nothing was told of the finding a moment ago: a sweep
-// sees the same good image many times.
+// sees the same good image many times. Another process may have told since: who
+// sees an event asks.
 func (w *Watcher) isQuiet(id string, now time.Time) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -194,6 +194,7 @@ func task(name string, version int64, image string) watch.Observation {
 		Subject: watch.Subject{
 			Kind: watch.Task, ARN: "arn:aws:ecs:" + region + ":" + account + ":task/prod/" + name, Account: account, Region: region,
 			Cluster: "prod", Group: "service:shop", TaskDefinition: "arn:aws:ecs:" + region + ":" + account + ":task-definition/shop:7",
+			StartedBy: "ecs-svc/1234567890123456789",
 		},
 		Phase: watch.Running, Version: version, At: begin, Where: pipeline.Where{Cluster: "prod"},
 		Images: []gate.Image{{Name: "app", Written: image}}, Event: "event-" + name,

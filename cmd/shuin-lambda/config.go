@@ -170,7 +170,7 @@ type reactConfig struct {
 	// that enforces denies, so that nothing new starts from them.
 	DangerouslyDeregisterTaskDefinitions bool `yaml:"dangerouslyDeregisterTaskDefinitions"`
 	// PerMinute and PerHour bound both; PerGroup bounds what is done to the
-	// tasks of one service, or of one family, in an hour. 0: the defaults.
+	// tasks of one service, or of one family, in an hour. 1 at least.
 	PerMinute int `yaml:"perMinute"`
 	PerHour   int `yaml:"perHour"`
 	PerGroup  int `yaml:"perGroup"`
@@ -210,8 +210,10 @@ func newConfig() *config {
 		Hook:   hookConfig{Retries: limits.HookRetries, RetryAfter: limits.HookDelay, Margin: limits.LambdaMargin},
 		Events: eventsConfig{Receives: limits.LambdaReceives},
 		Remind: limits.WatchRemind,
-		React:  reactConfig{Calm: limits.WatchCalm},
-		Sweep:  sweepConfig{Interval: limits.LambdaSweepEvery},
+		React: reactConfig{
+			PerMinute: limits.WatchReactionsPerMinute, PerHour: limits.WatchReactionsPerHour, PerGroup: limits.WatchReactionsPerGroup, Calm: limits.WatchCalm,
+		},
+		Sweep: sweepConfig{Interval: limits.LambdaSweepEvery},
 	}
 }
 

@@ -76,6 +76,11 @@ func TestEveryFaultOfAConfigurationIsToldWithItsLine(t *testing.T) {
 		{"what was told is remembered in two places", "policy: {file: pipeline.yaml}\nstate: {dynamodb: shuin, server: {url: \"https://shuin.example.com\", token: {env: T}}}\n", []string{"line 2: state: either dynamodb or server"}},
 		{"a server without TLS, and without a token, keeps the state", "policy: {file: pipeline.yaml}\nstate: {server: {url: \"http://shuin.example.com\"}}\n", []string{"state.server.url", "without TLS", "state.server.token: exactly one of"}},
 		{"a region goes with a table", "policy: {file: pipeline.yaml}\nstate: {region: eu-west-1, server: {url: \"https://shuin.example.com\", token: {env: T}}}\n", []string{"state.region: it goes with state.dynamodb"}},
+		{"a region beside an ARN of another", "policy: {file: pipeline.yaml}\nstate: {dynamodb: \"arn:aws:dynamodb:eu-west-1:111122223333:table/shuin\", region: us-east-1}\ntell:\n  - {sns: \"arn:aws:sns:eu-west-1:111122223333:a\", region: us-east-1}\n  - {eventBus: \"arn:aws:events:eu-west-1:111122223333:event-bus/a\", region: us-east-1}\n", []string{
+			"line 2: state.region: the ARN says eu-west-1", "line 4: tell[0].region: the ARN says eu-west-1", "line 5: tell[1].region: the ARN says eu-west-1"}},
+		{"a region of a server", "policy: {bundle: \"https://shuin.example.com/v1/policy\", region: eu-west-1, signedBy: {identities: [\"x509.subject: C=JP, ST=Tokyo, O=Example, CN=policy\"], trustStores: [\"ca:policy\"]}}\n", []string{"line 1: policy.region: it goes with a bucket"}},
+		{"reactions of which there are to be none", "policy: {file: pipeline.yaml}\nstate: {dynamodb: shuin}\nreact: {dangerouslyStopTasks: true, perMinute: 0, perHour: 0, perGroup: 0}\n", []string{
+			"react.perMinute: between 1 and 1000", "react.perHour: between 1", "react.perGroup: between 1"}},
 		{"reactions without a table", "policy: {file: pipeline.yaml}\nreact: {dangerouslyStopTasks: true}\n", []string{"line 2: react: it needs state.dynamodb"}},
 		{"targets twice, and no role", "policy: {file: pipeline.yaml}\nsweep:\n  targets:\n    - {role: nobody}\n    - {externalId: x, region: nowhere}\n    - {region: nowhere}\n", []string{
 			"sweep.targets[0].role", "sweep.targets[1].externalId", "sweep.targets[1].region", "sweep.targets[2].region", "sweep.targets[2]: the same"}},
@@ -129,6 +134,28 @@ sweep: {targets: [{taskDefinitions: true}, {role: "arn:aws:iam::444455556666:rol
 	var out, complaints bytes.Buffer
 	if code := run([]string{"--check-config", filepath.Join(env(envPackage), "shuin-lambda.yaml")}, env, &out, &complaints); code != 0 || !strings.Contains(out.String(), "STOPS TASKS") {
 		t.Errorf("--check-config ends with %d:\n%s%s", code, out.String(), complaints.String())
+	}
+}
+
+func TestTheCheckOfAConfigurationFailsWhereTheFunctionCannotStart(t *testing.T) {
+	const file = "policy: {file: pipeline.yaml}\n"
+	for name, files := range map[string]map[string]string{
+		"a server without TLS":                  {configName: file + "tell: [{server: {url: \"http://shuin.example.com\", token: {env: T}}}]\n"},
+		"a server's address with a fragment":    {configName: file + "tell: [{server: {url: \"https://shuin.example.com/#x\", token: {env: T}}}]\n"},
+		"a notation configuration that is none": {configName: file, "notation/config.json": "[]"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			files["pipeline.yaml"] = somePolicy
+			env := pkg(t, files)
+			s, err := loadSettings(env)
+			if err == nil {
+				_, err = newFunction(s, env, newLogger(io.Discard), io.Discard)
+			}
+			var out, complaints bytes.Buffer
+			if code := run([]string{"--check-config", filepath.Join(env(envPackage), configName)}, env, &out, &complaints); err == nil || code != 1 || complaints.Len() == 0 {
+				t.Errorf("--check-config ends with %d (%s); the function: %v", code, complaints.String(), err)
+			}
+		})
 	}
 }
 
@@ -230,7 +257,7 @@ func TestDefaultsAreTheSafeOnes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.warns() || s.React != (reactConfig{Calm: limits.WatchCalm}) || s.Hook.Retries != limits.HookRetries || s.Remind != limits.WatchRemind || s.Revocation.AllowPrivateAddresses || len(s.Registries.DangerouslyUsePlainHTTP) != 0 {
+	if s.warns() || s.React != (reactConfig{PerMinute: limits.WatchReactionsPerMinute, PerHour: limits.WatchReactionsPerHour, PerGroup: limits.WatchReactionsPerGroup, Calm: limits.WatchCalm}) || s.Hook.Retries != limits.HookRetries || s.Remind != limits.WatchRemind || s.Revocation.AllowPrivateAddresses || len(s.Registries.DangerouslyUsePlainHTTP) != 0 {
 		t.Errorf("%+v", s.config)
 	}
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/shuin/shuin/internal/awsstate"
 	"github.com/shuin/shuin/internal/limits"
+	"github.com/shuin/shuin/internal/webfile"
 	"github.com/shuin/shuin/internal/webstate"
 )
 
@@ -43,6 +44,7 @@ func (s *settings) validateState(d *decoder) {
 	if at.Region != "" && at.DynamoDB == "" {
 		d.at("state.region", "it goes with state.dynamodb")
 	}
+	region(d, "state.region", at.Region, at.DynamoDB)
 	if at.Server == (serverConfig{}) {
 		return
 	}
@@ -81,7 +83,12 @@ func between(d *decoder, path string, value, least, most int) {
 	}
 }
 
-func region(d *decoder, path, name string) {
+// region holds the name of one to its form, and to the region that an ARN says
+// already: it would be taken and not used.
+func region(d *decoder, path, name, arn string) {
+	if said := regionOf(arn); name != "" && said != "" && name != said {
+		d.at(path, "the ARN says %s: leave one of them out", said)
+	}
 	if name != "" && !regionName.matches(name) {
 		d.at(path, "%s is no region of AWS", shown(name))
 	}
@@ -118,8 +125,10 @@ func (s *settings) validatePolicy(d *decoder) {
 		}
 	} else if !remote(p.Bundle) && (d.lines["policy.region"] > 0 || d.lines["policy.refresh"] > 0) {
 		d.at("policy", "region and refresh go with s3, or a bundle elsewhere than in the package")
+	} else if webfile.IsAddress(p.Bundle) && p.Region != "" {
+		d.at("policy.region", "it goes with a bucket, and not with a server")
 	}
-	region(d, "policy.region", p.Region)
+	region(d, "policy.region", p.Region, "")
 	if p.SHA256 != "" && digest.NewDigestFromEncoded(digest.SHA256, strings.TrimPrefix(p.SHA256, "sha256:")).Validate() != nil {
 		d.at("policy.sha256", "64 hexadecimal digits (lower case) are wanted, as sha256sum prints them")
 	}
@@ -179,9 +188,9 @@ func (s *settings) validateHook(d *decoder) {
 
 func (s *settings) validateReact(d *decoder) {
 	r := &s.React
-	between(d, "react.perMinute", r.PerMinute, 0, 1000)
-	between(d, "react.perHour", r.PerHour, 0, 10_000)
-	between(d, "react.perGroup", r.PerGroup, 0, 10_000)
+	between(d, "react.perMinute", r.PerMinute, 1, 1000)
+	between(d, "react.perHour", r.PerHour, 1, 10_000)
+	between(d, "react.perGroup", r.PerGroup, 1, 10_000)
 	if r.Calm < 0 {
 		d.at("react.calm", "a time is wanted, such as 30m; 0s: none")
 	}
@@ -208,7 +217,7 @@ func (s *settings) validateSweep(d *decoder) {
 		if t.ExternalID != "" && t.Role == "" {
 			d.at(at+".externalId", "it goes with a role")
 		}
-		region(d, at+".region", t.Region)
+		region(d, at+".region", t.Region, "")
 		for j, name := range t.Clusters {
 			if !clusterName.matches(name) {
 				d.at(fmt.Sprintf("%s.clusters[%d]", at, j), "%s is no cluster's name, and no pattern of one", shown(name))
@@ -279,7 +288,7 @@ func (t *tellConfig) validate(d *decoder, at string) string {
 	if (t.Role != "" || t.Region != "") && t.SNS == "" && t.EventBus == "" {
 		d.at(at, "role and region go with sns and eventBus")
 	}
-	region(d, at+".region", t.Region)
+	region(d, at+".region", t.Region, t.SNS+t.EventBus)
 	t.validateFilters(d, at)
 	name := t.Name
 	if name == "" {

@@ -68,6 +68,27 @@ func TestTheEdgeAnswersWhateverHappens(t *testing.T) {
 	}
 }
 
+func TestWorkThatOutlivesItsAnswerKeepsItsEvent(t *testing.T) {
+	goOn, read := make(chan struct{}), make(chan string, 1)
+	e, _ := newEdge(true, func(_ context.Context, payload []byte) ([]byte, error) {
+		<-goOn
+		read <- string(payload)
+		return nil, nil
+	})
+	e.margin = 0
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	payload := []byte(someHook)
+	if _, err := e.Invoke(ctx, payload); err != nil {
+		t.Fatal(err)
+	}
+	copy(payload, bytes.Repeat([]byte("x"), len(payload))) // the next event's, in the same memory
+	close(goOn)
+	if got := <-read; got != someHook {
+		t.Errorf("it reads %q", got)
+	}
+}
+
 func TestWhatFailsToBeLetGoOnIsAnError(t *testing.T) {
 	for _, c := range []struct {
 		name    string

@@ -198,18 +198,23 @@ func (f *function) observation(ctx context.Context, s *ecs.Seen) (o watch.Observ
 	return s.Observation, true, nil
 }
 
-// noImage says why what was pushed is none that could run; empty: it is one,
-// or it could not be looked at.
+// noImage says why what was pushed is none that could run, as its manifest has
+// it; empty: it is one, or it could not be looked at. Its tag, which who pushed it
+// chose, says only what is to be looked for.
 func (f *function) noImage(ctx context.Context, p *ecs.Push) string {
-	if _, is := registry.ReferrersTag(p.Tag); is {
-		return "a list of referrers was pushed"
-	}
-	repo, err := f.sources.client.Repository(shuin.Reference{Registry: p.Registry, Repository: p.Repository, Digest: p.Digest})
+	ref := shuin.Reference{Registry: p.Registry, Repository: p.Repository, Digest: p.Digest}
+	repo, err := f.sources.client.Repository(ref)
 	if err != nil {
 		return ""
 	}
-	a, err := repo.Resolve(ctx, shuin.Reference{Registry: p.Registry, Repository: p.Repository, Digest: p.Digest})
+	a, err := repo.Resolve(ctx, ref)
 	if err != nil {
+		return ""
+	}
+	if registry.IsIndex(a.Descriptor().MediaType) {
+		if _, is := registry.ReferrersTag(p.Tag); is && onlySignatures(ctx, repo, a) {
+			return "a list of signatures was pushed"
+		}
 		return ""
 	}
 	if _, signature, err := repo.SignatureOf(ctx, a); err == nil && signature {
@@ -218,43 +223,41 @@ func (f *function) noImage(ctx context.Context, p *ecs.Push) string {
 	return ""
 }
 
-// unread is an event whose task definition could not be read. What is
-// undecided is brought again, and told as that in the end.
+// onlySignatures reports whether all that an index holds are signatures. Each is
+// looked at: of an entry, too, who wrote the index says what it is.
+func onlySignatures(ctx context.Context, repo *registry.Repository, index shuin.Artifact) bool {
+	entries, err := repo.Platforms(ctx, index)
+	if err != nil {
+		return false
+	}
+	ref := index.Written()
+	for _, e := range entries {
+		ref.Digest = e.Descriptor.Digest
+		entry, err := shuin.NewArtifact(ref, e.Descriptor)
+		if err != nil {
+			return false
+		}
+		if _, signature, err := repo.SignatureOf(ctx, entry); err != nil || !signature {
+			return false
+		}
+	}
+	return true
+}
+
+// unread is an event whose task definition could not be read. What is undecided
+// comes again. In the end it is for the dead letters, from where it can be
+// brought again: there is no image that a finding could be about, and none that
+// anybody would find in order later.
 func (f *function) unread(ctx context.Context, e ecs.Event, err error, last bool) (bool, error) {
 	code := shuin.CodeOf(err)
-	loggerOf(ctx).Error("the images could not be read", "error", oneLine(err.Error()), "code", string(code), "hint", shuin.HintOf(err), "last", last)
-	if !code.Undecided() {
+	if code.Undecided() {
+		tallyOf(ctx).outcome(pipeline.Undecided)
+	}
+	if !code.Undecided() || last {
 		return false, fmt.Errorf("the images of %s could not be read: %w", e.What, err)
 	}
-	if !last {
-		return false, nil
-	}
-	o := e.Seen.Observation
-	o.Last = true
-	o.Images = []gate.Image{{Written: e.Seen.Read.Name}} // what is known of them
-	w := &watch.Watcher{
-		Gate: cannotRead{f, err}, Store: f.watcher.Store, Routes: f.watcher.Routes, Policy: f.watcher.Policy, Now: f.now, Remind: f.watcher.Remind,
-	}
-	r, err := f.watched(ctx, func(ctx context.Context, _ *watch.Watcher) (*watch.Result, error) { return w.Observe(ctx, o) })
-	if err != nil {
-		return false, err
-	}
-	tallyOf(ctx).settled(r)
-	logResult(ctx, r)
-	return r.Ack(), nil
-}
-
-// cannotRead decides that nothing can be decided.
-type cannotRead struct {
-	*function
-	why error
-}
-
-func (c cannotRead) Decide(ctx context.Context, w gate.Workload) *gate.Verdict {
-	v := undecided(w, c.policies.options.Engine, c.now(), c.why)
-	tallyOf(ctx).decided(v)
-	logDecision(ctx, w, v)
-	return v
+	loggerOf(ctx).Error("the images could not be read: the event has to come again", "error", oneLine(err.Error()), "code", string(code), "hint", shuin.HintOf(err))
+	return false, nil
 }
 
 // batch settles each message alone, a bounded number at a time. What is not

@@ -68,6 +68,9 @@ func checkConfig(path string, env func(string) string, stdout, stderr io.Writer)
 		err = s.modeFault
 	}
 	if err == nil {
+		_, err = newFunction(s, env, newLogger(io.Discard), io.Discard) // what keeps it from starting
+	}
+	if err == nil {
 		err = checkPolicy(s, env)
 	}
 	if err != nil {

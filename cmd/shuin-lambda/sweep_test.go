@@ -179,6 +179,40 @@ func TestWhatIsStoppedAtOnceIsNotCountedTwiceWhereItCouldNotBeTold(t *testing.T)
 	}
 }
 
+func TestATaskDefinitionThatRunsInTwoClustersIsSettledInEach(t *testing.T) {
+	for name, c := range map[string]struct {
+		second pipeline.Outcome // in cluster a, when it is tried again
+		told   pipeline.Outcome
+	}{
+		"what still cannot be checked in the one is told, whatever the other says": {pipeline.Undecided, pipeline.Undecided},
+		"what is denied in the one is told, whatever the other says":               {pipeline.Deny, pipeline.Deny},
+	} {
+		t.Run(name, func(t *testing.T) {
+			answers := []pipeline.Outcome{pipeline.Undecided, pipeline.Admit, c.second} // a, b, and a again
+			f, ear := watchedWorld(func(context.Context, string) pipeline.Outcome {
+				next := answers[0]
+				answers = answers[1:]
+				return next
+			})
+			s := &sweeping{function: f}
+			for _, cluster := range []string{"a", "b"} {
+				o := sweptTask("x")
+				o.Subject.Kind, o.Subject.ARN, o.Subject.Group = watch.TaskDefinition, "arn:aws:ecs:eu-west-1:111122223333:task-definition/shop:5", "family:shop"
+				o.Subject.Cluster, o.Where.Cluster = cluster, cluster
+				if err := s.found(t.Context(), ecs.Found{Observation: o}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := s.rest(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if len(answers) != 0 || len(ear.told) != 1 || ear.told[0].Outcome != c.told || ear.told[0].Subject.Cluster != "a" || s.unsettled {
+				t.Errorf("%d answers were not asked for, told %+v, unsettled %v", len(answers), ear.told, s.unsettled)
+			}
+		})
+	}
+}
+
 func TestWhatASweepCovers(t *testing.T) {
 	const here = "111122223333"
 	of := func(kind watch.SubjectKind, account, region, cluster string) watch.Subject {

@@ -43,9 +43,13 @@ func (t *tellConfig) validateFilters(d *decoder, at string) {
 	}
 }
 
-// route is the place with what it wants to hear.
+// route is the place with what it wants to hear. Who names every rule hears of
+// what none matched too, and of the signer, which has none.
 func (t *tellConfig) route(to watch.Notifier) watch.Route {
-	r := watch.Route{Notifier: to, Rules: t.Rules}
+	r := watch.Route{Notifier: to}
+	if !slices.Contains(t.Rules, "*") {
+		r.Rules = t.Rules
+	}
 	for _, o := range t.Outcomes {
 		r.Outcomes = append(r.Outcomes, tellOutcomes[o])
 	}

@@ -57,10 +57,10 @@ answered() {
 	fail "the function did not answer $1"
 }
 
-start shop/api:good shop/api:next shop/api:unsigned shop/api:stage-missing shop/api:revoked shop/api:untrusted shop/proxy:v1
+start shop/api:good shop/api:next shop/api:unsigned shop/api:stage-missing shop/api:revoked shop/api:untrusted shop/proxy:v1 shop/edge:v1 shop/edge:other
 echo "== Five images, and what they passed"
 five_images
-seal "$(image shop/api:next)" build unit-test scan
+for name in shop/api:next shop/edge:v1; do seal "$(image "$name")" build unit-test scan; done
 
 echo
 echo "== A service that names the function as its hook"
@@ -81,6 +81,11 @@ deploy "good, beside a proxy that is unsigned" "$rolled PRE_SCALE_UP api=admit p
 	"$(container api "$(image shop/api:good)")" "$(container proxy "$(image shop/proxy:v1)")"
 deploy "good, but named by its tag" "$rolled PRE_SCALE_UP api=tag-refused" "$(container api "$REGISTRY/shop/api:good")"
 
+# A rule may let a tag in. Then the hook before traffic asks what was started.
+deploy "a tag, where the rule allows it" "SUCCESSFUL edge=admit" "$(container edge "$REGISTRY/shop/edge:v1")"
+moved shop/edge:v1 shop/edge:other
+deploy "the same, moved before its tasks started" "$rolled POST_SCALE_UP edge=unsigned" "$(container edge "$REGISTRY/shop/edge:v1")"
+
 # Could not check is not bad: the function asks ECS to call again.
 registry away
 deploy "the registry does not answer, and stays away" "$rolled PRE_SCALE_UP api=undecided:registry-unavailable" "$(container api "$(image shop/api:next)")"
@@ -99,6 +104,6 @@ expect "a rollback" '{"hookStatus":"SUCCEEDED"}' "$(cat "$home/answer.json")"
 echo
 echo "== What the service runs now: each deployment that was refused went back"
 running=$(aws ecs describe-services --cluster prod --services shop --query 'services[0].taskDefinition' --output text)
-expect "the service runs" "shop:9" "${running##*/}"
+expect "the service runs" "shop:11" "${running##*/}"
 permitted hook
 table

@@ -3,6 +3,7 @@ package awsstate
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -43,7 +44,7 @@ func once(operation string, status int, body string) func(string, int) (int, str
 func TestAChangeWhoseAnswerGotLostIsOnesOwn(t *testing.T) {
 	lost := once("UpdateItem", -http.StatusServiceUnavailable, "")
 	claim := watch.Claim{Key: "task/a", Version: 4}
-	one := watch.Telling{ID: strings.Repeat("0", 32), State: digest.FromString("a"), To: "chat"}
+	one := watch.Telling{ID: strings.Repeat("0", 32), State: digest.FromString("a"), To: "chat", Seen: t0}
 	t.Run("a claim", func(t *testing.T) {
 		s, f := newTable(t)
 		f.before = lost
@@ -79,6 +80,33 @@ func TestAChangeWhoseAnswerGotLostIsOnesOwn(t *testing.T) {
 		f.calls["UpdateItem"] = 0
 		if was, err := s.Forget(ctx, one); !was || err != nil {
 			t.Fatal(was, err)
+		}
+	})
+	t.Run("what was forgotten, and told by another since", func(t *testing.T) {
+		s, f := newTable(t)
+		if _, err := s.Tell(ctx, one, t0, 0, time.Minute); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Told(ctx, one, t0); err != nil {
+			t.Fatal(err)
+		}
+		f.before = func(operation string, n int) (int, string) {
+			if operation == "UpdateItem" && n == 3 {
+				return -http.StatusInternalServerError, `{"__type":"InternalServerError"}`
+			}
+			if operation == "UpdateItem" && n == 4 { // another was told to tell it, and did, before it is asked once more
+				item := f.items[findingPrefix+one.ID]
+				e := readTelling(one.ID, item[tellingName(one)])
+				e.told, e.Seen, e.rev = t0.Add(time.Second), t0.Add(time.Second), "another's"
+				item[tellingName(one)] = e.attr()
+			}
+			return 0, ""
+		}
+		if was, err := s.Forget(ctx, one); was || err != nil {
+			t.Error(was, err)
+		}
+		if left, err := s.Tellings(ctx, one.ID); len(left) != 1 || err != nil {
+			t.Errorf("what another told is forgotten: %v, %v", left, err)
 		}
 	})
 }
@@ -225,5 +253,45 @@ func TestAFindingSeenAgainAtOnceIsNotWrittenAgain(t *testing.T) {
 	}
 	if f.calls["UpdateItem"] != before {
 		t.Error("written", f.calls["UpdateItem"]-before, "times")
+	}
+}
+
+func TestAFindingLosesWhatNobodyNeedsAnyMore(t *testing.T) {
+	s, f := newTable(t)
+	id := strings.Repeat("0", 32)
+	now := t0.Add(200 * 24 * time.Hour)
+	all := item{"id": text("finding/" + id)}
+	put := func(state string, seen, told, turn time.Time) {
+		e := telling{Telling: watch.Telling{ID: id, State: digest.FromString(state), To: "chat", Seen: seen}, told: told, turn: turn, rev: "r-" + state}
+		all[tellingName(e.Telling)] = e.attr()
+	}
+	day := 24 * time.Hour
+	put("open", now.Add(-80*day), now.Add(-80*day), time.Time{})
+	put("forgotten", now.Add(-2*day), time.Time{}, time.Time{})
+	put("just forgotten", now.Add(-time.Hour), time.Time{}, time.Time{})
+	put("being told", now.Add(-2*day), time.Time{}, now.Add(time.Minute))
+	put("open for ever", now.Add(-91*day), now.Add(-91*day), time.Time{})
+	for i := range 3 * limits.StateDrops {
+		put(fmt.Sprint("old", i), now.Add(-10*day), time.Time{}, time.Time{})
+	}
+	f.items["finding/"+id] = all
+	for i := range 5 {
+		if turn, err := s.Tell(ctx, watch.Telling{ID: id, State: digest.FromString(fmt.Sprint("new", i)), To: "chat"}, now, 0, time.Minute); turn != watch.First || err != nil {
+			t.Fatal(turn, err)
+		}
+	}
+	left := map[string]bool{}
+	for name, a := range f.items["finding/"+id] {
+		if strings.HasPrefix(name, tellingPrefix) {
+			left[a.M["state"].text()] = true
+		}
+	}
+	for _, state := range []string{"open", "just forgotten", "being told", "new0", "new4"} {
+		if !left[digest.FromString(state).String()] {
+			t.Errorf("%s is gone", state)
+		}
+	}
+	if len(left) != 3+5 {
+		t.Errorf("%d are left", len(left))
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -57,7 +58,7 @@ func readTelling(id string, a attr) telling {
 // Expressions on tellings.
 const (
 	tellSet    = "SET #t = :t, #expires = :expires"
-	tellDrop   = " REMOVE #old"
+	tellDrop   = " REMOVE "
 	tellIfNew  = "attribute_not_exists(#t)"
 	tellIfSame = "#t.#rev = :rev"
 )
@@ -67,8 +68,8 @@ const (
 // told where there is none. It gives what is to be written, or nil to leave all
 // as it is; it may be called several times.
 //
-// Nothing is removed: what was forgotten stays, as never told, for a change is
-// known by its rev. So an answer that got lost is not taken for another's change.
+// What was forgotten stays for a while, as never told, for a change is known by
+// its rev. So an answer that got lost is not taken for another's change.
 func (t *Table) alter(ctx context.Context, doing string, want watch.Telling, do func(have telling) *telling) error {
 	name, mine := tellingName(want), ""
 	for range limits.StateTries {
@@ -97,19 +98,54 @@ func (t *Table) alter(ctx context.Context, doing string, want watch.Telling, do 
 	return &shuin.Error{Code: shuin.CodeThrottled, Message: fmt.Sprintf("%s: others changed it %d times in between", doing, limits.StateTries), Hint: "try again"}
 }
 
-// tellUpdate writes next in have's place, as long as have is there.
+// tellUpdate writes next in have's place, as long as have is there, and leaves
+// out some of what nobody needs any more, as long as that is as it was.
 func tellUpdate(name string, all item, have, next telling) update {
 	u := update{
 		id: findingPrefix + next.ID, set: tellSet, condition: tellIfNew,
 		names:  map[string]string{"#t": name, "#expires": "expires"},
 		values: item{":t": next.attr(), ":expires": seconds(next.Seen.Add(limits.WatchToldLife))},
 	}
+	gone := spent(all, name, next.Seen)
 	if have.rev != "" {
-		u.condition, u.names["#rev"], u.values[":rev"] = tellIfSame, "rev", text(have.rev)
-	} else if old := oldest(all); old != "" {
-		u.set, u.names["#old"] = tellSet+tellDrop, old
+		u.condition = tellIfSame
+		u.names["#rev"], u.values[":rev"] = "rev", text(have.rev)
+	} else if old := oldest(all); old != "" && len(gone) == 0 {
+		gone = []string{old}
+	}
+	for i, old := range gone {
+		drop, rev := fmt.Sprint("#old", i), fmt.Sprint(":old", i)
+		if i == 0 {
+			u.set += tellDrop
+		} else {
+			u.set += ", "
+		}
+		u.set += drop
+		u.condition += " AND " + drop + ".#rev = " + rev
+		u.names[drop], u.names["#rev"], u.values[rev] = old, "rev", text(all[old].M["rev"].text())
 	}
 	return u
+}
+
+// spent are tellings, but for name, that nobody needs any more at now: forgotten
+// ones whose last change is no other's retry by now, and what was not seen for
+// as long as anything is remembered. A few at a time.
+func spent(all item, name string, now time.Time) (names []string) {
+	for k, a := range all {
+		if !strings.HasPrefix(k, tellingPrefix) || k == name {
+			continue
+		}
+		e := readTelling("", a)
+		life := limits.WatchToldLife
+		if e.told.IsZero() && !now.Before(e.turn) {
+			life = limits.StateForgotten
+		}
+		if e.Seen.Before(now.Add(-life)) {
+			names = append(names, k)
+		}
+	}
+	slices.Sort(names)
+	return names[:min(len(names), limits.StateDrops)]
 }
 
 // oldest is the attribute of the telling that was seen longest ago, where
@@ -187,7 +223,7 @@ func (t *Table) Untell(ctx context.Context, want watch.Telling) error {
 func (t *Table) Forget(ctx context.Context, want watch.Telling) (bool, error) {
 	was := false
 	err := t.alter(ctx, "forget that a finding was told", want, func(e telling) *telling {
-		if was = !e.told.IsZero(); !was {
+		if was = !e.told.IsZero() && !e.Seen.After(want.Seen); !was {
 			return nil
 		}
 		e.told, e.turn = time.Time{}, time.Time{}

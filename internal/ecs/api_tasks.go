@@ -117,11 +117,11 @@ func (q *asked) task(t *taskAnswer, cluster ClusterName) (Task, error) {
 	if _, err := own.taskDefinition("taskDefinitionArn", t.TaskDefinition); err != nil {
 		return Task{}, err
 	}
-	if max(len(t.Group), len(t.StartedBy), len(t.LastStatus), len(t.DesiredStatus)) > limits.EventStringBytes {
+	if max(len(t.LastStatus), len(t.DesiredStatus)) > limits.EventStringBytes {
 		return Task{}, q.over(fmt.Sprintf("a text of %s is longer than %d bytes", t.ARN, limits.EventStringBytes), "EventStringBytes")
 	}
 	images, err := q.images(t.ARN, t.Containers)
-	return Task{t.ARN, t.Cluster, t.TaskDefinition, t.Group, t.StartedBy, t.LastStatus, t.DesiredStatus, images}, err
+	return Task{t.ARN, t.Cluster, t.TaskDefinition, chosen(t.Group), chosen(t.StartedBy), t.LastStatus, t.DesiredStatus, images}, err
 }
 
 // eachTask describes the tasks of a cluster that are to run, or those of one of

@@ -289,10 +289,7 @@ func (c *apiCall) requested(ev *Event) error {
 	}
 	o := c.observation(ev, watch.Requested, cluster)
 	o.Subject.Kind = watch.TaskDefinition
-	o.Subject.Group, o.Subject.StartedBy = cmp.Or(first.Group, request.Group), cmp.Or(first.StartedBy, request.StartedBy)
-	if err := bounded(text{c.field("requestParameters.group"), o.Subject.Group}, text{c.field("requestParameters.startedBy"), o.Subject.StartedBy}); err != nil {
-		return err
-	}
+	o.Subject.Group, o.Subject.StartedBy = chosen(cmp.Or(first.Group, request.Group)), chosen(cmp.Or(first.StartedBy, request.StartedBy))
 	return c.definition(ev, o, cmp.Or(first.TaskDefinition, request.TaskDefinition))
 }
 

@@ -10,15 +10,15 @@ import (
 	"github.com/shuin/shuin/watch"
 )
 
-// signerActions are the calls that use or administer the signer.
-var signerActions = []string{
-	"SignPayload", "StartSigningJob", "PutSigningProfile", "CancelSigningProfile", "RevokeSigningProfile", "RevokeSignature",
-	"AddProfilePermission", "RemoveProfilePermission", "TagResource", "UntagResource",
+// profileActions are the calls that name a profile when they succeed.
+var profileActions = []string{
+	"SignPayload", "StartSigningJob", "PutSigningProfile", "CancelSigningProfile", "RevokeSigningProfile", "AddProfilePermission", "RemoveProfilePermission",
 }
 
-// signer reads a call of AWS Signer. One that failed was an attempt.
+// signer reads a call of AWS Signer. One that failed was an attempt; one that is
+// not known, and does not only read, may administer it.
 func (c *apiCall) signer(ev *Event) error {
-	if !slices.Contains(signerActions, c.EventName) {
+	if watch.SignerReads(c.EventName) {
 		ev.irrelevant("%s neither signs nor changes anything", awscall.Printable(c.EventName, 100))
 		return nil
 	}
@@ -47,17 +47,18 @@ func (c *apiCall) signer(ev *Event) error {
 		return err
 	}
 	profile := c.profile(response.VersionARN, response.ARN)
-	needed := text{at + ".profileName", cmp.Or(profile, request.ProfileName)}
-	switch c.EventName {
-	case "RevokeSignature":
-		needed = text{at + ".jobId", request.JobID}
-	case "TagResource", "UntagResource":
-		needed = text{at + ".resourceArn", request.Resource}
+	var needed []text
+	switch {
+	case c.ErrorCode != "": // of a call that failed nothing is sure to be there
+	case c.EventName == "RevokeSignature":
+		needed = []text{{at + ".jobId", request.JobID}}
+	case c.EventName == "TagResource", c.EventName == "UntagResource":
+		needed = []text{{at + ".resourceArn", request.Resource}}
+	case slices.Contains(profileActions, c.EventName):
+		needed = []text{{at + ".profileName", cmp.Or(profile, request.ProfileName)}}
 	}
-	if c.ErrorCode == "" { // of a call that failed nothing is sure to be there
-		if err := check(needed); err != nil {
-			return err
-		}
+	if err := check(needed...); err != nil {
+		return err
 	}
 	ev.Kind = KindSigner
 	ev.Signer = &watch.SignerEvent{

@@ -1,7 +1,11 @@
 package ecs
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
+	"strings"
+	"unicode/utf8"
 
 	"github.com/opencontainers/go-digest"
 
@@ -82,7 +86,9 @@ func (e *envelope) task(ev *Event) error {
 	}
 	ev.What += " " + d.LastStatus
 	over := d.over()
-	if over {
+	if over && d.LastStatus == "STOPPED" && d.Started == "" {
+		phase = watch.Starting // a container that tells no digest may never have been pulled
+	} else if over {
 		phase = watch.Running
 	} else if phase == "" || d.DesiredStatus == "STOPPED" {
 		ev.irrelevant("the task is on its way out (lastStatus %s, desiredStatus %s)", d.LastStatus, d.DesiredStatus)
@@ -134,9 +140,7 @@ func (e *envelope) taskObservation(ev *Event, d *taskDetail) (*watch.Observation
 			return nil, err
 		}
 	}
-	if err := bounded(text{join(at, "group"), d.Group}, text{join(at, "startedBy"), d.StartedBy}); err != nil {
-		return nil, err
-	}
+	d.Group, d.StartedBy = chosen(d.Group), chosen(d.StartedBy)
 	if d.Group == "" {
 		name, _ := family(definition.path)
 		d.Group = "family:" + name // ECS's own default
@@ -148,6 +152,19 @@ func (e *envelope) taskObservation(ev *Event, d *taskDetail) (*watch.Observation
 		},
 		Version: d.Version, At: ev.Time, Where: pipeline.Where{Cluster: cluster.path}, Event: ev.ID, By: d.StartedBy,
 	}, nil
+}
+
+// chosen is a text that whoever starts a task chooses (group, startedBy; "RunTask",
+// Amazon ECS API Reference, which gives group no pattern), as it becomes part of
+// keys and findings. What cannot be shown, or is too long, is replaced, and told
+// apart from others by its digest: no task is left unjudged for its group.
+func chosen(s string) string {
+	plain := strings.ReplaceAll(s, string(utf8.RuneError), "?")
+	if len(s) <= limits.WatchTextBytes && awscall.Printable(plain, limits.WatchTextBytes) == s {
+		return s
+	}
+	sum := sha256.Sum256([]byte(s))
+	return awscall.Printable(plain, limits.EventChosenRunes) + "#" + hex.EncodeToString(sum[:8])
 }
 
 // images are the task's containers; all says whether each has its image: older

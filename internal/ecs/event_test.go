@@ -166,7 +166,7 @@ func TestWhatIsTooMuchSaysWhichLimit(t *testing.T) {
 		{"messages", `{"Records":[{}` + strings.Repeat(",{}", limits.EventRecords) + `]}`, "EventRecords"},
 		{"images of a question", `{"shuin":"decide","images":[{"image":"a"}` + strings.Repeat(`,{"image":"a"}`, limits.EventContainers) + `]}`, "EventContainers"},
 		{"containers of a task", taskOf(t, 1001), "EventContainers"},
-		{"an ARN", changed(t, "task-running", "ecs-svc/1234567890123456789", long), "EventStringBytes"},
+		{"an ARN", changed(t, "task-running", "task-definition/shop:7", "task-definition/"+long), "EventStringBytes"},
 		{"a container's name", changed(t, "task-running", `"name": "proxy"`, `"name": "`+long+`"`), "EventStringBytes"},
 		{"an image", changed(t, "task-running", "nginx:1.29", long), "EventStringBytes"},
 		{"an identity", changed(t, "register", "arn:aws:iam::210987654321:role/ci/deploy", long), "EventStringBytes"},
@@ -351,23 +351,23 @@ func TestWhatRanIsJudgedWhenItIsOver(t *testing.T) {
 	bare := strings.NewReplacer(`"imageDigest"`, `"x"`, `"startedAt"`, `"y"`, `"pullStartedAt"`, `"z"`)
 	for _, c := range []struct {
 		name, payload string
-		want          bool
+		want          watch.Phase // empty: nothing has to be done
 	}{
-		{"it runs and is to stop", changed(t, "task-running", `"desiredStatus": "RUNNING"`, `"desiredStatus": "STOPPED"`), true},
-		{"it has stopped, and told a digest", end("task-running", `"startedAt"`, `"y"`), true},
-		{"it has stopped, and told when it started", strings.Replace(bare.Replace(end("task-running", "", "")), `"version": 3`, `"version": 3, "startedAt": "2026-11-20T08:15:20Z"`, 1), true},
-		{"it has stopped, and told when it began to pull", strings.Replace(bare.Replace(end("task-running", "", "")), `"version": 3`, `"version": 3, "pullStartedAt": "2026-11-20T08:15:20Z"`, 1), true},
-		{"it has stopped, and never began", bare.Replace(end("task-running", "", "")), false},
-		{"it is stopping: there is more to come", sample(t, "task-stopping"), false},
+		{"it runs and is to stop", changed(t, "task-running", `"desiredStatus": "RUNNING"`, `"desiredStatus": "STOPPED"`), watch.Running},
+		{"it has stopped before it had started, and told a digest", end("task-running", `"startedAt"`, `"y"`), watch.Starting},
+		{"it has stopped, and told when it started", strings.Replace(bare.Replace(end("task-running", "", "")), `"version": 3`, `"version": 3, "startedAt": "2026-11-20T08:15:20Z"`, 1), watch.Running},
+		{"it has stopped, and told when it began to pull", strings.Replace(bare.Replace(end("task-running", "", "")), `"version": 3`, `"version": 3, "pullStartedAt": "2026-11-20T08:15:20Z"`, 1), watch.Starting},
+		{"it has stopped, and never began", bare.Replace(end("task-running", "", "")), ""},
+		{"it is stopping: there is more to come", sample(t, "task-stopping"), ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			ev, err := Parse([]byte(c.payload))
 			switch {
 			case err != nil:
 				t.Fatal(err)
-			case (ev.Seen != nil) != c.want:
+			case (ev.Seen != nil) != (c.want != ""):
 				t.Errorf("%s %q", ev.Kind, ev.Reason)
-			case c.want && (!ev.Seen.Observation.Over || ev.Seen.Observation.Phase != watch.Running || len(ev.Seen.Observation.Images) != 3):
+			case c.want != "" && (!ev.Seen.Observation.Over || ev.Seen.Observation.Phase != c.want || len(ev.Seen.Observation.Images) != 3):
 				t.Errorf("%+v", ev.Seen.Observation)
 			}
 		})

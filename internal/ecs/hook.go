@@ -179,14 +179,14 @@ func (h *Hook) judge(ctx context.Context, e *HookEvent) result {
 		return out
 	}
 	out.taskDefinition = revision.TaskDefinition
-	images, unresolved, err := h.images(ctx, place, revision)
+	images, definition, err := h.images(ctx, place, revision)
 	if err != nil {
 		out.err = err
 		return out
 	}
 	work := gate.Workload{Images: images, Where: out.where}
 	if !e.started() {
-		out.note, out.verdict = notPinned(images, unresolved), h.Gate.Decide(ctx, work)
+		out.note, out.verdict = notPinned(definition), h.Gate.Decide(ctx, work)
 		return out
 	}
 	service := e.Service
@@ -196,32 +196,32 @@ func (h *Hook) judge(ctx context.Context, e *HookEvent) result {
 	}
 	// That a deployment's tasks carry the revision's number is not documented.
 	of := Started{TaskDefinition: revision.TaskDefinition, By: "ecs-svc/" + id}
-	out.running(ctx, h.Gate, h.Reader, service, of, work, e.Stage != "")
-	out.note = joinNotes(notPinned(images, unresolved), out.note)
+	out.running(ctx, h.Gate, h.Reader, service, of, work, tagged(definition, images), e.Stage != "")
+	out.note = joinNotes(notPinned(definition), out.note)
 	return out
 }
 
 // images are all containers of a revision: those of its task definition, which
 // are all there are, each with what ECS has on record of it, and what ECS has
-// on record beside them. unresolved are as in [RevisionImages].
-func (h *Hook) images(ctx context.Context, place resource, revision RevisionImages) (images []gate.Image, unresolved []string, err error) {
+// on record beside them; and its task definition as it is.
+func (h *Hook) images(ctx context.Context, place resource, revision RevisionImages) (images []gate.Image, definition RevisionImages, err error) {
 	if _, err := arnOf("taskDefinition of the service revision", revision.TaskDefinition, "ecs", "task-definition"); err != nil {
-		return nil, nil, err
+		return nil, definition, err
 	}
-	definition, err := h.Reader.TaskDefinitionImages(ctx, TaskDefinitionRef{Account: place.account, Region: place.region, Name: revision.TaskDefinition})
+	definition, err = h.Reader.TaskDefinitionImages(ctx, TaskDefinitionRef{Account: place.account, Region: place.region, Name: revision.TaskDefinition})
 	if err != nil {
-		return nil, nil, err
+		return nil, definition, err
 	}
 	var known []gate.Image
 	for i, c := range revision.Images {
 		image, err := imageOf(index("containerImages", i), c.Container, c.Image, string(c.Digest))
 		if err != nil {
-			return nil, nil, err
+			return nil, definition, err
 		}
 		known = append(known, image)
 	}
 	images, err = merged(definition.Images, known)
-	return images, definition.Unresolved, err
+	return images, definition, err
 }
 
 // started reports whether tasks of the new revision run at this stage. The

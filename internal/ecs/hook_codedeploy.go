@@ -126,7 +126,7 @@ func judgeDeployment(ctx context.Context, g Decider, reader DeploymentReader, d 
 	}
 	// At AfterInstall the tasks may be starting yet.
 	of, must := Started{TaskDefinition: d.TaskDefinition, By: d.TaskSet}, d.Event != "AfterInstall"
-	out.running(ctx, g, reader, d.Service, of, gate.Workload{Images: images, Where: out.where}, must)
-	out.note = joinNotes(notPinned(images, definition.Unresolved), out.note)
+	out.running(ctx, g, reader, d.Service, of, gate.Workload{Images: images, Where: out.where}, tagged(definition, nil), must)
+	out.note = joinNotes(notPinned(definition), out.note)
 	return out
 }

@@ -18,18 +18,20 @@ import (
 )
 
 // running has work decided with what the tasks that started really run, where
-// from is a TaskReader. must: they run by now, so that what ECS tells no digest
-// of, and would, could not be checked.
-func (out *result) running(ctx context.Context, g Decider, from any, service string, of Started, work gate.Workload, must bool) {
+// from is a TaskReader. tagged are the containers that a task definition names
+// by tag, whatever digest ECS has on record of them: where there are none, what
+// runs is what is written. must: the tasks run by now, so that what ECS tells no
+// digest of, and would, could not be checked.
+func (out *result) running(ctx context.Context, g Decider, from any, service string, of Started, work gate.Workload, tagged []string, must bool) {
 	reader, ok := from.(TaskReader)
-	if !ok || !slices.ContainsFunc(work.Images, byTag) {
+	if !ok || len(tagged) == 0 {
 		out.verdict = g.Decide(ctx, work)
 		return
 	}
 	if work.Images, out.err = withRunning(ctx, reader, service, of, work.Images); out.err != nil {
 		return
 	}
-	if out.verdict = watch.DecideRunning(ctx, g, work); out.verdict != nil {
+	if out.verdict = watch.DecideRunning(ctx, g, work, tagged...); out.verdict != nil {
 		out.untold(must)
 	}
 }
@@ -97,12 +99,12 @@ func (out *result) untold(must bool) {
 	}
 }
 
-// notPinned says which containers have a tag that ECS resolves for each task
-// anew.
-func notPinned(images []gate.Image, unresolved []string) string {
+// notPinned says which containers of a task definition have a tag that ECS
+// resolves for each task anew.
+func notPinned(definition RevisionImages) string {
 	var all []string
-	for _, image := range images {
-		if byTag(image) && slices.Contains(unresolved, image.Name) {
+	for _, c := range definition.Images {
+		if image := Image(c.Container, c.Image, ""); byTag(image) && slices.Contains(definition.Unresolved, c.Container) {
 			all = append(all, shown(image))
 		}
 	}
@@ -110,6 +112,22 @@ func notPinned(images []gate.Image, unresolved []string) string {
 		return ""
 	}
 	return "versionConsistency is disabled, so that tasks started later may run something else than was judged, of " + list(all)
+}
+
+// tagged are the containers that have a tag: in the task definition, or, of
+// those that ECS itself adds, among all images.
+func tagged(definition RevisionImages, images []gate.Image) (names []string) {
+	for _, c := range definition.Images {
+		if byTag(Image(c.Container, c.Image, "")) {
+			names = append(names, c.Container)
+		}
+	}
+	for _, image := range images {
+		if byTag(image) {
+			names = append(names, image.Name)
+		}
+	}
+	return names
 }
 
 // byTag reports whether the image is not written by digest.

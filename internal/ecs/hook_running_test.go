@@ -63,6 +63,7 @@ rules:
 func TestAfterTheStartWhatRunsIsJudged(t *testing.T) {
 	const elsewhere = "quay.io/shop/web:1"
 	app := func(d digest.Digest) ContainerImage { return ContainerImage{"app", webImage, d} }
+	byDigest := func(d digest.Digest) ContainerImage { return ContainerImage{"app", webImage + "@" + d.String(), d} }
 	a, b := []digest.Digest{digestA}, []digest.Digest{digestB}
 	for _, c := range []struct {
 		name            string
@@ -82,6 +83,12 @@ func TestAfterTheStartWhatRunsIsJudged(t *testing.T) {
 		{"no task runs", "POST_SCALE_UP", "", "", nil, nil, b, HookInProgress, ""},
 		{"no task runs, and it is not allowed in any case", "POST_SCALE_UP", "", "", nil, nil, a, HookFailed, ""},
 		{"no task runs, and it is on record", "POST_SCALE_UP", "", "", []ContainerImage{app(digestB)}, nil, b, HookSucceeded, ""},
+		{"it is on record by digest, and another one runs", "POST_SCALE_UP", "", "", []ContainerImage{byDigest(digestB)}, []ContainerImage{app(digestA)}, b, HookFailed, ""},
+		{"it is on record by digest, another one runs, and both are allowed", "POST_SCALE_UP", "", "", []ContainerImage{byDigest(digestB)}, []ContainerImage{app(digestA)}, append(a, digestB), HookSucceeded, ""},
+		{"it is on record by digest, which runs", "POST_SCALE_UP", "", "", []ContainerImage{byDigest(digestB)}, []ContainerImage{app(digestB)}, b, HookSucceeded, ""},
+		{"it is on record by digest, and no task runs", "POST_SCALE_UP", "", "", []ContainerImage{byDigest(digestB)}, nil, b, HookSucceeded, ""},
+		{"it is on record by digest, before the start", "PRE_SCALE_UP", "", "", []ContainerImage{byDigest(digestB)}, []ContainerImage{app(digestA)}, b, HookSucceeded, ""},
+		{"it is written by digest, and another one runs", "POST_SCALE_UP", webImage + "@" + digestB.String(), "", nil, []ContainerImage{app(digestA)}, append(a, digestB), HookSucceeded, ""},
 		{"no task runs, and it is written by digest", "POST_SCALE_UP", webImage + "@" + digestB.String(), "", nil, nil, b, HookSucceeded, ""},
 		{"no task runs, and the rule only warns", "POST_SCALE_UP", "", "warn", nil, nil, b, HookSucceeded, "not known which digest runs of app (" + webImage + ")"},
 		{"a later stage", "TEST_TRAFFIC_SHIFT", "", "", nil, nil, b, HookInProgress, ""},
@@ -171,6 +178,18 @@ func TestATagThatECSResolvesForEachTaskIsNoted(t *testing.T) {
 		r.definition.Images[0].Image = webImage + "@" + digestA.String()
 		if _, record := answerOf(t, &Hook{Gate: &decider{answer: admits}, Reader: &runner{reader: r}}, hookAt(stage)); strings.Contains(record.Note, "versionConsistency") {
 			t.Errorf("%s, by digest: %q", stage, record.Note)
+		}
+	}
+}
+
+func TestATagThatECSResolvesForEachTaskIsNotedThoughADigestIsOnRecord(t *testing.T) {
+	r := someReader()
+	r.definition.Unresolved = []string{"app"}
+	r.revision.Images = []ContainerImage{{"app", webImage + "@" + digestA.String(), digestA}}
+	for _, stage := range []string{"PRE_SCALE_UP", "POST_SCALE_UP"} {
+		answer, record := answerOf(t, &Hook{Gate: &decider{answer: admits}, Reader: &runner{reader: r}}, hookAt(stage))
+		if answer.Status != HookSucceeded || !strings.Contains(record.Note, "versionConsistency is disabled") || !strings.Contains(record.Note, "of app ("+webImage+")") {
+			t.Errorf("%s: %+v, %q", stage, answer, record.Note)
 		}
 	}
 }

@@ -199,8 +199,8 @@ func (w *sweeping) taskDefinitions(ctx context.Context, t *sweptTarget) error {
 			continue
 		}
 		clusters := slices.Sorted(slices.Values(t.standalone[name]))
-		for i, cluster := range slices.Compact(clusters) {
-			if err := w.fail(ctx, t, "", w.taskDefinition(ctx, definition, cluster, i)); err != nil {
+		for _, cluster := range slices.Compact(clusters) {
+			if err := w.fail(ctx, t, "", w.taskDefinition(ctx, definition, cluster)); err != nil {
 				return err
 			}
 		}
@@ -232,20 +232,16 @@ func (w *sweeping) family(ctx context.Context, f sweptFamily) error {
 	case f.target.standalone[newest.TaskDefinition] != nil:
 		return nil
 	}
-	return w.fail(ctx, f.target, "", w.taskDefinition(ctx, newest, "", 0))
+	return w.fail(ctx, f.target, "", w.taskDefinition(ctx, newest, ""))
 }
 
-// taskDefinition tells of a task definition in a cluster; after is how many
-// observations of it were told before in this sweep, which this one is newer
-// than.
-func (w *sweeping) taskDefinition(ctx context.Context, d RevisionImages, cluster string, after int) error {
+// taskDefinition tells of a task definition in a cluster.
+func (w *sweeping) taskDefinition(ctx context.Context, d RevisionImages, cluster string) error {
 	p, account, resource, _ := parseECS(d.TaskDefinition) // as it was read
 	name, _ := family(strings.TrimPrefix(resource, "task-definition/"))
 	images, _ := imagesOf(d.Images)
-	o := w.observed(watch.Subject{
+	return w.tell(ctx, Found{Observation: w.observed(watch.Subject{
 		Kind: watch.TaskDefinition, ARN: d.TaskDefinition, Account: account, Region: p.region, Cluster: cluster,
 		Group: "family:" + name, TaskDefinition: d.TaskDefinition,
-	}, images)
-	o.Version += int64(after)
-	return w.tell(ctx, Found{Observation: o}, &w.report.TaskDefinitions, 1)
+	}, images)}, &w.report.TaskDefinitions, 1)
 }

@@ -99,10 +99,11 @@ func TestASweepOfManyTasksAsksByPagesAndTaskDefinitionsAndFindsEachGroupOnce(t *
 func TestASweepTellsTasksServicesAndTaskDefinitionsWithAllTheirImages(t *testing.T) {
 	f, c := newFake(t)
 	f.clusters = []string{"prod", "test"}
-	f.defs = map[string][]string{"shop:7": {"shop:v7", "envoy"}, "shop:8": {"shop:v8", "envoy"}, "batch:2": {"busybox@" + digestOf("b")}, "batch:3": {"busybox"}, "idle:1": {"nginx"}}
+	f.defs = map[string][]string{"shop:7": {"shop:v7", "envoy"}, "shop:8": {"shop:v8", "envoy"}, "batch:2": {"busybox@" + digestOf("b")}, "batch:3": {"busybox"}, "cron:4": {"busybox"}, "idle:1": {"nginx"}}
 	f.services["prod"] = []fakeService{{"shop", []string{"shop:7", "shop:8"}}}
 	f.tasks["prod"] = []fakeTask{
 		{id: "b1", group: "family:batch", def: "batch:2", images: []fakeImage{{"c0", "busybox@" + digestOf("b"), ""}}},
+		{id: "c1", def: "cron:4", images: []fakeImage{{"c0", "busybox", digestOf("b")}}},
 		{id: "s1", group: "service:shop", def: "shop:7", images: []fakeImage{{"c0", "shop:v7", digestOf("7")}, {"c1", "envoy", ""}}},
 		{id: "s2", group: "service:shop", def: "shop:7", images: []fakeImage{{"c1", "envoy", ""}, {"c0", "shop:v7", digestOf("7")}}},
 		{id: "s3", group: "service:shop", def: "shop:7", images: []fakeImage{{"c0", "", digestOf("7x")}}},
@@ -111,7 +112,7 @@ func TestASweepTellsTasksServicesAndTaskDefinitionsWithAllTheirImages(t *testing
 		{id: "s6", group: "service:shop", def: "shop:7", status: "GONE"},
 	}
 	f.tasks["test"] = []fakeTask{{id: "t1", def: "batch:2", images: []fakeImage{{"c0", "busybox@" + digestOf("b"), ""}}}}
-	f.families = []string{"batch", "idle", "shop"}
+	f.families = []string{"batch", "cron", "idle", "shop"} // the newest of cron runs, and is told once
 	all, report := sweep(t, c, Target{TaskDefinitions: true})
 	if err := report.Err(); err != nil {
 		t.Fatal(err)
@@ -141,11 +142,13 @@ func TestASweepTellsTasksServicesAndTaskDefinitionsWithAllTheirImages(t *testing
 	want := []string{
 		`service service/prod/shop in "prod" of service:shop: c0=docker.io/library/shop:v7 c1=docker.io/library/envoy:latest c0=docker.io/library/shop:v8`,
 		`task-definition batch:2 in "prod" of family:batch +0: c0=docker.io/library/busybox@` + b,
-		`task-definition batch:2 in "test" of family:batch +1: c0=docker.io/library/busybox@` + b,
+		`task-definition batch:2 in "test" of family:batch +0: c0=docker.io/library/busybox@` + b,
 		`task-definition batch:3 in "" of family:batch +0: c0=docker.io/library/busybox:latest`,
+		`task-definition cron:4 in "prod" of family:cron +0: c0=docker.io/library/busybox:latest`,
 		`task-definition idle:1 in "" of family:idle +0: c0=docker.io/library/nginx:latest`,
 		`task-definition shop:8 in "" of family:shop +0: c0=docker.io/library/shop:v8 c1=docker.io/library/envoy:latest`,
 		`task task/prod/b1 in "prod" of family:batch: c0=docker.io/library/busybox@` + b,
+		`task task/prod/c1 in "prod" of family:cron: c0=docker.io/library/busybox:latest(runs ` + b[7:11] + `)`,
 		`task task/prod/s1 in "prod" of service:shop: c0=docker.io/library/shop:v7(runs ` + d7 + `) c1=docker.io/library/envoy:latest and s2`,
 		`task task/prod/s3 in "prod" of service:shop: c0=docker.io/library/shop:v7(runs ` + d7x + `) c1=docker.io/library/envoy:latest`,
 		`task task/test/t1 in "test" of family:batch: c0=docker.io/library/busybox@` + b,

@@ -185,6 +185,7 @@ type (
 		State  string     `json:"state"`
 		To     string     `json:"to"`
 		Image  string     `json:"image"`
+		Seen   *time.Time `json:"seen"`
 		Now    *time.Time `json:"now"`
 		Remind string     `json:"remind"`
 		Lease  string     `json:"lease"`
@@ -310,10 +311,11 @@ func watchUntell(ctx context.Context, s watch.Store, body []byte) (any, *failure
 
 func watchForget(ctx context.Context, s watch.Store, body []byte) (any, *failure, error) {
 	var in tellRequest
-	t, f := in.read(body)
+	t, f := in.read(body, "seen")
 	if f != nil {
 		return nil, f, nil
 	}
+	t.Seen = *in.Seen
 	forgot, err := s.Forget(ctx, t)
 	return forgetAnswer{forgot}, nil, err
 }

@@ -118,7 +118,7 @@ func (in *tellRequest) read(body []byte, want ...string) (watch.Telling, *failur
 		return watch.Telling{}, unreadable(err)
 	}
 	state, image := digest.Digest(in.State), digest.Digest(in.Image)
-	f := wanted(want, member{"now", in.Now != nil}, member{"remind", in.Remind != ""}, member{"lease", in.Lease != ""})
+	f := wanted(want, member{"seen", in.Seen != nil}, member{"now", in.Now != nil}, member{"remind", in.Remind != ""}, member{"lease", in.Lease != ""})
 	switch {
 	case f != nil:
 	case !isFindingID(in.ID):
@@ -131,6 +131,8 @@ func (in *tellRequest) read(body []byte, want ...string) (watch.Telling, *failur
 		f = badMember("to", "is "+echo(in.To), fmt.Sprintf("a notifier's name has 1 to %d letters, digits, \"-\", \"_\" and \".\"", limits.WatchNameBytes))
 	case in.Now != nil:
 		f = moment("now", in.Now)
+	case in.Seen != nil:
+		f = moment("seen", in.Seen)
 	}
 	if f != nil {
 		return watch.Telling{}, f

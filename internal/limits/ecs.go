@@ -9,6 +9,7 @@ const (
 	EventRecords     = 10_000  // in one batch: what Amazon SQS and AWS Lambda allow
 	EventContainers  = 1000    // of one task, task definition or service revision
 	EventStringBytes = 4 << 10 // one ARN, name, status
+	EventChosenRunes = 200     // kept of a group or startedBy that cannot be a part of keys as it is
 	EventTaskVersion = 100_000 // changes of a task, which has a few in its life
 	EventWeights     = 100     // service revisions that traffic is split between
 )

@@ -34,5 +34,7 @@ const (
 	StateCallTime  = 10 * time.Second // one call of a watcher, all its tries
 	StateTryTime   = 4 * time.Second  // one of them
 	StateCallTries = 4                // tries of such a call
+	StateForgotten = 24 * time.Hour   // what was forgotten stays in DynamoDB: longer than anybody tries to forget it
+	StateDrops     = 10               // of what nobody needs any more, by one change of an item
 	StateAnswer    = 1 << 20          // bytes of what is answered: WatchTellings of them
 )

@@ -6,6 +6,7 @@ import "time"
 const (
 	GateImages   = 1000 // images of one workload
 	GateParallel = 32   // of them looked at together
+	GateClusters = 100  // that a workload is judged for, where nobody knows in which it will run
 
 	GateFlights     = 4096        // digests and tags being asked about at a time; who comes after waits
 	GateAccessPart  = 4           // one access has a quarter at most of those that the others leave

@@ -17,7 +17,8 @@ const (
 	WatchRemind    = 24 * time.Hour      // until a finding that is still so is told again
 	WatchToldLife  = 90 * 24 * time.Hour // what was told is remembered after it was last seen
 	WatchSeenEvery = 5 * time.Minute     // a store may leave it at this to write down that a finding was seen again
-	WatchTellings  = 1000                // states told of one finding
+	WatchEnds      = 25                  // states that one message says to be over: some places are sent one for each
+	WatchTellings  = 250                 // states told of one finding: 80 KB in one item of DynamoDB, which each change writes
 
 	WatchMessageBytes = 2 << 10 // of a finding's message: the reason with all missing stages
 	WatchHintBytes    = 1 << 10

@@ -158,7 +158,7 @@ func TestACallThatIsMadeTwiceUnderItsNameIsMadeOnce(t *testing.T) {
 // TestAnAnswerIsTheSameWhateverHappenedSince: others came in between.
 func TestAnAnswerIsTheSameWhateverHappenedSince(t *testing.T) {
 	s := openFindingsTest(t, FindingsOptions{}).State("lambda")
-	one := watch.Telling{ID: strings.Repeat("a", 32), State: digest.FromString("s"), To: "chat", Image: digest.FromString("i")}
+	one := watch.Telling{ID: strings.Repeat("a", 32), State: digest.FromString("s"), To: "chat", Image: digest.FromString("i"), Seen: told0}
 	c := watch.Claim{Key: "task/a", Version: 1}
 	token, err := s.Once("1", told0).Begin(t.Context(), c, told0, time.Minute)
 	if err != nil {

@@ -131,7 +131,7 @@ func (s *State) Tellings(ctx context.Context, id string) (all []watch.Telling, e
 // Forget is watch.Store's.
 func (s *State) Forget(ctx context.Context, t watch.Telling) (bool, error) {
 	was, err := s.change(ctx, func(c *conn) (string, bool, error) {
-		n, err := c.execCount("DELETE FROM tellings WHERE owner = ? AND id = ? AND state = ? AND whom = ? AND told IS NOT NULL", s.owner, t.ID, string(t.State), t.To)
+		n, err := c.execCount("DELETE FROM tellings WHERE owner = ? AND id = ? AND state = ? AND whom = ? AND told IS NOT NULL AND seen <= ?", s.owner, t.ID, string(t.State), t.To, t.Seen)
 		return strconv.FormatBool(n > 0), n > 0, err
 	})
 	return err == nil && was == strconv.FormatBool(true), err

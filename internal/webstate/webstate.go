@@ -87,6 +87,7 @@ type (
 		State  string     `json:"state"`
 		To     string     `json:"to"`
 		Image  string     `json:"image,omitzero"`
+		Seen   *time.Time `json:"seen,omitzero"`
 		Now    *time.Time `json:"now,omitzero"`
 		Remind string     `json:"remind,omitzero"`
 		Lease  string     `json:"lease,omitzero"`
@@ -203,7 +204,12 @@ func (s *Store) Forget(ctx context.Context, t watch.Telling) (bool, error) {
 	var out struct {
 		Forgot *bool `json:"forgot"`
 	}
-	err := s.post(ctx, "forget that a finding was told", "forget", newTelling(t), &out, func() bool { return out.Forgot != nil })
+	if t.Seen.IsZero() {
+		return false, nil // whatever is there was seen later
+	}
+	in, seen := newTelling(t), t.Seen.UTC()
+	in.Seen = &seen
+	err := s.post(ctx, "forget that a finding was told", "forget", in, &out, func() bool { return out.Forgot != nil })
 	return err == nil && *out.Forgot, err
 }
 

@@ -183,7 +183,7 @@ func (a *alternating) ReactionsOff(ctx context.Context) (bool, error) {
 
 var (
 	aClaim   = watch.Claim{Key: "task/state/arn:aws:ecs:eu-west-1:111122223333:task/prod/0123", Version: 4}
-	aTelling = watch.Telling{ID: strings.Repeat("a", 32), State: digest.FromString("s"), To: "server", Image: digest.FromString("i")}
+	aTelling = watch.Telling{ID: strings.Repeat("a", 32), State: digest.FromString("s"), To: "server", Image: digest.FromString("i"), Seen: t0}
 )
 
 // calls are all of a store's, once each.

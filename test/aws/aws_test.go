@@ -12,6 +12,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/shuin/shuin"
+	"github.com/shuin/shuin/internal/devregistry"
 )
 
 // fakeMoto answers what the front asks of moto, and takes down what it was.
@@ -120,6 +123,42 @@ func TestDeploymentsEndAsTheirHooksAnswer(t *testing.T) {
 				t.Errorf("moto was asked %q", moto.asked)
 			}
 		})
+	}
+}
+
+func TestTasksAreStartedByWhatTheirTagsNameThen(t *testing.T) {
+	registry, err := devregistry.New(devregistry.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	digests := map[string]string{}
+	for _, name := range []string{"v1", "other"} {
+		d, err := registry.PutSample(shuin.Reference{Registry: "r.example", Repository: "shop", Tag: name})
+		if err != nil {
+			t.Fatal(err)
+		}
+		digests[name] = d.String()
+	}
+	s := newServices("", nil)
+	s.tags = tags{registry}
+	start := func() string {
+		t.Helper()
+		r := &revision{Images: []containerImage{{Container: "a", Image: "r.example/shop:v1"}, {Container: "b", Image: "r.example/shop@sha256:aa"}}}
+		if err := s.started(r); err != nil || r.Images[1].Digest != "sha256:aa" {
+			t.Fatalf("%+v, %v", r.Images, err)
+		}
+		return r.Images[0].Digest
+	}
+	if got := start(); got != digests["v1"] {
+		t.Errorf("%s was started, want %s", got, digests["v1"])
+	}
+	s.moves = []move{{"shop:v1", "shop:other"}}
+	if got := start(); got != digests["other"] || digests["other"] == digests["v1"] {
+		t.Errorf("%s was started once the tag was moved, want %s", got, digests["other"])
+	}
+	s.moves = []move{{"shop:v1", "shop:gone"}}
+	if err := s.started(&revision{}); err == nil {
+		t.Error("a tag was moved to what is not there")
 	}
 }
 

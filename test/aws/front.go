@@ -45,6 +45,7 @@ func (c *cloud) openFront(moto string) error {
 		mux.HandleFunc("POST /2015-03-31/"+path, f.mapped)
 	}
 	mux.HandleFunc("POST /trial/registry/{what}", f.registrySwitch)
+	mux.HandleFunc("POST /trial/moved", f.moved)
 	mux.HandleFunc("/", f.pass)
 	port, err := c.serve(mux)
 	if err != nil {
@@ -59,6 +60,7 @@ func (c *cloud) openFront(moto string) error {
 		return err
 	}
 	f.services = newServices(moto, f.function.invoke)
+	f.services.tags = tags{c.registry}
 	c.atEnd(f.services.stop)
 	return nil
 }

@@ -53,10 +53,13 @@ func (s *services) roll(one *service, d *deployment, r *revision) {
 	before := one.current
 	s.mu.Unlock()
 	for at, stage := range stages {
+		var err error
 		if stage == "POST_SCALE_UP" {
-			s.started(r)
+			err = s.started(r)
 		}
-		err := s.hooks(one, d, r, stage, weights(stage, r, before, false))
+		if err == nil {
+			err = s.hooks(one, d, r, stage, weights(stage, r, before, false))
+		}
 		if err == nil {
 			continue
 		}
@@ -74,15 +77,23 @@ func (s *services) roll(one *service, d *deployment, r *revision) {
 	s.end(one, d, r, "SUCCESSFUL", "")
 }
 
-// started has the revision's first task run: the digests are known.
-func (s *services) started(r *revision) {
+// started has the revision's first task run: the digests are known, which of a
+// tag is what it names by now.
+func (s *services) started(r *revision) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	for _, m := range s.moves {
+		if err := s.tags.move(m); err != nil {
+			return err
+		}
+	}
+	s.moves = nil
 	images := slices.Clone(r.Images)
 	for i, c := range images {
-		_, images[i].Digest, _ = strings.Cut(c.Image, "@")
+		images[i].Digest = s.tags.digest(c.Image)
 	}
 	r.Images = images
+	return nil
 }
 
 // weights are the per cent of the traffic at a stage that shifts it.

@@ -21,10 +21,13 @@ const ecsTarget = "AmazonEC2ContainerServiceV20141113"
 type services struct {
 	moto   string
 	invoke func(context.Context, []byte) (answer, error)
+	// tags are the registry's: tasks are started by what a tag names then.
+	tags tags
 
 	mu     sync.Mutex
 	byARN  map[string]*service
 	target map[string]*revision // every revision, by its ARN
+	moves  []move               // of tags, when the next tasks start
 	n      int
 	wait   sync.WaitGroup
 	ended  bool

@@ -255,6 +255,7 @@ type fakeECS struct {
 	mu         sync.Mutex
 	containers []container
 	disabled   bool // versionConsistency of all containers
+	every      bool // every task definition that is asked for by ARN is there, and has these containers
 	asked      []string
 	told       []string                                           // to CodeDeploy: deployment and status
 	fails      func(operation string, w http.ResponseWriter) bool // nil: nothing fails
@@ -326,7 +327,11 @@ func (f *fakeECS) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		answerECS(w, http.StatusOK, map[string]any{"failures": []any{}, "serviceRevisions": []any{map[string]any{
 			"serviceRevisionArn": revisionARN, "serviceArn": serviceARN, "clusterArn": clusterARN, "taskDefinition": familyARN, "containerImages": images,
 		}}})
-	case operation == "DescribeTaskDefinition" && strings.HasPrefix(familyARN, in.TaskDefinition):
+	case operation == "DescribeTaskDefinition" && (strings.HasPrefix(familyARN, in.TaskDefinition) || f.every):
+		is := familyARN
+		if f.every && strings.HasPrefix(in.TaskDefinition, "arn:") {
+			is = in.TaskDefinition
+		}
 		var definitions []any
 		for _, c := range f.containers {
 			consistency := "enabled"
@@ -336,7 +341,7 @@ func (f *fakeECS) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			definitions = append(definitions, map[string]any{"name": c.Name, "image": c.Image, "essential": true, "versionConsistency": consistency})
 		}
 		answerECS(w, http.StatusOK, map[string]any{"taskDefinition": map[string]any{
-			"taskDefinitionArn": familyARN, "family": "shop", "revision": 7, "status": "ACTIVE", "containerDefinitions": definitions,
+			"taskDefinitionArn": is, "family": "shop", "revision": 7, "status": "ACTIVE", "containerDefinitions": definitions,
 		}})
 	case operation == "ListClusters":
 		answerECS(w, http.StatusOK, map[string]any{"clusterArns": []string{}})

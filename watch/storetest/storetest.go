@@ -53,6 +53,7 @@ func Run(t *testing.T, open func(t *testing.T) watch.Store) {
 		{"states and notifiers are told apart", statesApart},
 		{"tellings are what was told, and when it was last seen", tellings},
 		{"what was forgotten was never told", forgotten},
+		{"what was seen again since is not forgotten", seenSince},
 		{"of many who tell at once one does", tellRace},
 		{"of many who forget at once one does", forgetRace},
 		{"a count goes no further than it may", counts},
@@ -73,7 +74,7 @@ func claim(t *testing.T, version int64) watch.Claim {
 }
 
 func telling(t *testing.T, state, to string) watch.Telling {
-	return watch.Telling{ID: digest.FromString(t.Name()).Encoded()[:32], State: digest.FromString(state), To: to, Image: digest.FromString("image")}
+	return watch.Telling{ID: digest.FromString(t.Name()).Encoded()[:32], State: digest.FromString(state), To: to, Image: digest.FromString("image"), Seen: t0}
 }
 
 func begin(t *testing.T, s watch.Store, c watch.Claim, now time.Time, want error) string {
@@ -352,6 +353,26 @@ func forgotten(t *testing.T, s watch.Store) {
 	}
 	tell(t, s, one, t0.Add(time.Second), remind, watch.First)
 	told(t, s, one, t0.Add(time.Second))
+}
+
+// seenSince: who saw that it is over did not see what another saw meanwhile.
+func seenSince(t *testing.T, s watch.Store) {
+	one := telling(t, "a", "chat")
+	tell(t, s, one, t0, remind, watch.First)
+	told(t, s, one, t0)
+	later := t0.Add(time.Hour)
+	tell(t, s, one, later, remind, watch.Silent)
+	forget(t, s, one, false)
+	one.Seen = later.Add(-time.Second)
+	forget(t, s, one, false)
+	never := one
+	never.Seen = time.Time{}
+	forget(t, s, never, false)
+	all := listed(t, s, one.ID)
+	if len(all) != 1 {
+		t.Fatal("told:", all)
+	}
+	forget(t, s, all[0], true)
 }
 
 func tellRace(t *testing.T, s watch.Store) {
