@@ -27,6 +27,14 @@ const (
 	COSESuffix = ".cose.sig"
 )
 
+// SignatureName is what a signature is named beside a bundle's file or object:
+// by the bundle's digest, so that a signature that comes takes the place of no
+// other bundle's, as policy.json.sha256-HEX.jws.sig.
+func SignatureName(name string, data []byte, suffix string) string {
+	d := digest.FromBytes(data)
+	return name + "." + d.Algorithm().String() + "-" + d.Encoded() + suffix
+}
+
 // SignatureType is the media type of a signature by its file's name; empty: the
 // name says neither.
 func SignatureType(name string) string {

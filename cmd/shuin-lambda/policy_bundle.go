@@ -23,7 +23,7 @@ type signedByConfig struct {
 	// of the function either.
 	LeastSequence int `yaml:"leastSequence"`
 	// Signature is where the signature is, if not beside the bundle: the
-	// bundle's address with .jws.sig behind it.
+	// bundle's address with .sha256-HEX.jws.sig behind it, or .jws.sig.
 	Signature string `yaml:"signature"`
 }
 
@@ -49,7 +49,17 @@ func signatureType(address string) string {
 	return bundle.SignatureType(address)
 }
 
-// signature is the address of the bundle's signature.
+// signatures are the addresses at which a bundle's signature is looked for, one
+// after another. What is in the package came with its bundle.
+func (p *policyConfig) signatures(data []byte) []string {
+	if p.SignedBy.Signature != "" || !remote(p.Bundle) {
+		return []string{p.signature()}
+	}
+	return []string{bundle.SignatureName(p.Bundle, data, bundle.JWSSuffix), p.signature()}
+}
+
+// signature is the address of the bundle's signature that its name does not
+// tie to one bundle.
 func (p *policyConfig) signature() string {
 	if p.SignedBy.Signature != "" {
 		return p.SignedBy.Signature

@@ -62,7 +62,7 @@ func (p *policies) unpacked(ctx context.Context, data []byte) (*gate.Rules, erro
 	if err := p.pinned(data, "bundle"); err != nil {
 		return nil, err
 	}
-	b, signed, err := p.bundles.guard.Open(ctx, data, p.readSignature, p.options.Now())
+	b, signed, err := p.open(ctx, data)
 	if err != nil {
 		return nil, err
 	}
@@ -77,6 +77,25 @@ func (p *policies) unpacked(ctx context.Context, data []byte) (*gate.Rules, erro
 	}
 	loggerOf(ctx).Info("a policy bundle is good", attrs...)
 	return rules, nil
+}
+
+// open has the guard open a bundle by the first of its signatures that is good.
+// One that is named by the bundle's digest goes before: the other's name has
+// the signature of the next bundle while that is on its way, and a fresh
+// instance would have no policy until it is there.
+func (p *policies) open(ctx context.Context, data []byte) (*bundle.Bundle, *bundle.Signed, error) {
+	var before error
+	for _, address := range p.config.signatures(data) {
+		b, signed, err := p.bundles.guard.Open(ctx, data, func(ctx context.Context) (bundle.Signature, error) { return p.readSignature(ctx, address) }, p.options.Now())
+		if err == nil {
+			return b, signed, nil
+		}
+		if code := shuin.CodeOf(before); before != nil && code != shuin.CodeNotFound && code != shuin.CodeForbidden { // as S3 says of what is not there
+			err = &shuin.Error{Code: shuin.CodeOf(err), Err: fmt.Errorf("%w; by the signature named by the bundle's digest: %w", err, before), Hint: shuin.HintOf(err)}
+		}
+		before = err
+	}
+	return nil, nil, before
 }
 
 // readRemote reads an object of S3, or a file of a server. have is what was
@@ -117,8 +136,7 @@ func (s *settings) newWeb(caller *awscall.Caller, env func(string) string) *webf
 }
 
 // readSignature reads what lies beside the bundle.
-func (p *policies) readSignature(ctx context.Context) (bundle.Signature, error) {
-	address := p.config.signature()
+func (p *policies) readSignature(ctx context.Context, address string) (bundle.Signature, error) {
 	s := bundle.Signature{MediaType: signatureType(address)}
 	if !remote(address) {
 		var err error

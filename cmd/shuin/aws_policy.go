@@ -104,8 +104,11 @@ func (a *app) iamPolicy(o *iamPolicyOptions) error {
 	switch o.purpose {
 	case forReport:
 		listImages(policy.Statement)
+	case forVerify:
+		policy.Statement = append(policy.Statement, o.on.readPolicy()...)
 	case forCheck:
 		policy.Statement = append(policy.Statement, ecsStatement())
+		policy.Statement = append(policy.Statement, o.on.readPolicy()...)
 	case forHook:
 		policy.Statement = append(policy.Statement, hookStatements(&o.on)...)
 	case forEvents:

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"regexp"
 	"strings"
 
@@ -28,9 +27,9 @@ type functionResources struct {
 func (f *functionResources) add(fs *pflag.FlagSet) {
 	fs.StringArrayVar(&f.clusters, "cluster", nil, "with --for hook, events, sweep or stop: ARN of a cluster; may be given several times (default: every cluster)")
 	fs.StringArrayVar(&f.roles, "assume-role", nil, "with --for sweep: ARN of a role that is assumed to see another account; may be given several times")
-	fs.StringVar(&f.policy, "policy-object", "", "with --for hook, events or sweep: object with the pipeline policy, s3://BUCKET/KEY or s3://BUCKET/KEY?versionId=ID")
+	fs.StringVar(&f.policy, "policy-object", "", "with --for hook, events, sweep, verify or check: object with the pipeline policy, s3://BUCKET/KEY or s3://BUCKET/KEY?versionId=ID")
 	fs.StringVar(&f.bundle, "policy-bundle", "", "with --for hook, events or sweep: object with a signed policy bundle, s3://BUCKET/KEY, in place of --policy-object; its signature is read too")
-	fs.StringVar(&f.signature, "policy-signature", "", "with --policy-bundle: object with its signature (default: the bundle's with .jws.sig behind it)")
+	fs.StringVar(&f.signature, "policy-signature", "", "with --policy-bundle: object with its signature (default: the bundle's with .jws.sig behind it, or its digest and .jws.sig)")
 	fs.StringArrayVar(&f.deploymentGroups, "deployment-group", nil, "with --for hook: ARN of a deployment group of CodeDeploy whose hooks are answered too; may be given several times")
 	fs.BoolVar(&f.codePipeline, "codepipeline", false, "with --for hook: answer as a Lambda action of CodePipeline too")
 	fs.StringVar(&f.queue, "queue", "", "with --for events: ARN of the queue that hands events over")
@@ -86,7 +85,7 @@ func (f *functionResources) check(purpose string) error {
 	}{
 		{"cluster", f.clusters, "hook events sweep stop"},
 		{"assume-role", f.roles, "sweep"},
-		{"policy-object", one(f.policy), "hook events sweep"},
+		{"policy-object", one(f.policy), "hook events sweep verify check"},
 		{"policy-bundle", one(f.bundle), "hook events sweep"},
 		{"policy-signature", one(f.signature), "hook events sweep"},
 		{"queue", one(f.queue), "events"},
@@ -134,7 +133,10 @@ func (f *functionResources) policyObjects() []string {
 	if f.bundle == "" {
 		return one(f.policy)
 	}
-	return []string{f.bundle, cmp.Or(f.signature, f.bundle+bundle.JWSSuffix)}
+	if f.signature != "" {
+		return []string{f.bundle, f.signature}
+	}
+	return []string{f.bundle, f.bundle + bundle.JWSSuffix, f.bundle + ".sha256-*" + bundle.JWSSuffix}
 }
 
 func withoutVersion(object string) string {

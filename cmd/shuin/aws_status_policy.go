@@ -81,20 +81,38 @@ func (s *stackAsker) bundle(ctx context.Context, p stackPart, bucket, key string
 	if signer == "" {
 		return says, nil
 	}
-	name := key + bundle.JWSSuffix
-	signature, err := s.reader.Object(ctx, bucket, name)
-	switch {
-	case shuin.CodeOf(err) == shuin.CodeNotFound:
-		return bad("the bundle is unsigned: there is no object s3://"+bucket+"/"+name, "\"shuin policy bundle --sign\" makes the signature; copy it there before the bundle")
-	case err != nil:
+	if says, mend, err := s.signature(ctx, bucket, key, data); err != nil {
 		p = p.failed(err)
 		return "", &p
-	}
-	sig := bundle.Signature{MediaType: bundle.SignatureType(name), Envelope: signature.Data}
-	if err := sig.Fits(data); err != nil {
-		return bad(oneLine(err.Error()), "copy the signature that was made with this bundle to s3://"+bucket+"/"+name)
+	} else if says != "" {
+		return bad(says, mend)
 	}
 	return says + ", signed: whether by " + oneLine(signer) + ", the function looks", nil
+}
+
+// signature says what is wrong with a bundle's signature, and what mends it;
+// nothing where one is of its bytes. It is looked for as the function does: by
+// the bundle's digest, and by its fixed name. The error is that it could not be
+// looked at.
+func (s *stackAsker) signature(ctx context.Context, bucket, key string, data []byte) (says, mend string, err error) {
+	fixed := key + bundle.JWSSuffix
+	says, mend = "the bundle is unsigned: there is no object s3://"+bucket+"/"+fixed, "\"shuin policy bundle --sign\" makes the signature; copy it there before the bundle"
+	for _, name := range []string{bundle.SignatureName(key, data, bundle.JWSSuffix), fixed} {
+		object, asked := s.reader.Object(ctx, bucket, name)
+		if asked != nil {
+			if shuin.CodeOf(asked) != shuin.CodeNotFound {
+				err = cmp.Or(err, asked)
+			}
+			continue
+		}
+		sig := bundle.Signature{MediaType: bundle.SignatureType(name), Envelope: object.Data}
+		wrong := sig.Fits(data)
+		if wrong == nil {
+			return "", "", nil
+		}
+		says, mend = oneLine(wrong.Error()), "copy the signature that was made with this bundle to s3://"+bucket+"/"+name
+	}
+	return says, mend, err
 }
 
 func (s *stackAsker) hookRole(context.Context) stackPart {

@@ -8,7 +8,9 @@ import (
 )
 
 // stackAlarms are the alarms of the template.
-func stackAlarms() []string { return []string{"DeadLetterAlarm", "ErrorAlarm", "UndecidedAlarm"} }
+func stackAlarms() []string {
+	return []string{"DeadLetterAlarm", "ErrorAlarm", "UndecidedAlarm", "ErrorsAlarm"}
+}
 
 func (s *stackAsker) queue(ctx context.Context) stackPart {
 	p, r, ok := s.part("queue", partQueue)

@@ -64,7 +64,9 @@ func (e *scriptAWS) ServeHTTP(out http.ResponseWriter, r *http.Request) {
 	answer, ok := e.answers[operation]
 	// A signature lies beside its bundle, and a queue is one of two: their own
 	// answers go before the operation's.
-	if own, there := e.answers[operation+":signature"]; there && strings.HasSuffix(r.URL.Path, ".jws.sig") {
+	if own, there := e.answers[operation+":digest"]; there && strings.Contains(r.URL.Path, ".sha256-") {
+		answer, ok = own, true
+	} else if own, there := e.answers[operation+":signature"]; there && strings.HasSuffix(r.URL.Path, ".jws.sig") {
 		answer, ok = own, true
 	}
 	if operation == "GetQueueAttributes" {

@@ -28,8 +28,9 @@ func newPolicyBundleCmd(a *app) *cobra.Command {
 		Long: a.help(`Put a pipeline policy (or a trust policy), with the trust stores that it names, into one file: a policy bundle. A gate or function that is told
 where bundles are takes a new one without being built or started again; that of a digest it is told, or one that is signed by whom it is told.
 
-With --sign the bundle is signed as "{} sign" signs images, and the signature lies beside it, named <bundle_file>.jws.sig (or .cose.sig): a
-signature of a blob, which "notation blob verify" verifies too. Give it an end (--expiry): who holds back newer bundles is noticed then.
+With --sign the bundle is signed as "{} sign" signs images, and the signature lies beside it, named <bundle_file>.jws.sig (or .cose.sig), and once
+more by the bundle's digest, so that one bundle's signature does not take another's place: a signature of a blob, which "notation blob
+verify" verifies too. Give it an end (--expiry): who holds back newer bundles is noticed then.
 The sequence rises from bundle to bundle, and nobody goes back to a lower one.
 
 Example - Build a bundle, and sign it for 30 days:
@@ -119,7 +120,7 @@ func (a *app) policyBundle(ctx context.Context, o *policyBundleOptions) error {
 	}
 	fmt.Fprintf(a.stdout, "Bundle:     %s\nDigest:     %s\nSequence:   %d, %s\nPolicy:     %s\n", oneLine(o.output), digest.FromBytes(data), c.Sequence, sequenceTime(c.Sequence), p.Digest())
 	if made != nil {
-		fmt.Fprintf(a.stdout, "Signature:  %s, by %s\n", oneLine(o.output+made.suffix), oneLine(made.signer))
+		fmt.Fprintf(a.stdout, "Signature:  %s, by %s\nBy digest:  %s\n", oneLine(o.output+made.suffix), oneLine(made.signer), oneLine(bundle.SignatureName(o.output, data, made.suffix)))
 	}
 	return nil
 }

@@ -6,14 +6,18 @@ import (
 	"path/filepath"
 
 	"github.com/shuin/shuin"
+	"github.com/shuin/shuin/bundle"
 )
 
-// writeBundle writes the signature first: nobody who follows the file finds a
-// bundle whose signature is still to come.
+// writeBundle writes the signature first, by the bundle's digest and by its
+// fixed name: nobody who follows the file finds a bundle whose signature is
+// still to come, and the first name takes no other bundle's signature away.
 func writeBundle(path string, data []byte, made *bundleSignature) error {
 	if made != nil {
-		if err := replaceFile(path+made.suffix, made.envelope); err != nil {
-			return err
+		for _, name := range []string{bundle.SignatureName(path, data, made.suffix), path + made.suffix} {
+			if err := replaceFile(name, made.envelope); err != nil {
+				return err
+			}
 		}
 	}
 	return replaceFile(path, data)

@@ -90,9 +90,11 @@ type bundleFile struct {
 	now             func() time.Time
 
 	last *loadedBundle
-	// What was refused last, so that the same is not verified every few
-	// seconds; what could not be checked is tried again.
+	// What was refused last and until when it stays so, so that the same is not
+	// verified every few seconds: trust stores, revocation lists and the time
+	// decide with it. What could not be checked is tried again.
 	refused string
+	until   time.Time
 	err     error
 }
 
@@ -124,6 +126,13 @@ func (c *config) newBundleFile(v verify.Verifier, now func() time.Time, logger *
 	return b, nil
 }
 
+// again has what was refused looked at again.
+func (f *bundleFile) again() {
+	if f != nil {
+		f.refused = ""
+	}
+}
+
 // load is the bundle as it is now, or why it may not be used.
 func (f *bundleFile) load(ctx context.Context) (*gate.Rules, error) {
 	data, err := readFile(f.path, limits.BundleBytes, "BundleBytes")
@@ -140,12 +149,13 @@ func (f *bundleFile) load(ctx context.Context) (*gate.Rules, error) {
 	switch {
 	case f.last != nil && f.last.key == key && !f.last.signed.Stale(f.now()):
 		return f.last.rules, nil
-	case f.err != nil && f.refused == key:
+	case f.err != nil && f.refused == key && f.now().Before(f.until):
 		return nil, f.err
 	}
 	loaded, err := f.unpack(ctx, key, data, sig)
 	if err != nil {
-		f.refused, f.err = key, &shuin.Error{Code: shuin.CodeOf(err), Message: "gate.bundle " + f.path + " cannot be used", Err: err, Hint: shuin.HintOf(err)}
+		f.refused, f.until = key, f.now().Add(limits.GateRefusedBundle)
+		f.err = &shuin.Error{Code: shuin.CodeOf(err), Message: "gate.bundle " + f.path + " cannot be used", Err: err, Hint: shuin.HintOf(err)}
 		if shuin.CodeOf(err).Undecided() {
 			f.refused = ""
 		}

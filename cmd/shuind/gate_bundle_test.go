@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/shuin/shuin/bundle"
+	"github.com/shuin/shuin/internal/limits"
 	"github.com/shuin/shuin/internal/shuintest"
 	"github.com/shuin/shuin/trust"
 )
@@ -139,6 +140,45 @@ func TestAGateDecidesByASignedBundleAndFollowsIt(t *testing.T) {
 	g.look(t.Context(), true)
 	if got := rule(); got != "fourth" {
 		t.Errorf("decided by the rule %q after all that", got)
+	}
+}
+
+// What was refused is not refused for good: the CA of its signer may come.
+func TestABundleThatWasRefusedIsTakenOnceItsSignerIsTrusted(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		asked bool
+		pass  time.Duration
+		want  string
+	}{
+		{"at once where somebody asks", true, 0, "second"},
+		{"after a minute by itself", false, limits.GateRefusedBundle, "second"},
+		{"and not each time it is looked at", false, limits.GateRefusedBundle - time.Second, "first"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			b := newBundleBench(t)
+			now := time.Now()
+			b.now = func() time.Time { return now }
+			b.publish(t, 7, "first", nil)
+			g := b.part(t)
+			if err := os.Remove(b.path("notation/truststore/x509/ca/people/root.pem")); err != nil {
+				t.Fatal(err)
+			}
+			b.write(t, "notation/truststore/x509/ca/people/other.pem", string(sealers.RootPEM()))
+			b.publish(t, 8, "second", nil)
+			g.look(t.Context(), true)
+			if got := askGate(t, g.handler, gateToken, openImage).Images[0].Rule; got != "first" {
+				t.Fatalf("decided by the rule %q, by a bundle of a signer whom nothing trusts", got)
+			}
+			b.write(t, "notation/truststore/x509/ca/people/root.pem", string(people.RootPEM()))
+			now = now.Add(c.pass)
+			for range 2 { // a change counts when it is seen twice
+				g.look(t.Context(), c.asked)
+			}
+			if got := askGate(t, g.handler, gateToken, openImage).Images[0].Rule; got != c.want {
+				t.Errorf("decided by the rule %q, want %q: %s", got, c.want, b.log())
+			}
+		})
 	}
 }
 

@@ -197,6 +197,9 @@ func (g *gatePart) look(ctx context.Context, asked bool) {
 }
 
 func (g *gatePart) lookAtPolicy(ctx context.Context, asked bool) {
+	if asked {
+		g.files.bundle.again()
+	}
 	rules, err := g.files.load(ctx)
 	state := ""
 	if err == nil {

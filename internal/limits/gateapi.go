@@ -32,6 +32,7 @@ const (
 const (
 	GateReloadEvery   = 2 * time.Second // between two looks at policy, trust stores and principals
 	GateReloadTime    = time.Minute     // one look
+	GateRefusedBundle = time.Minute     // until a bundle that was refused is looked at again, unchanged
 	GateRuleLabels    = 100             // rules that metrics tell apart
 	GateLogged        = 1 << 16         // answers remembered as written to the signer's log
 	GateLoggedAgain   = 24 * time.Hour  // until the same answer is written to it again

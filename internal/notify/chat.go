@@ -94,21 +94,16 @@ func withoutTLS(u *url.URL) bool {
 // errBusy: limits.NotifyChatsAtOnce messages are under way.
 var errBusy = errors.New("too many messages are under way, some of them perhaps without end")
 
-// Notify is watch.Notifier's. It ends with ctx, and after limits.NotifyTime,
-// whatever shoutrrr does: a message that goes on after that holds one of
-// limits.NotifyChatsAtOnce places until it ends.
+// Notify is watch.Notifier's. It ends with ctx, and each message after
+// limits.NotifyTime, whatever shoutrrr does: one that goes on after that holds
+// one of limits.NotifyChatsAtOnce places until it ends. Of many states that are
+// over each is a message: who has little time ends a few at a time.
 func (c *Chat) Notify(ctx context.Context, f watch.Finding) error {
-	ctx, cancel := context.WithTimeout(ctx, limits.NotifyTime)
-	defer cancel()
-	address, err := c.Secrets.read(ctx, c.Address)
+	address, err := c.address(ctx)
 	if err != nil {
 		return err
 	}
 	scheme, u, err := parseChat(address)
-	if err != nil {
-		return err
-	}
-	s, err := open(ctx, scheme, u)
 	if err != nil {
 		return err
 	}
@@ -118,11 +113,28 @@ func (c *Chat) Notify(ctx context.Context, f watch.Finding) error {
 		all = p(f)
 	}
 	for _, params := range all {
-		if err = c.bounded(ctx, func() error { return s.Send(message(f), &params) }); err != nil {
-			break
+		if err := c.send(ctx, scheme, u, message(f), params); err != nil {
+			return err
 		}
 	}
-	if err == nil {
+	return nil
+}
+
+func (c *Chat) address(ctx context.Context) (value, error) {
+	ctx, cancel := context.WithTimeout(ctx, limits.NotifyTime)
+	defer cancel()
+	return c.Secrets.read(ctx, c.Address)
+}
+
+// send sends one message.
+func (c *Chat) send(ctx context.Context, scheme string, u *url.URL, text string, params types.Params) error {
+	ctx, cancel := context.WithTimeout(ctx, limits.NotifyTime)
+	defer cancel()
+	s, err := open(ctx, scheme, u)
+	if err != nil {
+		return err
+	}
+	if err = c.bounded(ctx, func() error { return s.Send(text, &params) }); err == nil {
 		return nil
 	}
 	told := chatError(ctx, scheme, err)

@@ -12,9 +12,11 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -362,6 +364,44 @@ func TestAPagersAlertIsOfOneStateAndEndsWithIt(t *testing.T) {
 	if want := []string{"trigger " + key(a), "trigger " + key(b), "trigger " + key(c1), "resolve " + key(a), "resolve " + key(c1)}; !slices.Equal(got, want) {
 		t.Errorf("%q, wanted %q", got, want)
 	}
+}
+
+// roundTrip is a world without a network.
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (r roundTrip) RoundTrip(req *http.Request) (*http.Response, error) { return r(req) }
+
+func TestManyStatesThatAreOverAreEachAMessageWithATimeOfItsOwn(t *testing.T) {
+	c := newChat(t, "pagerduty://events.pagerduty.com/0123456789abcdef0123456789abcdef")
+	over := finding()
+	over.Resolved = true
+	for i := range 25 {
+		over.Ends = append(over.Ends, digest.FromString(strconv.Itoa(i)))
+	}
+	before := http.DefaultTransport
+	defer func() { http.DefaultTransport = before }()
+	synctest.Test(t, func(t *testing.T) {
+		sent := 0
+		http.DefaultTransport = roundTrip(func(r *http.Request) (*http.Response, error) {
+			select {
+			case <-r.Context().Done():
+				return nil, r.Context().Err()
+			case <-time.After(limits.NotifyTime / 10):
+			}
+			sent++
+			return &http.Response{StatusCode: http.StatusAccepted, Request: r, Body: io.NopCloser(strings.NewReader(`{"status":"success","message":"ok","dedup_key":"x"}`))}, nil
+		})
+		if err := c.Notify(t.Context(), over); err != nil || sent != len(over.Ends) {
+			t.Errorf("%d of %d sent: %v", sent, len(over.Ends), err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), limits.NotifyTime/4)
+		defer cancel()
+		sent = 0
+		err := c.Notify(ctx, over)
+		if synctest.Wait(); shuin.CodeOf(err) != shuin.CodeDeadline || sent > 3 {
+			t.Errorf("%d sent, and it did not end with its caller: %v", sent, err)
+		}
+	})
 }
 
 func TestOpsGenieIsToldOfEachStateAndOpensNoAlertForWhatIsOver(t *testing.T) {

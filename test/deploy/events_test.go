@@ -1,7 +1,10 @@
 package deploy
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -10,6 +13,7 @@ import (
 
 	"github.com/shuin/shuin/internal/ecs"
 	"github.com/shuin/shuin/internal/limits"
+	"github.com/shuin/shuin/internal/notify"
 )
 
 // number is a number of a template, which takes all as text.
@@ -195,6 +199,44 @@ func TestTheAlarmOfWhatIsUndecidedCanFireWhateverTheTimeout(t *testing.T) {
 	}
 	if least := slices.Min(allowed(t, tmpl, "UndecidedReceives")); points > least {
 		t.Errorf("the alarm wants %d numbers, and an event gives %d", points, least)
+	}
+}
+
+// What a sweep cannot do each time is said in its log, and the invocation is
+// well: nothing but this number tells of it.
+func TestTheAlarmOfWhatTheFunctionCouldNotDoSeesSweepsThatFailInPart(t *testing.T) {
+	alarm := at(templates(t)["shuin"]["Resources"], "ErrorsAlarm", "Properties")
+	period, of, points := number(t, at(alarm, "Period")), number(t, at(alarm, "EvaluationPeriods")), number(t, at(alarm, "DatapointsToAlarm"))
+	for _, apart := range []time.Duration{limits.LambdaSweepEvery, 24 * time.Hour} {
+		if need := int(apart.Seconds())*(points-1) + period; need > period*of {
+			t.Errorf("sweeps each %v: %d numbers are %d s apart, and the alarm looks at %d s", apart, points, need, period*of)
+		}
+	}
+	if points < 2 {
+		t.Error("what failed once, and was tried again, is an alarm")
+	}
+}
+
+func TestAlarmsAreOnNumbersThatTheFunctionWritesAsItWritesThem(t *testing.T) {
+	var line bytes.Buffer
+	if err := (&notify.Metrics{W: &line, Function: "f", Mode: "warn", Now: time.Now}).Write(notify.Counts{}, nil); err != nil {
+		t.Fatal(err)
+	}
+	written := map[string]any{}
+	if err := json.Unmarshal(line.Bytes(), &written); err != nil {
+		t.Fatal(err)
+	}
+	for logical, r := range templates(t)["shuin"]["Resources"].(map[string]any) {
+		if at(r, "Type") != "AWS::CloudWatch::Alarm" || at(r, "Properties", "Namespace") != notify.Namespace {
+			continue
+		}
+		if name := at(r, "Properties", "MetricName").(string); written[name] != 0.0 {
+			t.Errorf("%s is on %s, which the function does not write: %s", logical, name, line.Bytes())
+		}
+		want := []any{map[string]any{"Name": "function", "Value": map[string]any{"Ref": "Function"}}, map[string]any{"Name": "mode", "Value": map[string]any{"Ref": "Mode"}}}
+		if got := at(r, "Properties", "Dimensions"); !reflect.DeepEqual(got, want) {
+			t.Errorf("%s has the dimensions %v", logical, got)
+		}
 	}
 }
 

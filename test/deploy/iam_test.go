@@ -16,6 +16,7 @@ var known = map[string]string{
 	"codedeploy:ListDeploymentTargets":                "knows no resources",
 	"codepipeline:PutJobFailureResult":                "knows no resources",
 	"codepipeline:PutJobSuccessResult":                "knows no resources",
+	"codepipeline:StartPipelineExecution":             "",
 	"codebuild:BatchGetBuilds":                        "",
 	"codebuild:StartBuild":                            "",
 	"ecr:DescribeImages":                              "",

@@ -27,7 +27,7 @@ import (
 // types become nothing, and neither policies nor outputs of a stack that a
 // change set made are kept. The tests below say so where they meet it, and
 // fail when moto has learnt it.
-var motoLacks = []string{"DeadLetterAlarm", "ErrorAlarm", "UndecidedAlarm", "QueuePolicy", "DeadLetterQueuePolicy", "TopicPolicy"}
+var motoLacks = []string{"DeadLetterAlarm", "ErrorAlarm", "UndecidedAlarm", "ErrorsAlarm", "QueuePolicy", "DeadLetterQueuePolicy", "TopicPolicy"}
 
 const motoRegion = "ap-northeast-1"
 
@@ -412,12 +412,21 @@ func everything(digest string) []string {
 		"RepositoryArns=arn:aws:ecr:ap-northeast-1:123456789012:repository/shop/api,arn:aws:ecr:ap-northeast-1:444455556666:repository/base/*",
 		"SigningProfileArns=arn:aws:signer:ap-northeast-1:123456789012:/signing-profiles/shop_build,arn:aws:signer:ap-northeast-1:123456789012:/signing-profiles/shop_scan",
 		"WatchEcr=yes", "SweepSchedule=cron(0 3 * * ? *)", "SweepInterval=24h", "RedriveArns=arn:aws:iam::123456789012:role/oncall",
-		"SweepRoleArns=arn:aws:iam::444455556666:role/shuin-sweep,arn:aws:iam::777788889999:role/shuin-sweep",
+		"SweepRoleArns="+sweepRoles(),
 		"ClusterArns=arn:aws:ecs:ap-northeast-1:123456789012:cluster/prod", "Groups=service:api,family:batch", "Containers=api,worker",
 		"CreateTopic=no", "TopicArn=arn:aws:sns:ap-northeast-1:123456789012:findings", "EventBusArn=arn:aws:events:ap-northeast-1:123456789012:event-bus/default",
 		"ChatSecretArn=arn:aws:secretsmanager:ap-northeast-1:123456789012:secret:chat-AbCdEf",
 		"CodeDeployHook=yes", "CodePipelineAction=yes", "DangerouslyStopTasks=yes", "DangerouslyDeregisterTaskDefinitions=yes", "Reactions=off",
 	)
+}
+
+// sweepRoles are as many as the parameter's description says.
+func sweepRoles() string {
+	var all []string
+	for i := range 35 {
+		all = append(all, fmt.Sprintf("arn:aws:iam::%d:role/shuin-sweep", 444455556666+i))
+	}
+	return strings.Join(all, ",")
 }
 
 func TestTheFunctionTakesTheConfigurationThatTheStackGivesIt(t *testing.T) {
@@ -458,6 +467,9 @@ func TestTheFunctionTakesTheConfigurationThatTheStackGivesIt(t *testing.T) {
 			if v.stack == "everything" && !strings.Contains(config, `"sweep":{"interval":"24h",`) {
 				t.Errorf("the function is not told how often it sweeps: %s", config)
 			}
+			if most := 4 << 10; len(config)+len("SHUIN_CONFIG SHUIN_MODE enforce SHUIN_REACTIONS off") > most {
+				t.Errorf("the configuration has %d bytes, and Lambda's environment takes %d", len(config), most)
+			}
 			for _, want := range v.says {
 				if !strings.Contains(out, want) {
 					t.Errorf("the function does not say %q:\n%s", want, out)
@@ -469,7 +481,7 @@ func TestTheFunctionTakesTheConfigurationThatTheStackGivesIt(t *testing.T) {
 		c.t = t
 		for stack, wants := range map[string][]string{
 			"usual":   {"shuin-kit/shuin/pipeline.yaml'"},
-			"bundle":  {"shuin-kit/shuin/policy.json'", "shuin-kit/shuin/policy.json.jws.sig'"},
+			"bundle":  {"shuin-kit/shuin/policy.json'", "shuin-kit/shuin/policy.json.jws.sig'", "shuin-kit/shuin/policy.json.sha256-*.jws.sig'"},
 			"profile": {"policy.json.jws.sig'", "444455556666:/signing-profiles/policy'", "signing-profiles/policy/*'", "signer:*:444455556666:/signing-jobs/*'"},
 		} {
 			policy := c.aws("iam", "get-role-policy", "--role-name", c.resource(stack, "FunctionRole"), "--policy-name", "shuin", "--query", "PolicyDocument", "--output", "json")

@@ -5,6 +5,7 @@ package deploy
 import (
 	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -36,8 +37,10 @@ func TestTheActionSealsVerifiesAndChecks(t *testing.T) {
 	fails := maps.Clone(seal)
 	fails["run"] = "echo tests of $SHUIN_IMAGE\nfalse\necho not here"
 	want("a stage that fails", 1, "tests of "+r.image, fails)
+	fails["run"] = "false | cat"
+	want("a stage that fails in a pipe", 1, "", fails)
 	if n := r.seals(); n != 0 {
-		t.Errorf("%d seals after a stage that failed", n)
+		t.Errorf("%d seals after stages that failed", n)
 	}
 	passes := maps.Clone(seal)
 	passes["run"] = "test \"$SHUIN_STAGE\" = unit-test\necho well"
@@ -53,8 +56,10 @@ func TestTheActionSealsVerifiesAndChecks(t *testing.T) {
 	want("a command that is none", 1, "it is install, seal, sign, verify or check", map[string]string{"command": "prune"})
 	want("seal without an image", 1, "needs the input image", map[string]string{"command": "seal", "stage": "unit-test"})
 	want("verify with a script", 1, "takes no input run", map[string]string{"command": "verify", "image": r.image, "run": "true"})
+	for _, input := range []string{"image", "stage", "run", "policy", "profile", "key", "cluster", "files", "args"} {
+		want("install with "+input, 1, "install takes no input "+input, map[string]string{"command": "install", "path": program(t), input: "true"})
+	}
 	want("a program that is not there", 1, "there is no program", map[string]string{"command": "install", "path": "/nonexistent"})
-	want("an installation that is to seal", 1, "takes no input run", map[string]string{"command": "install", "path": program(t), "run": "make test"})
 	want("a program", 0, "", map[string]string{"command": "install", "path": program(t)})
 }
 
@@ -128,8 +133,11 @@ func (c *ci) stages(shell []string, seal, verify, check string) {
 	want("verify before the seal", 1, "unit-test", verify, ask)
 	want("check before the seal", 1, "<failure", check, files)
 	want("a stage that fails", 1, "", seal, bad)
+	piped := maps.Clone(bad)
+	piped["STAGE_COMMAND"] = "false | cat"
+	want("a stage that fails in a pipe", 1, "", seal, piped)
 	if n := c.seals(); n != 0 {
-		t.Errorf("%d seals after a stage that failed", n)
+		t.Errorf("%d seals after stages that failed", n)
 	}
 	want("a stage that passes", 0, "tests of "+c.image, seal, good)
 	want("verify after the seal", 0, "Admitted", verify, ask)
@@ -224,5 +232,37 @@ func TestTheJobsOfGitLabSealAndVerify(t *testing.T) {
 				t.Errorf("the token is still there after the job: %v", err)
 			}
 		})
+	}
+}
+
+func TestAStageThatFailsInAPipeIsNotSealedWhereThereIsNoBash(t *testing.T) {
+	script, err := gitlabScript(loadJobs(t), ".shuin-seal")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := newCI(t)
+	bin := filepath.Join(c.temp, "bin")
+	if err := os.Mkdir(bin, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"sh", "cat", "curl", "gzip", "mkdir", "sha256sum", "tar", "uname"} {
+		path, err := exec.LookPath(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink(path, filepath.Join(bin, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sh := filepath.Join(bin, "sh")
+	pipefail := exec.Command(sh, "-o", "pipefail", "-c", ":").Run() == nil
+	for _, one := range []struct {
+		command string
+		sealed  bool
+	}{{"false | cat", false}, {"true | cat", pipefail}} {
+		status, out := c.shell(c.job(map[string]string{"STAGE": "unit-test", "STAGE_COMMAND": one.command, "IMAGE": c.image, "PATH": bin}), []string{sh}, script)
+		if (status == 0) != one.sealed || (c.seals() == 1) != one.sealed || !pipefail && !strings.Contains(out, "pipefail") {
+			t.Errorf("%s: status %d, %d seals, and sealed is to be %t (sh has pipefail: %t):\n%s", one.command, status, c.seals(), one.sealed, pipefail, out)
+		}
 	}
 }

@@ -115,7 +115,13 @@ func (n *names) read(tmpl template, v any) {
 				n.use(name, "condition")
 			}
 		case "DependsOn":
-			n.use(value.(string), "resource")
+			list, ok := value.([]any)
+			if !ok {
+				list = []any{value}
+			}
+			for _, one := range list {
+				n.use(one.(string), "resource")
+			}
 		case "Fn::FindInMap":
 			list := value.([]any)
 			if at(map[string]any(tmpl), "Mappings", list[0].(string), list[1].(string)) == nil {
@@ -187,6 +193,27 @@ func TestEveryParameterSaysWhatItTakes(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// A stack that is rolled back cancels its profiles, and a name is used once.
+func TestProfilesAreMadeOnceRolesAre(t *testing.T) {
+	profiles := 0
+	for logical, r := range templates(t)["signing"]["Resources"].(map[string]any) {
+		if at(r, "Type") != "AWS::Signer::SigningProfile" {
+			continue
+		}
+		profiles++
+		var want any = []any{"BuildRole", strings.TrimSuffix(logical, "Profile") + "Role"}
+		if logical == "BuildProfile" {
+			want = "BuildRole"
+		}
+		if got := at(r, "DependsOn"); !reflect.DeepEqual(got, want) {
+			t.Errorf("%s waits for %v, want %v", logical, got, want)
+		}
+	}
+	if profiles != 4 {
+		t.Errorf("%d profiles", profiles)
 	}
 }
 
