@@ -1,5 +1,7 @@
 package gate
 
+import "context"
+
 // Remembered is about how many bytes the verdicts hold that are remembered,
 // as the gate counts them.
 func (g *Gate) Remembered() (n uint64) {
@@ -40,4 +42,12 @@ func (g *Gate) LookUp(w Workload) func() bool {
 		_, ok := g.memory.verdicts.c.GetIfPresent(t.key)
 		return ok
 	}
+}
+
+// What DecideIn is made of, for tests that change the world in between.
+var Narrow, Unasked = narrow, unasked
+
+// DecideUnder decides by rules.
+func (g *Gate) DecideUnder(ctx context.Context, rules *Rules, w Workload) *Verdict {
+	return g.decide(ctx, rules, w)
 }

@@ -170,13 +170,37 @@ func (g *Gate) Rules() *Rules { return g.rules.Load() }
 // remembers, so that asking again finds it done. What the verdict points to is
 // shared with other verdicts: it is not to be changed.
 func (g *Gate) Decide(ctx context.Context, w Workload) *Verdict {
-	return g.DecideUnder(ctx, g.rules.Load(), w)
+	return g.recorded(ctx, w, g.decide(ctx, g.rules.Load(), w))
 }
 
-// DecideUnder is Decide by other rules than those in use, as by a namespace's
-// own policy: what is remembered, and who waits for what, is shared as far as
-// rule and trust stores are the same.
-func (g *Gate) DecideUnder(ctx context.Context, rules *Rules, w Workload) *Verdict {
+// Place is what a workload's place adds to the rules in use, as a namespace
+// with a policy of its own does. The zero value adds nothing.
+type Place struct {
+	Rules *Rules // have to admit it too; nil: there are none
+	Err   error  // why there should be some, and none can be used; counts where Rules is nil
+}
+
+// DecideIn is Decide, narrowed by the place: of each image the worse answer
+// counts, so that a place can only refuse more, whatever its rules say; policy,
+// engine and time are those of the rules in use. Where both judged a tag that
+// named two digests meanwhile, nobody judged what would run by both: that is
+// Undecided, and not allowed where either enforces. Rules that cannot be used
+// leave Undecided what the others allow.
+func (g *Gate) DecideIn(ctx context.Context, w Workload, place Place) *Verdict {
+	v := g.decide(ctx, g.rules.Load(), w)
+	switch {
+	case !v.Allowed:
+	case place.Rules != nil:
+		v = narrow(v, g.decide(ctx, place.Rules, w))
+	case place.Err != nil:
+		v = unasked(v, place.Err)
+	}
+	return g.recorded(ctx, w, v)
+}
+
+// decide decides by rules. What is remembered, and who waits for what, is
+// shared by all rules, as far as rule and trust stores are the same.
+func (g *Gate) decide(ctx context.Context, rules *Rules, w Workload) *Verdict {
 	d := deciding{g: g, m: g.memory, rules: rules, w: &w, now: g.o.Now()}
 	v := &Verdict{Policy: d.rules.policy.Digest(), Engine: g.o.Engine, Time: d.now}
 	if fault := unfit(&w); fault != nil {
@@ -204,6 +228,11 @@ func (g *Gate) DecideUnder(ctx context.Context, rules *Rules, w Workload) *Verdi
 		}
 	}
 	v.sum()
+	return v
+}
+
+// recorded is v once it is recorded.
+func (g *Gate) recorded(ctx context.Context, w Workload, v *Verdict) *Verdict {
 	if g.o.Record != nil {
 		// The record is written also where the caller has gone.
 		if err := g.o.Record(context.WithoutCancel(ctx), w, v); err != nil {

@@ -9,16 +9,9 @@ import (
 	"github.com/shuin/shuin/pipeline"
 )
 
-// Narrow joins two verdicts about one workload: v by the policy that counts
-// everywhere, own by that of the place. Of each image the worse counts, so that
-// own can only refuse more, whatever it says; policy, engine and time stay v's.
-// Where both judged a tag that named two digests meanwhile, nobody judged what
-// would run by both: that is Undecided, and not
-// allowed where either enforces. Neither verdict is
-// changed.
-//
-// Both have to be about the same images in the same order: else it panics.
-func Narrow(v, own *Verdict) *Verdict {
+// narrow joins two verdicts about one workload as [Gate.DecideIn] says; own is
+// the place's. Neither is changed.
+func narrow(v, own *Verdict) *Verdict {
 	if len(v.Images) != len(own.Images) {
 		panic(fmt.Sprintf("gate: verdicts about %d and %d images are joined", len(v.Images), len(own.Images)))
 	}
@@ -62,9 +55,8 @@ func narrower(a, b *ImageVerdict) ImageVerdict {
 	return out
 }
 
-// Unasked is Narrow by a policy of the place that there is and that cannot be used:
-// every image that v allows is Undecided for err, and not allowed.
-func Unasked(v *Verdict, err error) *Verdict {
+// unasked is narrow by rules of the place that cannot be used.
+func unasked(v *Verdict, err error) *Verdict {
 	own := *v
 	own.Images = make([]ImageVerdict, len(v.Images))
 	for i := range v.Images {
@@ -72,5 +64,5 @@ func Unasked(v *Verdict, err error) *Verdict {
 		iv.Image, iv.Mode, iv.Outcome, iv.Err = v.Images[i].Image, pipeline.Enforce, pipeline.Undecided, err
 		iv.StaleUntil = v.Time.Add(limits.GateDenyLife)
 	}
-	return Narrow(v, &own)
+	return narrow(v, &own)
 }

@@ -1,7 +1,9 @@
 package gate_test
 
 import (
+	"context"
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/opencontainers/go-digest"
@@ -26,7 +28,7 @@ func (s *site) both(tb testing.TB, own *gate.Rules, image string) (v, narrowed *
 	tb.Helper()
 	w := gate.Workload{Images: []gate.Image{{Name: "app", Written: image}}, Pins: true}
 	v = s.gate.Decide(tb.Context(), w)
-	return v, gate.Narrow(v, s.gate.DecideUnder(tb.Context(), own, w))
+	return v, s.gate.DecideIn(tb.Context(), w, gate.Place{Rules: own})
 }
 
 func TestAPlacesOwnPolicyOnlyNarrows(t *testing.T) {
@@ -134,4 +136,32 @@ func TestAPlaceThatOnlyWarnsNeverSaysWhatIsPinned(t *testing.T) {
 	s.depot.push("tools/app", "v1", shuin.Descriptor{MediaType: typeImage, Digest: digest.FromString("moved"), Size: 5})
 	moved := gate.Narrow(v, s.gate.DecideUnder(t.Context(), warns, w)).Images[0]
 	want(t, moved, pipeline.Undecided, false, shuin.CodeTagMoved)
+}
+
+func TestANarrowedDecisionIsRecordedOnceAsItIs(t *testing.T) {
+	var recorded []bool
+	s := newSite(t, ordinary, func(o *gate.Options) {
+		o.Record = func(_ context.Context, _ gate.Workload, v *gate.Verdict) error {
+			recorded = append(recorded, v.Allowed)
+			return nil
+		}
+	})
+	d := s.depot.image("one/app", "v1")
+	s.depot.seal(t, "one/app", d, by("build")...)
+	w := gate.Workload{Images: []gate.Image{{Name: "app", Written: written("one/app", d)}}}
+	wants := rules(t, strings.Replace(place, "registry.example/shop/**", "registry.example/one/**", 1))
+	for _, c := range []struct {
+		name    string
+		place   gate.Place
+		allowed bool
+	}{
+		{"nothing is added", gate.Place{}, true},
+		{"the place refuses", gate.Place{Rules: wants}, false},
+		{"the place's rules cannot be used", gate.Place{Err: errors.New("line 1")}, false},
+	} {
+		recorded = nil
+		if v := s.gate.DecideIn(t.Context(), w, c.place); v.Allowed != c.allowed || len(recorded) != 1 || recorded[0] != c.allowed {
+			t.Errorf("%s: allowed %t, recorded %v", c.name, v.Allowed, recorded)
+		}
+	}
 }

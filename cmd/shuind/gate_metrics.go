@@ -190,8 +190,13 @@ type countedGate struct {
 
 // Decide decides.
 func (g countedGate) Decide(ctx context.Context, w gate.Workload) *gate.Verdict {
+	return g.DecideIn(ctx, w, gate.Place{})
+}
+
+// DecideIn decides.
+func (g countedGate) DecideIn(ctx context.Context, w gate.Workload, place gate.Place) *gate.Verdict {
 	var a asks
-	v := g.Gate.Decide(context.WithValue(ctx, asksKey{}, &a), w)
+	v := g.Gate.DecideIn(context.WithValue(ctx, asksKey{}, &a), w, place)
 	if a.n.Load() == 0 {
 		g.m.warm.Inc()
 	}

@@ -14,19 +14,11 @@ import (
 // Decide is the cluster's answer about a workload, narrowed by the policy of its
 // namespace where that has one.
 func (k *kubePart) Decide(ctx context.Context, w gate.Workload) *gate.Verdict {
-	counted := countedGate{k.g.gate, k.g.metrics}
-	v := counted.Decide(ctx, w)
-	if k.spaces == nil || w.Where.Namespace == "" || !v.Allowed {
-		return v // it can only refuse more
+	var place gate.Place
+	if k.spaces != nil && w.Where.Namespace != "" {
+		place.Rules, place.Err = k.spaces.Of(w.Where.Namespace)
 	}
-	own, err := k.spaces.Of(w.Where.Namespace)
-	switch {
-	case own != nil:
-		return gate.Narrow(v, k.g.gate.DecideUnder(ctx, own, w))
-	case err != nil:
-		return gate.Unasked(v, err)
-	}
-	return v
+	return countedGate{k.g.gate, k.g.metrics}.DecideIn(ctx, w, place)
 }
 
 // narrowedGate answers the API over HTTP as the cluster is answered, where it is
