@@ -162,13 +162,33 @@ func (g *Gate) Rules() *Rules { return g.rules.Load() }
 // remembers, so that asking again finds it done. What the verdict points to is
 // shared with other verdicts: it is not to be changed.
 func (g *Gate) Decide(ctx context.Context, w Workload) *Verdict {
-	return g.DecideUnder(ctx, g.rules.Load(), w)
+	return g.recorded(ctx, w, g.judge(ctx, g.rules.Load(), w))
 }
 
-// DecideUnder is Decide by other rules than those in use, as by a namespace's
-// own policy: what is remembered, and who waits for what, is shared as far as
-// rule and trust stores are the same.
+// DecideUnder is Decide by other rules than those in use: what is remembered,
+// and who waits for what, is shared as far as rule and trust stores are the same.
 func (g *Gate) DecideUnder(ctx context.Context, rules *Rules, w Workload) *Verdict {
+	return g.recorded(ctx, w, g.judge(ctx, rules, w))
+}
+
+// DecideWithin is Decide, narrowed (Narrow) by the rules of the workload's place
+// where own has some; where own fails without rules, by that (Unasked). Own is
+// asked about what would be allowed alone. What is recorded is the joined verdict.
+func (g *Gate) DecideWithin(ctx context.Context, w Workload, own func() (*Rules, error)) *Verdict {
+	v := g.judge(ctx, g.rules.Load(), w)
+	if v.Allowed { // it can only be refused more
+		switch rules, err := own(); {
+		case rules != nil:
+			v = Narrow(v, g.judge(ctx, rules, w))
+		case err != nil:
+			v = Unasked(v, err)
+		}
+	}
+	return g.recorded(ctx, w, v)
+}
+
+// judge is the verdict by rules; nobody was told of it yet.
+func (g *Gate) judge(ctx context.Context, rules *Rules, w Workload) *Verdict {
 	d := deciding{g: g, m: g.memory, rules: rules, w: &w, now: g.o.Now()}
 	v := &Verdict{Policy: d.rules.policy.Digest(), Engine: g.o.Engine, Time: d.now}
 	if fault := unfit(&w); fault != nil {
@@ -192,6 +212,11 @@ func (g *Gate) DecideUnder(ctx context.Context, rules *Rules, w Workload) *Verdi
 		d.images(ctx, v.Images)
 	}
 	v.sum()
+	return v
+}
+
+// recorded has a verdict recorded, and gives it back as it may be told.
+func (g *Gate) recorded(ctx context.Context, w Workload, v *Verdict) *Verdict {
 	if g.o.Record != nil {
 		// The record is written also where the caller has gone.
 		if err := g.o.Record(context.WithoutCancel(ctx), w, v); err != nil {

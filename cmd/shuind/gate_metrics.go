@@ -190,8 +190,17 @@ type countedGate struct {
 
 // Decide decides.
 func (g countedGate) Decide(ctx context.Context, w gate.Workload) *gate.Verdict {
+	return g.counted(ctx, func(ctx context.Context) *gate.Verdict { return g.Gate.Decide(ctx, w) })
+}
+
+// DecideWithin decides, narrowed by a place's rules.
+func (g countedGate) DecideWithin(ctx context.Context, w gate.Workload, own func() (*gate.Rules, error)) *gate.Verdict {
+	return g.counted(ctx, func(ctx context.Context) *gate.Verdict { return g.Gate.DecideWithin(ctx, w, own) })
+}
+
+func (g countedGate) counted(ctx context.Context, decide func(context.Context) *gate.Verdict) *gate.Verdict {
 	var a asks
-	v := g.Gate.Decide(context.WithValue(ctx, asksKey{}, &a), w)
+	v := decide(context.WithValue(ctx, asksKey{}, &a))
 	if a.n.Load() == 0 {
 		g.m.warm.Inc()
 	}

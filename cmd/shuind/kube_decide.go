@@ -15,18 +15,10 @@ import (
 // namespace where that has one.
 func (k *kubePart) Decide(ctx context.Context, w gate.Workload) *gate.Verdict {
 	counted := countedGate{k.g.gate, k.g.metrics}
-	v := counted.Decide(ctx, w)
-	if k.spaces == nil || w.Where.Namespace == "" || !v.Allowed {
-		return v // it can only refuse more
+	if k.spaces == nil || w.Where.Namespace == "" {
+		return counted.Decide(ctx, w)
 	}
-	own, err := k.spaces.Of(w.Where.Namespace)
-	switch {
-	case own != nil:
-		return gate.Narrow(v, k.g.gate.DecideUnder(ctx, own, w))
-	case err != nil:
-		return gate.Unasked(v, err)
-	}
-	return v
+	return counted.DecideWithin(ctx, w, func() (*gate.Rules, error) { return k.spaces.Of(w.Where.Namespace) })
 }
 
 // narrowedGate answers the API over HTTP as the cluster is answered, where it is
