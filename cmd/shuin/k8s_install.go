@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/spf13/cobra"
 
 	"github.com/shuin/shuin"
@@ -329,62 +330,105 @@ func (i *k8sInstall) apply(ctx context.Context, list []chart.Manifest) error {
 	return nil
 }
 
-// wire has the API server ask the gate. Configurations that are new, or without
-// the gate's CA, let everything in until the gate has written its CA into them:
-// else nothing could be created meanwhile.
+// wire has the API server ask the gate. Webhooks that are new, or without the
+// gate's CA, let everything in until the gate has written its CA into them: else
+// nothing could be created meanwhile. The others stay as strict as they are.
 func (i *k8sInstall) wire(ctx context.Context, webhooks []chart.Manifest) error {
-	missing, err := i.untrusting(ctx)
+	configs, err := webhookConfigs(webhooks)
 	if err != nil {
 		return err
 	}
-	if missing != "" {
-		open, err := i.opened()
+	missing, err := i.untrusting(ctx, configs)
+	if err != nil {
+		return err
+	}
+	if len(missing) > 0 {
+		open, err := opened(configs, missing)
 		if err != nil {
 			return err
 		}
 		if err := i.apply(ctx, open); err != nil {
 			return err
 		}
-		i.say("The webhook configurations are there, and let everything in; waiting for the gate's certificate in them.")
-		for missing != "" {
-			if missing, err = i.untrusting(ctx); err != nil {
+		i.say("The webhook configurations are there. Waiting for the gate's certificate in them; these let everything in until then: %s.", strings.Join(missing, ", "))
+		for len(missing) > 0 {
+			if missing, err = i.untrusting(ctx, configs); err != nil {
 				return err
 			}
-			if missing != "" && sleep(ctx, time.Second) != nil {
-				return &shuin.Error{Code: shuin.CodeDeadline, Message: "the gate's certificate is not in " + missing + "; the webhook configurations let everything in",
-					Hint: fmt.Sprintf("kubectl logs -n %s deployment/%s says why; run this command again", i.o.namespace, i.o.name)}
+			if len(missing) > 0 && sleep(ctx, time.Second) != nil {
+				return &shuin.Error{Code: shuin.CodeDeadline, Message: "the gate's certificate is not in " + strings.Join(missing, ", ") + ", which let everything in",
+					Hint: fmt.Sprintf("kubectl logs -n %s deployment/%s says why, or, with webhooks.tlsSecret, what keeps caBundle does; run this command again", i.o.namespace, i.o.name)}
 			}
 		}
 	}
 	return i.apply(ctx, webhooks)
 }
 
-// opened are the webhook configurations with failurePolicy Ignore.
-func (i *k8sInstall) opened() ([]chart.Manifest, error) {
-	all, err := i.o.manifests(i.values.Merge(chart.Values{"webhooks": map[string]any{"failurePolicy": "Ignore"}}))
-	if err != nil {
-		return nil, err
+// webhookConfigs are the webhook configurations of manifests.
+func webhookConfigs(list []chart.Manifest) ([]chart.Values, error) {
+	var out []chart.Values
+	for _, m := range list {
+		for text := range strings.SplitSeq(m.Text, "\n---\n") {
+			c, err := chart.ParseValues([]byte(text))
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", m.Name, err)
+			}
+			out = append(out, c)
+		}
 	}
-	return slices.DeleteFunc(all, func(m chart.Manifest) bool { return m.Name != chart.WebhooksFile }), nil
+	return out, nil
 }
 
-// untrusting names a webhook that has no caBundle; empty: there is none.
-func (i *k8sInstall) untrusting(ctx context.Context) (string, error) {
-	for _, kind := range webhookKinds {
-		c, err := i.k.webhooks(ctx, kind, i.o.name)
-		switch {
-		case notThere(err):
-			return kind, nil
-		case err != nil:
-			return "", err
-		}
-		for _, w := range c.Webhooks {
-			if len(w.ClientConfig.CABundle) == 0 {
-				return kind + " " + i.o.name + " (" + w.Name + ")", nil
-			}
+// eachWebhook calls f with every webhook of a configuration, and what it is called.
+func eachWebhook(config chart.Values, f func(name string, webhook map[string]any)) {
+	list, _ := config["webhooks"].([]any)
+	for _, one := range list {
+		if webhook, ok := one.(map[string]any); ok {
+			name, _ := webhook["name"].(string)
+			f(name, webhook)
 		}
 	}
-	return "", nil
+}
+
+// opened are webhook configurations of which some webhooks let in what the gate
+// does not answer for.
+func opened(configs []chart.Values, names []string) ([]chart.Manifest, error) {
+	var text strings.Builder
+	for _, c := range configs {
+		eachWebhook(c, func(name string, webhook map[string]any) {
+			if slices.Contains(names, name) {
+				webhook["failurePolicy"] = "Ignore"
+			}
+		})
+		data, err := json.Marshal(map[string]any(c), jsontext.Multiline(true), json.Deterministic(true))
+		if err != nil {
+			return nil, err
+		}
+		fmt.Fprintf(&text, "---\n%s\n", data)
+	}
+	return []chart.Manifest{{Name: chart.WebhooksFile, Text: text.String()}}, nil
+}
+
+// untrusting names the webhooks that the cluster does not have yet, or without a
+// caBundle.
+func (i *k8sInstall) untrusting(ctx context.Context, configs []chart.Values) ([]string, error) {
+	var missing []string
+	for _, config := range configs {
+		kind, _ := config["kind"].(string)
+		there, err := i.k.webhooks(ctx, strings.ToLower(kind), i.o.name)
+		if err != nil && !notThere(err) {
+			return nil, err
+		}
+		eachWebhook(config, func(name string, _ map[string]any) {
+			for _, w := range there.Webhooks {
+				if w.Name == name && len(w.ClientConfig.CABundle) > 0 {
+					return
+				}
+			}
+			missing = append(missing, name)
+		})
+	}
+	return missing, nil
 }
 
 // sleep waits for d, or until ctx ends.

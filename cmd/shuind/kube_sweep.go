@@ -72,14 +72,16 @@ func (k *kubePart) judge(ctx context.Context, groups []*kube.PodGroup) ([]kube.J
 	return judged, nil
 }
 
-// judgeOne is the verdict about one group; nil: it was not decided.
+// judgeOne is the verdict about one group. Pull secrets that cannot be read make
+// it Undecided, as where the API server asks: whoever keeps them chooses what is
+// in them, and must not hide what runs by that.
 func (k *kubePart) judgeOne(ctx context.Context, g *kube.PodGroup) *gate.Verdict {
 	w := gate.Workload{Images: g.Images, Where: pipeline.Where{Cluster: k.c.Cluster, Namespace: g.Namespace}, Pins: true}
 	if k.secrets != nil {
 		access, err := k.secrets.Access(ctx, g.Namespace, g.ServiceAccount, g.PullSecrets)
 		if err != nil {
 			k.g.log.Warn("the pull secrets of what runs cannot be read", "namespace", g.Namespace, "owner", g.Owner.Kind+"/"+g.Owner.Name, "error", err, "hint", shuin.HintOf(err))
-			return nil
+			return k.unchecked(g, err)
 		}
 		w.Access = access
 	}
@@ -87,6 +89,15 @@ func (k *kubePart) judgeOne(ctx context.Context, g *kube.PodGroup) *gate.Verdict
 	defer cancel()
 	v := watching.DecideRunning(ctx, k, w)
 	k.g.metrics.observeDecision(v)
+	return v
+}
+
+// unchecked is the verdict about a group that the gate could not be asked about.
+func (k *kubePart) unchecked(g *kube.PodGroup, err error) *gate.Verdict {
+	v := &gate.Verdict{Policy: k.g.gate.Rules().Policy().Digest(), Time: k.g.now(), Outcome: pipeline.Undecided, Images: make([]gate.ImageVerdict, len(g.Images))}
+	for i := range g.Images {
+		v.Images[i] = gate.ImageVerdict{Image: g.Images[i], Mode: pipeline.Enforce, Outcome: pipeline.Undecided, Err: err}
+	}
 	return v
 }
 

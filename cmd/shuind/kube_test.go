@@ -23,6 +23,7 @@ import (
 
 	"github.com/shuin/shuin/internal/kube"
 	"github.com/shuin/shuin/internal/shuintest"
+	watching "github.com/shuin/shuin/watch"
 )
 
 const clusterConfigText = `
@@ -268,6 +269,7 @@ func TestAPolicyOfANamespaceOnlyNarrows(t *testing.T) {
 
 func TestASweepTellsOfWhatRunsAndIsNotAdmitted(t *testing.T) {
 	b := newClusterBench(t)
+	b.write(t, "c.yaml", strings.Replace(clusterConfigText, "  records:", "  findings: findings.db\n  records:", 1))
 	for name, image := range map[string]string{"good": openImage, "bad": badImage} {
 		pod := &corev1.Pod{
 			ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: name, UID: types.UID(name)},
@@ -294,6 +296,10 @@ func TestASweepTellsOfWhatRunsAndIsNotAdmitted(t *testing.T) {
 	})
 	if text := g.text(t); !strings.Contains(text, `shuin_kube_pods{outcome="deny"} 1`) || !strings.Contains(text, `shuin_kube_pods{outcome="admit"} 1`) || !strings.Contains(text, "shuin_kube_leader 1") {
 		t.Errorf("metrics: %s", text)
+	}
+	page, err := g.findings.Find(t.Context(), watching.Query{Open: true})
+	if err != nil || len(page.Findings) != 1 || page.Findings[0].Finding.Image != badImage || page.Findings[0].By != "shuind:sweep" {
+		t.Errorf("findings: %v %+v", err, page)
 	}
 	// The same is not told again.
 	s := &sweeper{k: g.kube, told: map[string]string{}}

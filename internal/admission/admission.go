@@ -48,7 +48,8 @@ type Server struct {
 	// Cluster is what the policy calls this cluster. Namespace is the gate's own:
 	// what is made there is admitted without a question. Empty: none is exempt.
 	Cluster, Namespace string
-	// PinOwners: mutate pins Deployments and their like too, not Pods alone.
+	// PinOwners: mutate pins Deployments and their like too, not Pods alone; not
+	// those that a controller made, for it compares them with what it wrote.
 	PinOwners bool
 	// Denied is told of everything that validate did not let in, dry runs apart,
 	// after the answer. It must not block. Nil: nobody is told.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/shuin/shuin"
@@ -61,6 +62,9 @@ func (s *Server) plan(q *question) error {
 	if q.subject, err = readObject(q.object, q.path); err != nil {
 		return err
 	}
+	if q.endpoint == Mutate && !q.isPod() && q.subject.meta.owner != (Owner{}) {
+		return nil
+	}
 	if q.operation == opUpdate {
 		// What is said of the old object comes from the API server's store.
 		if q.before, err = readObject(q.oldObject, q.path); err != nil {
@@ -70,7 +74,9 @@ func (s *Server) plan(q *question) error {
 	return q.choose()
 }
 
-// pins says whether mutate has something to do with the kind at all.
+// pins says whether mutate has something to do with the kind at all. Of owners,
+// plan leaves alone those that have a controller, as a Deployment's ReplicaSets
+// have: it compares them with what it wrote, and would make others for ever.
 func (s *Server) pins(q *question) bool { return q.isPod() || s.PinOwners }
 
 func (q *question) isPod() bool { return q.kind[2] == "Pod" }
@@ -95,7 +101,8 @@ func unknownKind(q *request) error {
 
 // choose finds the images that have to be judged: all of what is created, all
 // where an update brings one that was not there, and where it only adds
-// ephemeral containers, those: the others run, and cannot be changed there.
+// ephemeral containers, those: the others run, and cannot be changed there. Nor
+// can a Pod's ephemeral containers and volumes in an update of the Pod itself.
 func (q *question) choose() error {
 	images := make([]image, 0, len(q.subject.images))
 	for _, m := range q.subject.images {
@@ -113,6 +120,8 @@ func (q *question) choose() error {
 			q.images = nil
 		case q.isPod() && q.subresource == subEphemeral:
 			q.images = fresh
+		default:
+			q.images = slices.DeleteFunc(images, func(m image) bool { return q.fixed(&m) && !slices.Contains(fresh, m) })
 		}
 	} else if q.isPod() && len(images) == 0 {
 		return &shuin.Error{Code: shuin.CodeInvalidInput, Message: "the pod names no image", Hint: "name the image of each container"}
@@ -147,6 +156,13 @@ func (q *question) fresh(images []image) []image {
 		}
 	}
 	return out
+}
+
+// fixed says that the API server refuses the update where it changes the image:
+// of a Pod it takes those of containers and init containers alone (ValidatePodUpdate
+// of its package validation).
+func (q *question) fixed(m *image) bool {
+	return q.isPod() && q.operation == opUpdate && q.subresource == "" && (m.list == ephemeralContainers || m.list == volumes)
 }
 
 // workload is what the gate is asked.

@@ -61,7 +61,7 @@ func (q *question) pin() []operation {
 	written := map[string]string{} // of what is pinned here
 	for i := range q.images {
 		m, iv := &q.images[i], &q.verdict.Images[i]
-		if !iv.Allowed || q.expanded[i].digested || q.expanded[i].err != nil || iv.Pinned == "" || iv.Digest() == "" {
+		if !iv.Allowed || q.fixed(m) || q.expanded[i].digested || q.expanded[i].err != nil || iv.Pinned == "" || iv.Digest() == "" {
 			continue
 		}
 		out = append(out, operation{"replace", base + m.pointer(), iv.Pinned})

@@ -13,6 +13,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/shuin/shuin"
@@ -71,6 +72,10 @@ func TestAPodIsPinnedToWhatWasJudgedAndKeepsWhatWasWritten(t *testing.T) {
 		p.Spec.InitContainers = []corev1.Container{{Name: "i", Image: signed}}
 		p.Spec.Volumes = []corev1.Volume{{Name: "none"}, {Name: "m", VolumeSource: corev1.VolumeSource{Image: &corev1.ImageVolumeSource{Reference: signed}}}}
 	})
+	unpinned := edit(pod("r.example/was:v0"), func(p *corev1.Pod) {
+		p.Spec.EphemeralContainers = ephemeral(signed)
+		p.Spec.Volumes = []corev1.Volume{{Name: "m", VolumeSource: corev1.VolumeSource{Image: &corev1.ImageVolumeSource{Reference: signed}}}}
+	})
 	for name, c := range map[string]struct {
 		pod, old *corev1.Pod
 		sub      string
@@ -112,6 +117,14 @@ func TestAPodIsPinnedToWhatWasJudgedAndKeepsWhatWasWritten(t *testing.T) {
 			old:  annotated(pod(pinnedOf(unsigned)), `{"containers/a":"`+unsigned+`"}`),
 			pod:  annotated(pod(withDigest), `{"containers/a":"`+unsigned+`"}`),
 			want: edit(pod(withDigest), func(p *corev1.Pod) { p.Annotations = map[string]string{} }),
+		},
+		"an update of a Pod whose volume and ephemeral container were never pinned, which the API server keeps as they are": {
+			old:  unpinned,
+			pod:  edit(unpinned, func(p *corev1.Pod) { p.Spec.Containers[0].Image = signed }),
+			want: annotated(edit(unpinned, func(p *corev1.Pod) { p.Spec.Containers[0].Image = pin }), `{"containers/a":"`+signed+`"}`),
+		},
+		"an update to another volume, which the API server refuses as it was written": {
+			old: edit(unpinned, func(p *corev1.Pod) { p.Spec.Volumes[0].Image.Reference = "r.example/was:v0" }), pod: unpinned,
 		},
 		"an update that brings no image": {old: pod(signed), pod: edit(pod(signed), func(p *corev1.Pod) { p.Labels["x"] = "y" })},
 		"an ephemeral container alone": {
@@ -223,6 +236,35 @@ func TestOwnersAreLeftAsWrittenUnlessPinningIsAskedFor(t *testing.T) {
 	}
 	if out := templateOf(t, "Deployment", raw); out.Annotations[ImagesAnnotation] == "" {
 		t.Errorf("%s", raw)
+	}
+}
+
+// A controller compares what it wrote with what came of it, and a Deployment's
+// makes ReplicaSets without end where none is as it wrote it.
+func TestAnOwnerThatAControllerMadeIsNotPinned(t *testing.T) {
+	yes, no := true, false
+	for name, c := range map[string]struct {
+		owners []metav1.OwnerReference
+		pinned bool
+	}{
+		"made by nobody":                    {nil, true},
+		"made by a controller":              {[]metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "Deployment", Name: "app", UID: "1", Controller: &yes}}, false},
+		"of two owners one is a controller": {[]metav1.OwnerReference{{APIVersion: "v1", Kind: "ConfigMap", Name: "c", UID: "2"}, {APIVersion: "a.io/v1", Kind: "Rollout", Name: "r", UID: "3", Controller: &yes}}, false},
+		"owned by what does not control it": {[]metav1.OwnerReference{{APIVersion: "v1", Kind: "ConfigMap", Name: "c", UID: "2", Controller: &no}}, true},
+	} {
+		for kind, q := range owners(everywhere(signed)) {
+			o, ok := q.Object.Object.(metav1.Object)
+			if !ok {
+				t.Fatal(kind)
+			}
+			o.SetOwnerReferences(c.owners)
+			d := newDesk()
+			s := server(d)
+			s.PinOwners = true
+			if a := ask(t, s, MutatePath, q); !a.Allowed || (a.Patch != nil) != c.pinned || (len(d.asked) > 0) != c.pinned {
+				t.Errorf("%s %s: patch %s, asked %d times", kind, name, a.Patch, len(d.asked))
+			}
+		}
 	}
 }
 

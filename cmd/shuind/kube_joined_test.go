@@ -1,0 +1,82 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/shuin/shuin/internal/kube"
+)
+
+func TestWhatIsRecordedIsWhatTheAPIServerWasTold(t *testing.T) {
+	b := newClusterBench(t)
+	g := b.running(t)
+	b.configMap(t, "broken", kube.NamespacePolicyName, kube.NamespacePolicyKey, "nonsense")
+	b.configMap(t, "strict", kube.NamespacePolicyName, kube.NamespacePolicyKey, strings.ReplaceAll(gatePolicy("strict"), "registry.example/open/**", "registry.example/elsewhere/**"))
+	for _, namespace := range []string{"broken", "strict"} {
+		soon(t, func() error {
+			if review(t, g, "/k8s/validate", namespace, openImage).Response.Allowed {
+				return errors.New("the policy of the namespace does not count yet")
+			}
+			return nil
+		})
+	}
+	for namespace, want := range map[string]bool{"broken": false, "strict": false, "shop": true} {
+		before, err := os.ReadFile(b.path("decisions.jsonl"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a := review(t, g, "/k8s/validate", namespace, openImage); a.Response.Allowed != want {
+			t.Fatalf("%s: %+v", namespace, a)
+		}
+		after, err := os.ReadFile(b.path("decisions.jsonl"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines := bytes.Split(bytes.TrimSpace(after[len(before):]), []byte("\n"))
+		var r decisionRecord
+		if err := json.Unmarshal(lines[0], &r); err != nil || len(lines) != 1 || r.Allowed != want || r.Namespace != namespace {
+			t.Errorf("%s: %d lines, %v: %s", namespace, len(lines), err, lines[0])
+		}
+	}
+}
+
+func TestASecretThatOneTenantBrokeHidesNothingFromSweeps(t *testing.T) {
+	b := newClusterBench(t)
+	b.write(t, "c.yaml", strings.Replace(clusterConfigText, "  exceptions: true", "  exceptions: true\n  pullSecrets: true", 1))
+	junk := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "tenant", Name: "junk"}, Type: corev1.SecretTypeDockerConfigJson,
+		Data: map[string][]byte{corev1.DockerConfigJsonKey: []byte(`{"auths":{"a":{"auth":"%%%"}}}`)}}
+	if _, err := b.core.CoreV1().Secrets("tenant").Create(t.Context(), junk, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, ns := range []string{"shop", "tenant"} {
+		pod := &corev1.Pod{
+			ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "p", UID: types.UID(ns)},
+			Spec:       corev1.PodSpec{ImagePullSecrets: []corev1.LocalObjectReference{{Name: "junk"}}, Containers: []corev1.Container{{Name: "app", Image: badImage}}},
+			Status:     corev1.PodStatus{Phase: corev1.PodRunning, ContainerStatuses: []corev1.ContainerStatus{{Name: "app", ImageID: badImage}}},
+		}
+		if _, err := b.core.CoreV1().Pods(ns).Create(t.Context(), pod, metav1.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.running(t)
+	soon(t, func() error {
+		for line := range strings.Lines(b.log()) {
+			if strings.Contains(line, `"msg":"swept"`) && strings.Contains(line, `"pods":2`) {
+				if !strings.Contains(line, `"result":"whole"`) || !strings.Contains(line, `"denied":1`) || !strings.Contains(line, `"undecided":1`) {
+					t.Fatal(line)
+				}
+				return nil
+			}
+		}
+		return fmt.Errorf("log: %s", b.log())
+	})
+}
