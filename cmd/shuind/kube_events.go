@@ -9,6 +9,7 @@ import (
 	"github.com/shuin/shuin/internal/admission"
 	"github.com/shuin/shuin/internal/kube"
 	"github.com/shuin/shuin/pipeline"
+	"github.com/shuin/shuin/verify"
 )
 
 // The reasons of the gate's Events. They are part of the interface.
@@ -63,12 +64,14 @@ func (k *kubePart) aboutPolicy() kube.Object {
 	return kube.Object{APIVersion: "v1", Kind: "Pod", Namespace: k.api.Namespace, Name: host}
 }
 
-// policyInUse tells that other rules are in use: policies of namespaces are made
-// anew with what they take from them, and what runs is judged again.
-func (k *kubePart) policyInUse(before, now *gate.Rules) {
+// policyInUse tells that other rules are in use, made of those trust stores:
+// policies of namespaces are made anew with what they take from them, and what
+// runs is judged again.
+func (k *kubePart) policyInUse(before, now *gate.Rules, stores verify.Stores) {
 	if k == nil {
 		return
 	}
+	k.inUse.Store(&inUse{now, stores})
 	if before == nil || before.Policy().Digest() != now.Policy().Digest() || before.TrustHash() != now.TrustHash() {
 		k.events.Normal(k.aboutPolicy(), eventInUse, "the gate decides by policy "+now.Policy().Digest().String()+" and trust stores "+now.TrustHash().String())
 	}
