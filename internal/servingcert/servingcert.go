@@ -94,12 +94,8 @@ func Advance(s *State, names []string, now time.Time, lives Lives, published boo
 		// Somebody's clock is wrong, and nobody knows whose: what is kept stays.
 		return s, false, nil
 	case !now.Before(s.current.cert.NotAfter):
-		anew, _, err := first(names, now, lives)
-		if err != nil {
-			return nil, false, err
-		}
-		anew.previous = s.current.cert // who served under it is trusted until he looks
-		return anew, true, nil
+		anew, err := Anew(s, names, now, lives)
+		return anew, err == nil, err
 	}
 	out, changed := *s, false
 	switch {
@@ -126,6 +122,22 @@ func Advance(s *State, names []string, now time.Time, lives Lives, published boo
 		return s, false, nil
 	}
 	return &out, true, nil
+}
+
+// Anew makes a new CA and leaf where s, which served, is kept no more and its
+// key may be lost. The CA of s is trusted until Advance drops it, for others
+// serve under it still.
+func Anew(s *State, names []string, now time.Time, lives Lives) (*State, error) {
+	lives = lives.filled()
+	if err := lives.Validate(); err != nil {
+		return nil, fmt.Errorf("lives of serving certificates: %w", err)
+	}
+	anew, _, err := first(names, now, lives)
+	if err != nil {
+		return nil, err
+	}
+	anew.previous = s.current.cert // who served under it is trusted until he looks
+	return anew, nil
 }
 
 func first(names []string, now time.Time, lives Lives) (*State, bool, error) {
