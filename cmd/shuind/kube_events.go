@@ -21,6 +21,7 @@ const (
 	eventRefused      = "PolicyRefused"
 	eventSpaceInUse   = "NamespacePolicyInUse"
 	eventSpaceRefused = "NamespacePolicyRefused"
+	eventSpaceGone    = "NamespacePolicyGone"
 )
 
 // denied tells of what was not let in: at what it belongs to, where it says so,
@@ -93,9 +94,21 @@ func (k *kubePart) policyRefused(err error) {
 	k.events.Warn(k.aboutPolicy(), eventRefused, text)
 }
 
+// aboutSpace is what Events of a namespace's policy are about.
+func aboutSpace(namespace string) kube.Object {
+	return kube.Object{APIVersion: "v1", Kind: "ConfigMap", Namespace: namespace, Name: kube.NamespacePolicyName}
+}
+
+// namespaceGone tells that a namespace has no policy any more: what that refused
+// may be let in now.
+func (k *kubePart) namespaceGone(namespace string) {
+	k.events.Normal(aboutSpace(namespace), eventSpaceGone, "the namespace has no policy of its own any more: the cluster's alone decides")
+	nudge(k.sweeps)
+}
+
 // namespaceTold tells what became of the policy of a namespace.
 func (k *kubePart) namespaceTold(namespace string, err error) {
-	about := kube.Object{APIVersion: "v1", Kind: "ConfigMap", Namespace: namespace, Name: kube.NamespacePolicyName}
+	about := aboutSpace(namespace)
 	if err != nil {
 		k.events.Warn(about, eventSpaceRefused, oneLine(err.Error()))
 	} else {

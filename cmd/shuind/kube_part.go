@@ -133,7 +133,7 @@ func nudge(c chan struct{}) {
 func (k *kubePart) open(rules *gate.Rules) (err error) {
 	c := k.c
 	if c.NamespacePolicies {
-		k.spaces = &kube.NamespacePolicies{Own: k.api.Namespace, Make: k.namespaceRules, Told: k.namespaceTold, Gone: func(string) { nudge(k.sweeps) }, Log: k.g.log}
+		k.spaces = &kube.NamespacePolicies{Own: k.api.Namespace, Make: k.namespaceRules, Told: k.namespaceTold, Gone: k.namespaceGone, Log: k.g.log}
 		k.spaces.Watch(k.api.Core)
 	}
 	if c.TLS != (kubernetesTLSConfig{}) {

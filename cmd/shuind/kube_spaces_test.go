@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -54,6 +55,50 @@ func TestAPolicyOfANamespaceSharesTheExceptionsThatAreInUse(t *testing.T) {
 		t.Fatal(err)
 	}
 	lets(t, g, "shop", badImage, false)
+}
+
+func TestAPolicyOfANamespaceThatChangesOrGoesIsToldAndSwept(t *testing.T) {
+	b := newClusterBench(t)
+	g := b.part(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { defer close(done); g.kube.spaces.Run(ctx) }() // nobody sweeps: what is asked for stays
+	defer func() { cancel(); <-done }()
+	soon(t, func() error {
+		if !g.kube.spaces.Synced() {
+			return fmt.Errorf("not synced")
+		}
+		return nil
+	})
+	<-g.kube.sweeps // for the first rules
+	told := func(reason string, times int32) {
+		t.Helper()
+		select {
+		case <-g.kube.sweeps:
+		case <-time.After(20 * time.Second):
+			t.Fatalf("%s: no sweep is asked for", reason)
+		}
+		soon(t, func() error {
+			events, err := b.core.CoreV1().Events("shop").List(t.Context(), metav1.ListOptions{})
+			if err != nil {
+				return err
+			}
+			for _, e := range events.Items {
+				if e.Reason == reason && e.InvolvedObject.Name == kube.NamespacePolicyName && e.Count == times {
+					return nil
+				}
+			}
+			return fmt.Errorf("%s: %+v", reason, events.Items)
+		})
+	}
+	b.configMap(t, "shop", kube.NamespacePolicyName, kube.NamespacePolicyKey, gatePolicy("first"))
+	told(eventSpaceInUse, 1)
+	b.configMap(t, "shop", kube.NamespacePolicyName, kube.NamespacePolicyKey, gatePolicy("second"))
+	told(eventSpaceInUse, 2)
+	if err := b.core.CoreV1().ConfigMaps("shop").Delete(t.Context(), kube.NamespacePolicyName, metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	told(eventSpaceGone, 1)
 }
 
 func TestANamespacesFirstPolicyCountsWhileTheClustersIsBroken(t *testing.T) {
