@@ -49,6 +49,9 @@ type (
 			TimeoutSeconds int    `json:"timeoutSeconds"`
 			ClientConfig   struct {
 				CABundle []byte `json:"caBundle"`
+				Service  struct {
+					Namespace string `json:"namespace"`
+				} `json:"service"`
 			} `json:"clientConfig"`
 			NamespaceSelector struct {
 				MatchExpressions []struct {
