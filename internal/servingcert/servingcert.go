@@ -71,6 +71,7 @@ type authority struct {
 type State struct {
 	current  authority
 	next     *authority        // trusted, and does not sign yet
+	since    time.Time         // when next was seen to be published everywhere; zero: not yet
 	previous *x509.Certificate // signs no more, and is trusted still
 	leaf     authority
 }
@@ -99,8 +100,12 @@ func Advance(s *State, names []string, now time.Time, lives Lives, published boo
 	}
 	out, changed := *s, false
 	switch {
-	case s.next != nil && published && !now.Before(made(s.next.cert).Add(lives.Overlap)):
-		out.previous, out.current, out.next = s.current.cert, *s.next, nil
+	case s.next != nil && !published && !s.since.IsZero():
+		out.since, changed = time.Time{}, true
+	case s.next != nil && published && s.since.IsZero():
+		out.since, changed = now.Truncate(time.Second), true
+	case s.next != nil && published && !now.Before(s.since.Add(lives.Overlap)):
+		out.previous, out.current, out.next, out.since = s.current.cert, *s.next, nil, time.Time{}
 		changed = true
 	case s.next == nil && s.previous == nil && due(s.current.cert, now):
 		next, err := newAuthority(now, lives.CA)
@@ -161,8 +166,8 @@ func (s *State) Look(lives Lives) time.Time {
 			at = t
 		}
 	}
-	if s.next != nil {
-		if t := made(s.next.cert).Add(lives.Overlap); t.Before(at) {
+	if s.next != nil && !s.since.IsZero() {
+		if t := s.since.Add(lives.Overlap); t.Before(at) {
 			at = t
 		}
 	}
