@@ -3,7 +3,6 @@ package pipeline
 import (
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/shuin/shuin/internal/document"
 	"github.com/shuin/shuin/internal/limits"
@@ -56,26 +55,41 @@ func (a *Addition) HeldTo(namespace string) *Addition {
 }
 
 // WithExceptions is p with exceptions from outside of its document beside its
-// own. Its digest and all hashes stay what they are: they are of the document.
-// p is not changed. All additions together name at most
-// limits.PolicyExceptions images.
+// own, in place of those that it had from there. Its digest and all hashes stay
+// what they are: they are of the document. p is not changed. All additions
+// together name at most limits.PolicyExceptions images.
 func (p *Policy) WithExceptions(additions []*Addition) (*Policy, error) {
-	if len(additions) == 0 {
+	if len(additions) == 0 && p.added == nil {
 		return p, nil
 	}
 	images := 0
-	out := *p
-	out.exceptions = slices.Grow(slices.Clone(p.exceptions), len(additions))
+	exceptions := make([]exception, 0, len(additions))
 	for _, a := range additions {
 		if a == nil || len(a.images) == 0 {
 			return nil, errors.New("an exception from outside of the policy was not read")
 		}
 		images += len(a.images)
-		out.exceptions = append(out.exceptions, a.exception)
+		exceptions = append(exceptions, a.exception)
 	}
 	if images > limits.PolicyExceptions {
 		return nil, fmt.Errorf("there are %d images in all exceptions from outside of the policy, and %d are allowed", images, limits.PolicyExceptions)
 	}
-	out.excepted = indexExceptions(out.exceptions)
+	out := *p
+	out.added = nil
+	if len(exceptions) > 0 {
+		out.added = indexExceptions(exceptions)
+	}
 	return &out, nil
+}
+
+// WithExceptionsOf is p with the exceptions that q has from outside of its
+// document, as [Policy.WithExceptions] makes it. Both share them: it costs the
+// same however many there are.
+func (p *Policy) WithExceptionsOf(q *Policy) *Policy {
+	if p.added == q.added {
+		return p
+	}
+	out := *p
+	out.added = q.added
+	return &out
 }

@@ -88,6 +88,50 @@ func TestExceptionsFromOutsideStandBesideThePolicysOwn(t *testing.T) {
 	}
 }
 
+func TestExceptionsFromOutsideAreReplacedAndShared(t *testing.T) {
+	now := time.Date(2026, 6, 1, 0, 0, 0, 0, time.UTC)
+	p, err := Parse([]byte(additionPolicy))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []*Addition
+	for i := range limits.PolicyExceptions / 10 {
+		all = append(all, addition(t, fmt.Sprintf(`{"images": ["r.io/x/i%d"], "reason": "r", "owner": "o", "expires": "2026-12-31T00:00:00Z"}`, i), "x"))
+	}
+	excepted := func(p *Policy, repository string) bool {
+		return p.Select(Question{Repository: repository, Now: now}).Exception != nil
+	}
+	cluster, err := p.WithExceptions(all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	own, err := Parse([]byte(strings.ReplaceAll(additionPolicy, "r.io/a/b", "r.io/own/b")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	shared := own.WithExceptionsOf(cluster)
+	if !excepted(shared, "r.io/x/i7") || !excepted(shared, "r.io/own/b") || excepted(shared, "r.io/a/b") || excepted(own, "r.io/x/i7") {
+		t.Error("it has not its own exceptions and the other's from outside, or took the other's own")
+	}
+	if e := shared.Explain(Question{Repository: "r.io/x/i7", Now: now}).Exceptions; len(e) != 1 || e[0].Name != "x" {
+		t.Errorf("explained: %+v", e)
+	}
+	if n := testing.AllocsPerRun(20, func() { own.WithExceptionsOf(cluster) }); n > 1 {
+		t.Errorf("%v allocations to share %d exceptions", n, len(all))
+	}
+	fewer, err := cluster.WithExceptions(all[:1])
+	if err != nil || !excepted(fewer, "r.io/x/i0") || excepted(fewer, "r.io/x/i7") {
+		t.Errorf("%v, or those before still hold", err)
+	}
+	none, err := cluster.WithExceptions(nil)
+	if err != nil || excepted(none, "r.io/x/i0") || !excepted(none, "r.io/a/b") {
+		t.Errorf("%v, or those before still hold", err)
+	}
+	if back := shared.WithExceptionsOf(p); excepted(back, "r.io/x/i7") {
+		t.Error("what the other has not any more still holds")
+	}
+}
+
 func TestAnExceptionFromOutsideKeepsThePolicysOwnRules(t *testing.T) {
 	for _, c := range []struct{ name, in, want string }{
 		{"nothing", ``, "one exception is wanted"},

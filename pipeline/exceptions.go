@@ -12,6 +12,7 @@ import (
 // others: a baseline may list thousands. The cost of a question grows with the
 // patterns that have stars, not with exact names.
 type exceptionIndex struct {
+	exceptions []exception // that are indexed: numbers below are places in it
 	// Exceptions by the exact names among their images, each once under a name,
 	// that which lasts longest first.
 	exact map[exactImage][]int
@@ -49,7 +50,7 @@ type wildSpan struct {
 // indexExceptions makes the index in time linear in the images (but for
 // sorting what is listed under one name).
 func indexExceptions(exceptions []exception) *exceptionIndex {
-	x := &exceptionIndex{exact: map[exactImage][]int{}, wildByDigest: map[digest.Digest][]wildImage{}, digests: map[string][]span{}}
+	x := &exceptionIndex{exceptions: exceptions, exact: map[exactImage][]int{}, wildByDigest: map[digest.Digest][]wildImage{}, digests: map[string][]span{}}
 	spans := map[[2]string]int{} // by pattern and place, into digests[pattern] or wildDigests
 	seen := map[string]bool{}    // wild images of one exception
 	for i := range exceptions {
@@ -119,34 +120,42 @@ func (p *place) key() string {
 // except finds the exception in force that lasts longest, or else the one that
 // was the last to expire.
 func (p *Policy) except(s *Selection, segments []string) {
-	q := &s.question
-	p.exact(s, exactImage{q.Repository, ""})
-	if q.Digest != "" {
-		p.exact(s, exactImage{q.Repository, q.Digest})
-	}
-	p.wild(s, p.excepted.wild, segments)
-	if q.Digest != "" {
-		p.wild(s, p.excepted.wildByDigest[q.Digest], segments)
+	p.excepted.find(s, segments)
+	if p.added != nil {
+		p.added.find(s, segments)
 	}
 	if s.Exception != nil {
 		s.Expired = nil
 	}
 }
 
-// exact considers what is excepted by its exact name: of those that hold in the
-// place the first lasts longest.
-func (p *Policy) exact(s *Selection, key exactImage) {
-	for _, i := range p.excepted.exact[key] {
-		if e := &p.exceptions[i]; e.place.holds(s.question.Where) {
+// find considers all that name the image.
+func (x *exceptionIndex) find(s *Selection, segments []string) {
+	q := &s.question
+	x.findExact(s, exactImage{q.Repository, ""})
+	if q.Digest != "" {
+		x.findExact(s, exactImage{q.Repository, q.Digest})
+	}
+	x.findWild(s, x.wild, segments)
+	if q.Digest != "" {
+		x.findWild(s, x.wildByDigest[q.Digest], segments)
+	}
+}
+
+// findExact considers what is excepted by its exact name: of those that hold in
+// the place the first lasts longest.
+func (x *exceptionIndex) findExact(s *Selection, key exactImage) {
+	for _, i := range x.exact[key] {
+		if e := &x.exceptions[i]; e.place.holds(s.question.Where) {
 			s.consider(e)
 			return
 		}
 	}
 }
 
-func (p *Policy) wild(s *Selection, images []wildImage, segments []string) {
+func (x *exceptionIndex) findWild(s *Selection, images []wildImage, segments []string) {
 	for _, image := range images {
-		if e := &p.exceptions[image.exception]; e.place.holds(s.question.Where) && image.matches(s.question.Repository, segments) {
+		if e := &x.exceptions[image.exception]; e.place.holds(s.question.Where) && image.matches(s.question.Repository, segments) {
 			s.consider(e)
 		}
 	}
@@ -169,17 +178,21 @@ func (s *Selection) consider(e *exception) {
 // An exception for all digests does not count. It allocates nothing for a
 // policy without patterns with stars and a digest.
 func (p *Policy) ExceptsSomeDigest(repository string, w Where, now time.Time) bool {
-	for i := range p.excepted.digests[repository] {
-		if p.excepted.digests[repository][i].holds(w, now) {
+	return p.excepted.someDigest(repository, w, now) || p.added != nil && p.added.someDigest(repository, w, now)
+}
+
+func (x *exceptionIndex) someDigest(repository string, w Where, now time.Time) bool {
+	for i := range x.digests[repository] {
+		if x.digests[repository][i].holds(w, now) {
 			return true
 		}
 	}
-	if len(p.excepted.wildDigests) == 0 {
+	if len(x.wildDigests) == 0 {
 		return false
 	}
 	segments := strings.Split(repository, "/")
-	for i := range p.excepted.wildDigests {
-		if one := &p.excepted.wildDigests[i]; one.holds(w, now) && one.matches(repository, segments) {
+	for i := range x.wildDigests {
+		if one := &x.wildDigests[i]; one.holds(w, now) && one.matches(repository, segments) {
 			return true
 		}
 	}

@@ -107,7 +107,10 @@ func (p *Policy) Explain(q Question) *Explanation {
 	for i := range p.rules {
 		out.Rules = append(out.Rules, p.explainRule(&p.rules[i], s, segments))
 	}
-	p.explainExceptions(out, s, segments)
+	explainExceptions(out, p.exceptions, s, segments)
+	if p.added != nil {
+		explainExceptions(out, p.added.exceptions, s, segments)
+	}
 	var required []int
 	if s.rule != nil {
 		required = s.rule.require.stages(nil)
@@ -203,9 +206,9 @@ func (p *place) whyNot(w Where) (why string, unknown bool) {
 
 // explainExceptions lists those that name the image, of another place or
 // digest and expired ones too.
-func (p *Policy) explainExceptions(out *Explanation, s *Selection, segments []string) {
-	for i := range p.exceptions {
-		e := &p.exceptions[i]
+func explainExceptions(out *Explanation, exceptions []exception, s *Selection, segments []string) {
+	for i := range exceptions {
+		e := &exceptions[i]
 		named, digests := false, false
 		for k := range e.images {
 			if e.images[k].matches(s.question.Repository, segments) {

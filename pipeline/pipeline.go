@@ -36,8 +36,12 @@ type Policy struct {
 	// looked at, and nothing makes it ambiguous.
 	trustPolicy bool
 
+	// From outside of the document, shared with other policies; nil: there are
+	// none.
+	added *exceptionIndex
+
 	// Made by finish:
-	excepted    *exceptionIndex
+	excepted    *exceptionIndex   // of exceptions
 	identities  map[string]string // canonical forms of the signers' identities
 	defaultHash digest.Digest
 }

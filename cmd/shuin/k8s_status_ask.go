@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -48,6 +49,9 @@ type (
 			TimeoutSeconds int    `json:"timeoutSeconds"`
 			ClientConfig   struct {
 				CABundle []byte `json:"caBundle"`
+				Service  struct {
+					Namespace string `json:"namespace"`
+				} `json:"service"`
 			} `json:"clientConfig"`
 			NamespaceSelector struct {
 				MatchExpressions []struct {
@@ -105,18 +109,20 @@ type k8sAsker struct {
 	a *app
 	k *kubectl
 	f *k8sFlags
+	// trusted are the certificates in each webhook, by what it is called.
+	trusted map[string][]byte
+	// own: the gate makes its certificate itself.
+	own bool
 }
 
 func (q *k8sAsker) ask(ctx context.Context) []stackPart {
 	parts := []stackPart{q.deployment(ctx), q.endpoints(ctx)}
-	trusted := map[string][]byte{}
+	q.trusted = map[string][]byte{}
 	var wired []stackPart
 	for _, kind := range webhookKinds {
-		p, bundle := q.webhook(ctx, kind)
-		wired = append(wired, p)
-		trusted[kind] = bundle
+		wired = append(wired, q.webhook(ctx, kind))
 	}
-	parts = append(parts, q.certificate(ctx, trusted))
+	parts = append(parts, q.certificate(ctx))
 	parts = append(parts, wired...)
 	parts = append(parts, q.guard(ctx))
 	parts = append(parts, q.policies(ctx)...)
@@ -167,44 +173,8 @@ func (q *k8sAsker) endpoints(ctx context.Context) stackPart {
 	return p.well(plural(ready, "endpoint is", "endpoints are") + " ready")
 }
 
-// webhook is about one webhook configuration; with it comes what it trusts.
-func (q *k8sAsker) webhook(ctx context.Context, kind string) (stackPart, []byte) {
-	p := stackPart{Name: map[string]string{webhookKinds[0]: "mutating webhook", webhookKinds[1]: "validating webhook"}[kind], ID: q.f.name}
-	c, err := q.k.webhooks(ctx, kind, q.f.name)
-	switch {
-	case err != nil:
-		return q.answer(p, err), nil
-	case len(c.Webhooks) == 0:
-		return p.bad("the configuration has no webhooks: nothing is asked", q.a.name+" k8s install --apply writes it anew"), nil
-	}
-	var says, open []string
-	for _, w := range c.Webhooks {
-		if len(w.ClientConfig.CABundle) == 0 {
-			return p.bad(w.Name+" has no caBundle: the API server cannot trust the gate", "the gate writes it within half a minute; its log says why it does not"), nil
-		}
-		says = append(says, fmt.Sprintf("%s: %s, %d s", w.Name, w.FailurePolicy, w.TimeoutSeconds))
-		if w.FailurePolicy != "Fail" {
-			open = append(open, w.Name)
-		}
-	}
-	var exempt []string
-	for _, e := range c.Webhooks[0].NamespaceSelector.MatchExpressions {
-		if e.Operator == "NotIn" {
-			exempt = append(exempt, e.Values...)
-		}
-	}
-	text := strings.Join(says, "; ")
-	if len(exempt) > 0 {
-		text += "; exempt: " + strings.Join(exempt, ", ")
-	}
-	if len(open) > 0 {
-		return p.off(text + "; while the gate does not answer everything is let in"), c.Webhooks[0].ClientConfig.CABundle
-	}
-	return p.well(text), c.Webhooks[0].ClientConfig.CABundle
-}
-
 // certificate is about what is served, and whether it is what is trusted.
-func (q *k8sAsker) certificate(ctx context.Context, trusted map[string][]byte) stackPart {
+func (q *k8sAsker) certificate(ctx context.Context) stackPart {
 	p := stackPart{Name: "certificate", ID: q.f.namespace + "/" + q.f.name + "-serving"}
 	var s k8sSecret
 	if err := q.k.object(ctx, &s, "secret", q.f.name+"-serving", "--namespace", q.f.namespace); notThere(err) {
@@ -212,6 +182,7 @@ func (q *k8sAsker) certificate(ctx context.Context, trusted map[string][]byte) s
 	} else if err != nil {
 		return p.failed(err)
 	}
+	q.own = true
 	block, _ := pem.Decode(s.Data["tls.crt"])
 	if block == nil {
 		return p.bad("the gate has not made one yet", fmt.Sprintf("kubectl logs -n %s deployment/%s says why", q.f.namespace, q.f.name))
@@ -220,30 +191,14 @@ func (q *k8sAsker) certificate(ctx context.Context, trusted map[string][]byte) s
 	if err != nil {
 		return p.failed(err)
 	}
-	for _, kind := range webhookKinds {
+	for _, name := range slices.Sorted(maps.Keys(q.trusted)) {
 		roots := x509.NewCertPool()
-		if len(trusted[kind]) == 0 {
-			continue
-		}
-		roots.AppendCertsFromPEM(trusted[kind])
+		roots.AppendCertsFromPEM(q.trusted[name])
 		if _, err := leaf.Verify(x509.VerifyOptions{Roots: roots, CurrentTime: q.a.now(), KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}); err != nil {
-			return p.bad("the "+kind+" does not trust it: "+oneLine(err.Error()), "the gate mends that within half a minute; its log says why it does not")
+			return p.bad("the webhook "+name+" does not trust it: "+oneLine(err.Error()), "the gate mends that within half a minute; its log says why it does not")
 		}
 	}
 	return p.well("good until " + leaf.NotAfter.UTC().Format(time.RFC3339) + "; the gate renews it")
-}
-
-func (q *k8sAsker) guard(ctx context.Context) stackPart {
-	p := stackPart{Name: "guard", ID: q.f.name + "-guard"}
-	for _, kind := range []string{"validatingadmissionpolicy", "validatingadmissionpolicybinding"} {
-		var o k8sObject
-		if err := q.k.object(ctx, &o, kind, q.f.name+"-guard"); notThere(err) {
-			return p.off("nothing but RBAC guards the webhook configurations: there is no " + kind)
-		} else if err != nil {
-			return p.failed(err)
-		}
-	}
-	return p.well("the webhook configurations are guarded")
 }
 
 func (q *k8sAsker) exceptions(ctx context.Context) stackPart {

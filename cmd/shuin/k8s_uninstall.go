@@ -53,6 +53,9 @@ func (a *app) k8sUninstall(ctx context.Context, o *k8sUninstallOptions) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, o.timeout)
 	defer cancel()
+	if err := o.own(ctx, k); err != nil {
+		return err
+	}
 	if !o.webhooksOnly {
 		by, err := managedBy(ctx, k, &o.k8sFlags)
 		if err != nil {
@@ -85,6 +88,24 @@ func (a *app) k8sUninstall(ctx context.Context, o *k8sUninstallOptions) error {
 	}
 	return a.say(`Removed the gate. What stays: the namespace %s; PolicyExceptions with their definition (kubectl delete crd policyexceptions.shuin.dev
 removes both); PolicyReports (kubectl delete policyreports -A -l app.kubernetes.io/managed-by=shuin); policies of namespaces (ConfigMaps shuin-policy).`, o.namespace)
+}
+
+// own refuses webhook configurations of that name that have a gate in another
+// namespace asked: they are of the whole cluster, and would go with nothing.
+func (o *k8sUninstallOptions) own(ctx context.Context, k *kubectl) error {
+	for _, kind := range webhookKinds {
+		c, err := k.webhooks(ctx, kind, o.name)
+		if err != nil && !notThere(err) {
+			return err
+		}
+		for _, w := range c.Webhooks {
+			if is := w.ClientConfig.Service.Namespace; is != "" && is != o.namespace {
+				return &shuin.Error{Code: shuin.CodeInvalidInput, Message: fmt.Sprintf("the %s %s is of a gate in the namespace %s, not in %s; nothing was removed", kind, o.name, visible(is), o.namespace),
+					Hint: "say the namespace of the gate that is to go with --namespace, or its name with --name"}
+			}
+		}
+	}
+	return nil
 }
 
 // unwire removes the guard and then what it guards. The API server goes by the

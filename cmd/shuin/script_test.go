@@ -70,6 +70,7 @@ func TestScripts(t *testing.T) {
 					"job":          cmdJob,
 					"jobid":        cmdJobID,
 					"version":      cmdVersion,
+					"wiring":       cmdWiring,
 				}),
 			})
 		})

@@ -49,7 +49,7 @@ type entrance struct {
 	ln      net.Listener
 	handler http.Handler
 	tls     *tls.Config // nil: plain HTTP
-	http2   bool        // the clients are few, and known
+	http2   bool        // for API servers, which send many reviews over one connection
 }
 
 // listen opens an address for at most max connections at a time; see

@@ -43,6 +43,7 @@ type gateFiles struct {
 	digest digest.Digest    // of these bytes
 	err    error            // why they are no policy
 	added  additions        // exceptions from outside of the policy
+	stores verify.Stores    // that the rules that load gave last were made of
 }
 
 // load reads the files, or the cluster's objects in their place. The error says
@@ -54,8 +55,12 @@ func (f *gateFiles) load(ctx context.Context) (*gate.Rules, error) {
 	}
 	if f.bundle != nil {
 		rules, err := f.bundle.load(ctx)
-		if err != nil || !f.added.look(f.kube) {
-			return rules, err
+		if err != nil {
+			return nil, err
+		}
+		f.stores = f.bundle.last.bundle
+		if !f.added.look(f.kube) {
+			return rules, nil
 		}
 		return f.rules(ctx, rules.Policy(), f.bundle.last.bundle)
 	}
@@ -95,6 +100,7 @@ func (f *gateFiles) rules(ctx context.Context, p *pipeline.Policy, stores verify
 	if err != nil {
 		return nil, err
 	}
+	f.stores = stores
 	return gate.NewRules(ctx, p, stores)
 }
 
@@ -217,7 +223,7 @@ func (g *gatePart) lookAtPolicy(ctx context.Context, asked bool) {
 	}
 	before := g.gate.Rules()
 	g.gate.Use(rules)
-	g.kube.policyInUse(before, rules)
+	g.kube.policyInUse(before, rules, g.files.stores)
 	g.publish()
 	g.metrics.rulesInUse(rules, g.now())
 	g.metrics.reloads.WithLabelValues(partPolicy).Inc()

@@ -9,6 +9,7 @@ import (
 	"github.com/shuin/shuin/internal/admission"
 	"github.com/shuin/shuin/internal/kube"
 	"github.com/shuin/shuin/pipeline"
+	"github.com/shuin/shuin/verify"
 )
 
 // The reasons of the gate's Events. They are part of the interface.
@@ -20,6 +21,7 @@ const (
 	eventRefused      = "PolicyRefused"
 	eventSpaceInUse   = "NamespacePolicyInUse"
 	eventSpaceRefused = "NamespacePolicyRefused"
+	eventSpaceGone    = "NamespacePolicyGone"
 )
 
 // denied tells of what was not let in: at what it belongs to, where it says so,
@@ -63,12 +65,14 @@ func (k *kubePart) aboutPolicy() kube.Object {
 	return kube.Object{APIVersion: "v1", Kind: "Pod", Namespace: k.api.Namespace, Name: host}
 }
 
-// policyInUse tells that other rules are in use: policies of namespaces are made
-// anew with what they take from them, and what runs is judged again.
-func (k *kubePart) policyInUse(before, now *gate.Rules) {
+// policyInUse tells that other rules are in use, made of those trust stores:
+// policies of namespaces are made anew with what they take from them, and what
+// runs is judged again.
+func (k *kubePart) policyInUse(before, now *gate.Rules, stores verify.Stores) {
 	if k == nil {
 		return
 	}
+	k.inUse.Store(&inUse{now, stores})
 	if before == nil || before.Policy().Digest() != now.Policy().Digest() || before.TrustHash() != now.TrustHash() {
 		k.events.Normal(k.aboutPolicy(), eventInUse, "the gate decides by policy "+now.Policy().Digest().String()+" and trust stores "+now.TrustHash().String())
 	}
@@ -90,9 +94,21 @@ func (k *kubePart) policyRefused(err error) {
 	k.events.Warn(k.aboutPolicy(), eventRefused, text)
 }
 
+// aboutSpace is what Events of a namespace's policy are about.
+func aboutSpace(namespace string) kube.Object {
+	return kube.Object{APIVersion: "v1", Kind: "ConfigMap", Namespace: namespace, Name: kube.NamespacePolicyName}
+}
+
+// namespaceGone tells that a namespace has no policy any more: what that refused
+// may be let in now.
+func (k *kubePart) namespaceGone(namespace string) {
+	k.events.Normal(aboutSpace(namespace), eventSpaceGone, "the namespace has no policy of its own any more: the cluster's alone decides")
+	nudge(k.sweeps)
+}
+
 // namespaceTold tells what became of the policy of a namespace.
 func (k *kubePart) namespaceTold(namespace string, err error) {
-	about := kube.Object{APIVersion: "v1", Kind: "ConfigMap", Namespace: namespace, Name: kube.NamespacePolicyName}
+	about := aboutSpace(namespace)
 	if err != nil {
 		k.events.Warn(about, eventSpaceRefused, oneLine(err.Error()))
 	} else {

@@ -8,12 +8,14 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/shuin/shuin/internal/kube"
+	"github.com/shuin/shuin/internal/limits"
 )
 
 func TestWhatIsRecordedIsWhatTheAPIServerWasTold(t *testing.T) {
@@ -79,4 +81,22 @@ func TestASecretThatOneTenantBrokeHidesNothingFromSweeps(t *testing.T) {
 		}
 		return fmt.Errorf("log: %s", b.log())
 	})
+}
+
+func TestWhoeverChangesSomethingAllTheTimeHasNotAllThatRunsJudgedAllTheTime(t *testing.T) {
+	for _, c := range []struct {
+		name              string
+		since, took, want time.Duration
+	}{
+		{"the first change for long counts soon", time.Hour, time.Second, limits.KubeSweepPause},
+		{"one right after a sweep waits", 0, time.Second, limits.KubeSweepEveryLeast},
+		{"what is left of that", 20 * time.Second, time.Second, limits.KubeSweepEveryLeast - 20*time.Second},
+		{"a sweep that took long is not followed by another at once", time.Minute, 10 * time.Minute, 9 * time.Minute},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if got := untilSweep(c.since, c.took); got != c.want {
+				t.Errorf("it waits %v, want %v", got, c.want)
+			}
+		})
+	}
 }

@@ -41,7 +41,8 @@ type kubePart struct {
 
 	told   chan struct{} // to look at policy, trust and exceptions again
 	sweeps chan struct{} // to sweep again soon
-	warm   atomic.Bool   // what runs was decided once, or the time for that is over
+	inUse  atomic.Pointer[inUse]
+	warm   atomic.Bool // what runs was decided once, or the time for that is over
 	began  time.Time
 	stop   context.CancelFunc
 	ending sync.WaitGroup
@@ -132,7 +133,7 @@ func nudge(c chan struct{}) {
 func (k *kubePart) open(rules *gate.Rules) (err error) {
 	c := k.c
 	if c.NamespacePolicies {
-		k.spaces = &kube.NamespacePolicies{Own: k.api.Namespace, Make: k.namespaceRules, Told: k.namespaceTold, Log: k.g.log}
+		k.spaces = &kube.NamespacePolicies{Own: k.api.Namespace, Make: k.namespaceRules, Told: k.namespaceTold, Gone: k.namespaceGone, Log: k.g.log}
 		k.spaces.Watch(k.api.Core)
 	}
 	if c.TLS != (kubernetesTLSConfig{}) {
@@ -159,7 +160,7 @@ func (k *kubePart) open(rules *gate.Rules) (err error) {
 	}
 	k.handler = server.Handler()
 	k.g.log.Info("the gate decides for the cluster", "cluster", c.Cluster, "policy", rules.Policy().Digest(), "trust", rules.TrustHash())
-	k.policyInUse(nil, rules)
+	k.policyInUse(nil, rules, k.g.files.stores)
 	return nil
 }
 
@@ -283,38 +284,20 @@ func (k *kubePart) mayCome(ctx context.Context, err error) bool {
 	return true
 }
 
-// namespaceRules are the rules of a namespace's policy: its trust stores are its
-// own, and the cluster's where it has none of the name. PolicyExceptions hold
-// for it too.
-func (k *kubePart) namespaceRules(ctx context.Context, p *pipeline.Policy, own kube.Stores) (*gate.Rules, error) {
-	p, err := p.WithExceptions(k.additions())
-	if err != nil {
-		return nil, err
-	}
-	cluster, err := k.clusterStores()
-	if err != nil {
-		return nil, err
-	}
-	return gate.NewRules(ctx, p, storesBeside{own, cluster})
+// inUse is what the gate decides by: trust stores are those of the time when the
+// rules were made, also those that the policy names none of.
+type inUse struct {
+	rules  *gate.Rules
+	stores verify.Stores
 }
 
-// clusterStores are the trust stores that the gate itself decides with.
-func (k *kubePart) clusterStores() (verify.Stores, error) {
-	kept, err := k.kept()
-	switch {
-	case err != nil:
-		return nil, err
-	case kept.stores != nil:
-		return kept.stores, nil
-	case k.g.files.bundle == nil:
-		return k.g.files.trust, nil
-	}
-	k.g.looking.Lock()
-	defer k.g.looking.Unlock()
-	if k.g.files.bundle.last == nil {
-		return nil, errors.New("no policy bundle is in use")
-	}
-	return k.g.files.bundle.last.bundle, nil
+// namespaceRules are the rules of a namespace's policy: its trust stores are its
+// own, and where it has none of the name the cluster's that are in use, not what
+// stands in the cluster and was refused. PolicyExceptions hold for it too; it
+// shares them with the cluster's policy.
+func (k *kubePart) namespaceRules(ctx context.Context, p *pipeline.Policy, own kube.Stores) (*gate.Rules, error) {
+	cluster := k.inUse.Load()
+	return gate.NewRules(ctx, p.WithExceptionsOf(cluster.rules.Policy()), storesBeside{own, cluster.stores})
 }
 
 // probes are what readiness depends on, beside the gate's own.

@@ -168,18 +168,27 @@ func (s *sweeper) run(ctx context.Context) {
 	default:
 	}
 	for {
+		began := time.Now()
 		s.sweep(ctx)
+		ended := time.Now()
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		case <-s.k.sweeps:
-			// What changes together is judged together.
-			if wait(ctx, limits.KubeSweepPause) != nil {
+			if wait(ctx, untilSweep(time.Since(ended), ended.Sub(began))) != nil {
 				return
 			}
 		}
 	}
+}
+
+// untilSweep is how long a sweep that something changed for waits, so long after
+// the last, which took that long: what changes together is judged together, and
+// who changes his namespace's policy again and again has the leader sweep half of
+// the time at most, and no more often than can be asked for.
+func untilSweep(since, took time.Duration) time.Duration {
+	return max(limits.KubeSweepPause, max(limits.KubeSweepEveryLeast, took)-since)
 }
 
 // sweep judges all that runs, and tells what is not admitted. It changes nothing

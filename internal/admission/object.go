@@ -84,6 +84,7 @@ type metadata struct {
 	annotated      bool   // there are annotations
 	written        string // ours
 	hasWritten     bool
+	others         int // bytes of the other annotations, as the API server counts them
 }
 
 // readObject reads a workload, whose pod's specification is at path.
@@ -142,7 +143,9 @@ func (m *metadata) read(r *reader) error {
 			m.annotated = r.dec.PeekKind() == '{'
 			return r.members(func(name []byte) error {
 				if string(name) != ImagesAnnotation {
-					return r.skip()
+					n, err := r.length()
+					m.others += len(name) + n
+					return err
 				}
 				var err error
 				m.hasWritten = true

@@ -99,6 +99,8 @@ func (q *question) annotate(written map[string]string) []operation {
 	switch {
 	case err != nil || len(text) > limits.AdmissionImagesBytes || string(text) == meta.written:
 		return nil
+	case meta.others+len(ImagesAnnotation)+len(text) > limits.AdmissionAnnotations:
+		return nil // the API server would refuse the object for it
 	case q.pinned == 0 && q.operation == opCreate:
 		return nil // whoever wrote it
 	case !meta.there:

@@ -76,6 +76,8 @@ func TestAPodIsPinnedToWhatWasJudgedAndKeepsWhatWasWritten(t *testing.T) {
 		p.Spec.EphemeralContainers = ephemeral(signed)
 		p.Spec.Volumes = []corev1.Volume{{Name: "m", VolumeSource: corev1.VolumeSource{Image: &corev1.ImageVolumeSource{Reference: signed}}}}
 	})
+	// What the others may have, by one byte too much.
+	room := limits.AdmissionAnnotations - len("a") - len(ImagesAnnotation) - len(`{"containers/a":"`+signed+`"}`) + 1
 	for name, c := range map[string]struct {
 		pod, old *corev1.Pod
 		sub      string
@@ -98,6 +100,14 @@ func TestAPodIsPinnedToWhatWasJudgedAndKeepsWhatWasWritten(t *testing.T) {
 			want: annotated(pod(pin, pin), `{"containers/a":"x","containers/b":"`+signed+`"}`),
 		},
 		"an annotation that is something else": {pod: annotated(pod(signed), `[1]`), want: annotated(pod(pin), `{"containers/a":"`+signed+`"}`)},
+		"annotations that leave no room for ours": {
+			pod:  edit(pod(signed), func(p *corev1.Pod) { p.Annotations = map[string]string{"a": strings.Repeat("x", room)} }),
+			want: edit(pod(pin), func(p *corev1.Pod) { p.Annotations = map[string]string{"a": strings.Repeat("x", room)} }),
+		},
+		"annotations that leave just the room": {
+			pod:  edit(pod(signed), func(p *corev1.Pod) { p.Annotations = map[string]string{"a": strings.Repeat("<", room-1)} }),
+			want: annotated(edit(pod(pin), func(p *corev1.Pod) { p.Annotations = map[string]string{"a": strings.Repeat("<", room-1)} }), `{"containers/a":"`+signed+`"}`),
+		},
 		"an annotation beyond its bound": {
 			pod:  annotated(pod(pin, signed), `{"containers/a":"`+strings.Repeat("x", limits.AdmissionImagesBytes)+`"}`),
 			want: annotated(pod(pin, pin), `{"containers/b":"`+signed+`"}`),

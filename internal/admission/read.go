@@ -159,6 +159,19 @@ func (r *reader) text() (string, error) {
 	return string(v), err
 }
 
+// length is how many bytes the string has that comes next; 0 of anything else.
+func (r *reader) length() (int, error) {
+	if r.dec.PeekKind() != '"' {
+		return 0, r.skip()
+	}
+	var v []byte
+	err := r.raw(&v)
+	if err == nil {
+		v, err = r.unquoted(v)
+	}
+	return len(v), err
+}
+
 // into reads a string of at most so many bytes.
 func (r *reader) into(s *string, most int) error {
 	got, err := r.text()

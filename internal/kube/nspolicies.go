@@ -46,8 +46,12 @@ type NamespacePolicies struct {
 	// cluster's trust stores, exceptions) is another, call Remake.
 	Make func(ctx context.Context, p *pipeline.Policy, own Stores) (*gate.Rules, error)
 	// Told is told when the policy of a namespace is in use (nil), or cannot be
-	// used: once for each state, by one goroutine. Nil: nobody is.
+	// used: once for each state, and for each policy that comes in place of
+	// another, by one goroutine. Nil: nobody is.
 	Told func(namespace string, err error)
+	// Gone is told when a namespace has no policy any more, by the same goroutine.
+	// Nil: nobody is.
+	Gone func(namespace string)
 	Log  *slog.Logger
 
 	watched *watched
@@ -69,6 +73,14 @@ type namespacePolicy struct {
 	none  bool // it was deleted, a moment ago
 	// What was read last without a fault, for when only Make answers otherwise.
 	parsed *parsedPolicy
+}
+
+// version is the one that is in use; empty: none.
+func (p *namespacePolicy) version() string {
+	if p.rules == nil {
+		return ""
+	}
+	return p.rules.Policy().Digest().String() + p.rules.TrustHash().String()
 }
 
 type parsedPolicy struct {
@@ -250,7 +262,7 @@ func (n *NamespacePolicies) read(ctx context.Context, namespace string) {
 		n.bytes -= old.size
 	}
 	n.mu.Unlock()
-	if old == nil || old.none || text(old.fault) != text(now.fault) {
+	if old == nil || old.none || text(old.fault) != text(now.fault) || old.version() != now.version() {
 		n.tell(namespace, now.fault)
 	}
 }
@@ -273,6 +285,9 @@ func (n *NamespacePolicies) forget(namespace string) {
 	n.mu.Unlock()
 	if old != nil && !old.none {
 		n.Log.Info("a namespace has no policy of its own any more", "namespace", namespace)
+		if n.Gone != nil {
+			n.Gone(namespace)
+		}
 	}
 }
 

@@ -30,7 +30,7 @@ type Running struct {
 	// Namespaces are those that have Pods that count, with how many.
 	Namespaces map[string]int
 	Pods       int // that count: in some group
-	Over       int // that do not: they have ended, or are about to
+	Over       int // that do not: they have ended, or are deleted before they began
 	// More: there are more Pods or groups than are looked at (limits.KubePods,
 	// limits.KubePodGroups), so that what is not here may run nevertheless.
 	More bool
@@ -60,7 +60,9 @@ type PodName struct {
 }
 
 // ListPods lists the Pods of all namespaces, page by page, and groups them. Pods
-// that have ended or are being deleted are left out. A listing that lasts longer
+// that have ended are left out, and those that are deleted before they began; one
+// that is being deleted runs on for as long as its maker chose, days if he likes,
+// and counts until its containers have ended. A listing that lasts longer
 // than the API server keeps its pages goes on with newer ones: it is no picture
 // of one moment.
 func ListPods(ctx context.Context, core kubernetes.Interface) (*Running, error) {
@@ -118,7 +120,7 @@ func (g *grouping) add(p *corev1.Pod) {
 		return
 	}
 	g.seen[p.UID] = struct{}{}
-	if p.DeletionTimestamp != nil || p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed {
+	if over(p) {
 		g.running.Over++
 		return
 	}
@@ -139,6 +141,17 @@ func (g *grouping) add(p *corev1.Pod) {
 	known.Examples = append(known.Examples, PodName{p.Name, p.UID})
 	slices.SortFunc(known.Examples, func(a, b PodName) int { return strings.Compare(a.Name, b.Name) })
 	known.Examples = known.Examples[:min(len(known.Examples), limits.KubePodExamples)]
+}
+
+// over says that no container of the Pod runs, nor will one.
+func over(p *corev1.Pod) bool {
+	switch p.Status.Phase {
+	case corev1.PodSucceeded, corev1.PodFailed:
+		return true
+	case corev1.PodPending, "":
+		return p.DeletionTimestamp != nil && !slices.ContainsFunc(p.Status.InitContainerStatuses, func(s corev1.ContainerStatus) bool { return s.State.Running != nil })
+	}
+	return false
 }
 
 func (g *grouping) done() *Running {

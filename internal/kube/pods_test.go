@@ -110,6 +110,7 @@ func TestPodsThatRunTheSameAreOneGroup(t *testing.T) {
 		p.Status.ContainerStatuses[0].VolumeMounts = []corev1.VolumeMountStatus{{Name: "model", VolumeStatus: &corev1.VolumeStatus{Image: &corev1.ImageVolumeStatus{ImageRef: "reg.example/model@" + two.String()}}}}
 	})
 	now := metav1.NewTime(june)
+	deleted := func(p *corev1.Pod) { p.DeletionTimestamp, p.Finalizers = &now, []string{"x/y"} }
 	core := fake.NewClientset(
 		pod("shop", "web-6b7f-1", "reg.example/web:1", one, web), pod("shop", "web-6b7f-2", "reg.example/web:1", one, web),
 		pod("shop", "web-6b7f-3", "reg.example/web:1", two, web), // the tag was moved meanwhile
@@ -121,13 +122,18 @@ func TestPodsThatRunTheSameAreOneGroup(t *testing.T) {
 		everything,
 		pod("shop", "done", "reg.example/job:1", one, func(p *corev1.Pod) { p.Status.Phase = corev1.PodSucceeded }),
 		pod("shop", "failed", "reg.example/job:1", one, func(p *corev1.Pod) { p.Status.Phase = corev1.PodFailed }),
-		pod("shop", "going", "reg.example/job:1", one, func(p *corev1.Pod) { p.DeletionTimestamp, p.Finalizers = &now, []string{"x/y"} }),
+		pod("shop", "never", "reg.example/job:1", "", deleted, func(p *corev1.Pod) { p.Status.Phase = corev1.PodPending }),
+		pod("shop", "going", "reg.example/job:1", one, deleted), // its containers run for as long as it chose
+		pod("shop", "first", "reg.example/job:1", "", deleted, func(p *corev1.Pod) {
+			p.Status.Phase = corev1.PodPending
+			p.Status.InitContainerStatuses = []corev1.ContainerStatus{{Name: "init", State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}}}
+		}),
 	)
 	running, err := kube.ListPods(t.Context(), core)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if running.Pods != 9 || running.Over != 3 || running.More || !cmp.Equal(running.Namespaces, map[string]int{"shop": 8, "bank": 1}) {
+	if running.Pods != 11 || running.Over != 3 || running.More || !cmp.Equal(running.Namespaces, map[string]int{"shop": 10, "bank": 1}) {
 		t.Errorf("%d, %d over, %v", running.Pods, running.Over, running.Namespaces)
 	}
 	var got []string
@@ -151,7 +157,9 @@ func TestPodsThatRunTheSameAreOneGroup(t *testing.T) {
 		"shop Deployment/web 1 web-6b7f-3: app=reg.example/web:1 two",
 		"shop Job/once 1 once-x: app=reg.example/job:1 one",
 		"shop Pod/all 1 all: init=reg.example/init:1 -, app=docker.io/library/nginx:latest one, debug=docker.io/library/busybox:latest two, model=reg.example/model:1 two",
+		"shop Pod/first 1 first: app=reg.example/job:1 -",
 		"shop Pod/forged 1 forged: app=reg.example/job:1 one",
+		"shop Pod/going 1 going: app=reg.example/job:1 one",
 	}
 	less := func(a, b string) bool { return a < b }
 	if diff := cmp.Diff(sorted(want, less), sorted(got, less)); diff != "" {

@@ -295,6 +295,62 @@ func TestANamespacesPolicyIsUsedAndItsLastGoodOneKept(t *testing.T) {
 	await(t, "no policy any more", func() bool { rules, err := n.Of("shop"); return err == nil && rules == nil })
 }
 
+func TestEveryPolicyThatComesInUseOfANamespaceIsToldAndThatItWent(t *testing.T) {
+	core := fake.NewClientset()
+	told := make(chan string, 100)
+	n := &kube.NamespacePolicies{Own: "shuin", Log: silent(),
+		Make: func(ctx context.Context, p *pipeline.Policy, own kube.Stores) (*gate.Rules, error) {
+			return gate.NewRules(ctx, p, own)
+		},
+		Told: func(namespace string, err error) { told <- fmt.Sprintf("%s: in use %t", namespace, err == nil) },
+		Gone: func(namespace string) { told <- namespace + ": gone" },
+	}
+	n.Watch(core)
+	started(t, n.Run)
+	await(t, "synced", n.Synced)
+	maps := core.CoreV1().ConfigMaps("shop")
+	policy := func(version int, rule string, more ...string) *corev1.ConfigMap {
+		data := map[string]string{kube.NamespacePolicyKey: fmt.Sprintf(namespacePolicy, "own", rule), "ca.own.pem": string(rootPEM())}
+		for _, key := range more {
+			data[key] = "x"
+		}
+		return configMap("shop", kube.NamespacePolicyName, version, data)
+	}
+	next := func(what, want string) {
+		t.Helper()
+		select {
+		case got := <-told:
+			if got != want {
+				t.Fatalf("%s: told %q, want %q", what, got, want)
+			}
+		case <-time.After(30 * time.Second):
+			t.Fatalf("%s: nobody is told", what)
+		}
+	}
+	update := func(m *corev1.ConfigMap) {
+		t.Helper()
+		if _, err := maps.Update(t.Context(), m, metav1.UpdateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := maps.Create(t.Context(), policy(1, "first"), metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	next("the first", "shop: in use true")
+	update(policy(2, "second"))
+	next("another in its place", "shop: in use true")
+	// The same again is nothing new; what comes after it is told next.
+	was, _ := n.Of("shop")
+	update(policy(3, "second"))
+	await(t, "the same", func() bool { rules, err := n.Of("shop"); return err == nil && rules != was })
+	update(policy(4, "third", "notes"))
+	next("one that cannot be used", "shop: in use false")
+	if err := maps.Delete(t.Context(), kube.NamespacePolicyName, metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	next("none", "shop: gone")
+}
+
 func TestAPolicyThatIsMadeAndDeletedInTurnsIsNotReadMoreOften(t *testing.T) {
 	core := fake.NewClientset()
 	var mu sync.Mutex

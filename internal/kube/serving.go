@@ -21,6 +21,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/util/retry"
 
+	"github.com/shuin/shuin"
 	"github.com/shuin/shuin/internal/limits"
 	"github.com/shuin/shuin/internal/servingcert"
 )
@@ -157,8 +158,7 @@ func (s *Serving) look(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	published := kept != nil && have.all(kept.Bundle())
-	state, changed, err := servingcert.Advance(kept, s.Names, s.Now(), s.Lives, published)
+	state, changed, err := s.advance(kept, have)
 	if err != nil {
 		return err
 	}
@@ -176,6 +176,18 @@ func (s *Serving) look(ctx context.Context) error {
 	s.published = err == nil || have.all(state.Bundle())
 	s.mu.Unlock()
 	return err
+}
+
+// advance is what is to be kept in place of what is, and whether that is another.
+func (s *Serving) advance(kept *servingcert.State, have trustedAll) (*servingcert.State, bool, error) {
+	s.mu.Lock()
+	served := s.state
+	s.mu.Unlock()
+	if kept == nil && served != nil { // the Secret was deleted, or spoiled: other replicas serve what it held
+		anew, err := servingcert.Anew(served, s.Names, s.Now(), s.Lives)
+		return anew, err == nil, err
+	}
+	return servingcert.Advance(kept, s.Names, s.Now(), s.Lives, kept != nil && have.all(kept.Bundle()))
 }
 
 // read is the Secret as it is, with the state in it: nil where there is none
@@ -208,8 +220,12 @@ func (s *Serving) write(ctx context.Context, old *corev1.Secret, state *servingc
 	doing := "write Secret " + s.Namespace + "/" + s.Secret
 	if old == nil {
 		_, err := secrets.Create(ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: s.Secret, Namespace: s.Namespace}, Type: corev1.SecretTypeTLS, Data: data}, metav1.CreateOptions{})
-		if apierrors.IsAlreadyExists(err) {
+		switch {
+		case apierrors.IsAlreadyExists(err):
 			return err
+		case apierrors.IsForbidden(err): // a right to make a Secret cannot be held to one name
+			return &shuin.Error{Code: shuin.CodeForbidden, Message: doing + ", which is not there", Err: err,
+				Hint: "have it made again as it was installed, empty: shuin k8s install --apply, or helm upgrade"}
 		}
 		return explained(err, doing, "create", "secrets", s.Namespace)
 	}

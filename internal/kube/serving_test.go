@@ -127,6 +127,80 @@ func TestTheFirstReplicaMakesTheCertificateAndAllServeIt(t *testing.T) {
 	}
 }
 
+func TestWhatServesStaysTrustedWhereItsSecretIsLost(t *testing.T) {
+	for name, lose := range map[string]func(*testing.T, *fake.Clientset){
+		"deleted": func(t *testing.T, core *fake.Clientset) {
+			if err := core.CoreV1().Secrets("shuin").Delete(t.Context(), "shuin-gate-tls", metav1.DeleteOptions{}); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"spoiled": func(t *testing.T, core *fake.Clientset) {
+			secret, err := core.CoreV1().Secrets("shuin").Get(t.Context(), "shuin-gate-tls", metav1.GetOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			secret.Data[servingcert.KeyCertificate] = []byte("nonsense")
+			if _, err := core.CoreV1().Secrets("shuin").Update(t.Context(), secret, metav1.UpdateOptions{}); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			clock := &shuintest.Clock{}
+			clock.Set(noon)
+			core := fake.NewClientset(configurations()...)
+			first, second := serving(core, clock), serving(core, clock)
+			look := func(all ...*kube.Serving) {
+				t.Helper()
+				for _, s := range all {
+					if err := s.Look(t.Context()); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			trustedBy := func(when string, want bool, s *kube.Serving) {
+				t.Helper()
+				for i, b := range caBundles(t, core) {
+					if trusted(t, s, b, clock.Now()) != want {
+						t.Errorf("%s: webhook %d trusts it: %t", when, i, !want)
+					}
+				}
+			}
+			look(first, second)
+			before := caBundles(t, core)[0]
+			lose(t, core)
+			look(first)
+			if bytes.Equal(before, caBundles(t, core)[0]) {
+				t.Fatal("no other CA was made: whoever deletes it wants one")
+			}
+			trustedBy("who looked", true, first)
+			trustedBy("who has not looked yet", true, second)
+			look(second)
+			// A day later nothing is left of the old CA.
+			old := serving(core, clock)
+			clock.Advance(25 * time.Hour)
+			look(first, second, old)
+			if b := caBundles(t, core)[0]; bytes.Contains(b, before) {
+				t.Error("the CA that was lost is trusted still")
+			}
+			trustedBy("after a day", true, second)
+		})
+	}
+}
+
+func TestASecretThatIsGoneAndMayNotBeMadeIsTold(t *testing.T) {
+	clock := &shuintest.Clock{}
+	clock.Set(noon)
+	core := fake.NewClientset(configurations()...)
+	core.PrependReactor("create", "secrets", func(clienttesting.Action) (bool, runtime.Object, error) {
+		return true, nil, apierrors.NewForbidden(schema.GroupResource{Resource: "secrets"}, "shuin-gate-tls", errors.New("no"))
+	})
+	err := serving(core, clock).Look(t.Context())
+	if shuin.CodeOf(err) != shuin.CodeForbidden || !strings.Contains(shuin.HintOf(err), "shuin k8s install --apply") {
+		t.Errorf("%v: %s", err, shuin.HintOf(err))
+	}
+}
+
 func TestTwoReplicasThatBeginTogetherServeOneCertificate(t *testing.T) {
 	clock := &shuintest.Clock{}
 	clock.Set(noon)

@@ -21,13 +21,14 @@ const (
 	AdmissionTimeoutMost  = 30 * time.Second       // and at most
 	AdmissionMargin       = 500 * time.Millisecond // of that time, kept for the answer's way back; a tenth of it at most
 
-	AdmissionDepth        = 64       // of nesting in a pod's specification
-	AdmissionNameBytes    = 512      // of a name, a namespace, a kind, a container, a user, a pull secret
-	AdmissionPullSecrets  = 100      // that one pod names
-	AdmissionImagesBytes  = 64 << 10 // the annotation with the images as written; a larger one is not written, and none is merged with
-	AdmissionMessageBytes = 2 << 10  // a denial's text
-	AdmissionWarningBytes = 256      // one warning: the API server cuts longer ones
-	AdmissionWarnings     = 4 << 10  // all warnings of one answer, likewise
-	AdmissionAuditBytes   = 1 << 10  // one audit annotation
-	AdmissionRetryAfter   = 1        // seconds until a client asks again what was still being found out
+	AdmissionDepth        = 64        // of nesting in a pod's specification
+	AdmissionNameBytes    = 512       // of a name, a namespace, a kind, a container, a user, a pull secret
+	AdmissionPullSecrets  = 100       // that one pod names
+	AdmissionImagesBytes  = 64 << 10  // the annotation with the images as written; a larger one is not written, and none is merged with
+	AdmissionAnnotations  = 256 << 10 // all annotations of one object: the API server refuses more
+	AdmissionMessageBytes = 2 << 10   // a denial's text
+	AdmissionWarningBytes = 256       // one warning: the API server cuts longer ones
+	AdmissionWarnings     = 4 << 10   // all warnings of one answer, likewise
+	AdmissionAuditBytes   = 1 << 10   // one audit annotation
+	AdmissionRetryAfter   = 1         // seconds until a client asks again what was still being found out
 )

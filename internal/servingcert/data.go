@@ -7,6 +7,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/shuin/shuin/internal/limits"
 )
@@ -21,6 +22,7 @@ const (
 	keyCurrentKey  = "ca-current.key"
 	keyNext        = "ca-next.crt"
 	keyNextKey     = "ca-next.key"
+	keySince       = "ca-next.published" // RFC 3339
 	keyPrevious    = "ca-previous.crt"
 )
 
@@ -41,6 +43,9 @@ func (s *State) Data() (map[string][]byte, error) {
 	if s.next != nil {
 		if err := put(keyNext, keyNextKey, s.next); err != nil {
 			return nil, err
+		}
+		if !s.since.IsZero() {
+			out[keySince] = []byte(s.since.UTC().Format(time.RFC3339))
 		}
 	}
 	if s.previous != nil {
@@ -69,6 +74,11 @@ func Parse(data map[string][]byte) (*State, error) {
 			return nil, err
 		}
 		s.next = next
+		if text, some := data[keySince]; some {
+			if s.since, err = time.Parse(time.RFC3339, string(text)); err != nil {
+				return nil, fmt.Errorf("%s is no time (RFC 3339)", keySince)
+			}
+		}
 	}
 	if data[keyPrevious] != nil {
 		c, err := parseCert(data, keyPrevious)

@@ -71,6 +71,7 @@ type authority struct {
 type State struct {
 	current  authority
 	next     *authority        // trusted, and does not sign yet
+	since    time.Time         // when next was seen to be published everywhere; zero: not yet
 	previous *x509.Certificate // signs no more, and is trusted still
 	leaf     authority
 }
@@ -94,17 +95,17 @@ func Advance(s *State, names []string, now time.Time, lives Lives, published boo
 		// Somebody's clock is wrong, and nobody knows whose: what is kept stays.
 		return s, false, nil
 	case !now.Before(s.current.cert.NotAfter):
-		anew, _, err := first(names, now, lives)
-		if err != nil {
-			return nil, false, err
-		}
-		anew.previous = s.current.cert // who served under it is trusted until he looks
-		return anew, true, nil
+		anew, err := Anew(s, names, now, lives)
+		return anew, err == nil, err
 	}
 	out, changed := *s, false
 	switch {
-	case s.next != nil && published && !now.Before(made(s.next.cert).Add(lives.Overlap)):
-		out.previous, out.current, out.next = s.current.cert, *s.next, nil
+	case s.next != nil && !published && !s.since.IsZero():
+		out.since, changed = time.Time{}, true
+	case s.next != nil && published && s.since.IsZero():
+		out.since, changed = now.Truncate(time.Second), true
+	case s.next != nil && published && !now.Before(s.since.Add(lives.Overlap)):
+		out.previous, out.current, out.next, out.since = s.current.cert, *s.next, nil, time.Time{}
 		changed = true
 	case s.next == nil && s.previous == nil && due(s.current.cert, now):
 		next, err := newAuthority(now, lives.CA)
@@ -128,6 +129,22 @@ func Advance(s *State, names []string, now time.Time, lives Lives, published boo
 	return &out, true, nil
 }
 
+// Anew makes a new CA and leaf where s, which served, is kept no more and its
+// key may be lost. The CA of s is trusted until Advance drops it, for others
+// serve under it still.
+func Anew(s *State, names []string, now time.Time, lives Lives) (*State, error) {
+	lives = lives.filled()
+	if err := lives.Validate(); err != nil {
+		return nil, fmt.Errorf("lives of serving certificates: %w", err)
+	}
+	anew, _, err := first(names, now, lives)
+	if err != nil {
+		return nil, err
+	}
+	anew.previous = s.current.cert // who served under it is trusted until he looks
+	return anew, nil
+}
+
 func first(names []string, now time.Time, lives Lives) (*State, bool, error) {
 	ca, err := newAuthority(now, lives.CA)
 	if err != nil {
@@ -149,8 +166,8 @@ func (s *State) Look(lives Lives) time.Time {
 			at = t
 		}
 	}
-	if s.next != nil {
-		if t := made(s.next.cert).Add(lives.Overlap); t.Before(at) {
+	if s.next != nil && !s.since.IsZero() {
+		if t := s.since.Add(lives.Overlap); t.Before(at) {
 			at = t
 		}
 	}

@@ -114,6 +114,15 @@ func TestANewCADoesNotSignBeforeItIsPublished(t *testing.T) {
 		}
 	}
 	old := s
+	s, _ = advance(t, s, now, true)
+	if s, _ = advance(t, s, now.Add(23*time.Hour), true); !bytes.HasPrefix(s.Bundle(), first) {
+		t.Error("the next CA takes over before it was published for a day: other replicas have not looked yet")
+	}
+	back, _ := advance(t, s, now.Add(23*time.Hour), false)
+	if back, _ = advance(t, back, now.Add(25*time.Hour), true); !bytes.HasPrefix(back.Bundle(), first) {
+		t.Error("it takes over although it was taken out of caBundle meanwhile")
+	}
+	now = now.Add(24 * time.Hour)
 	s, changed := advance(t, s, now, true)
 	if !changed || bytes.HasPrefix(s.Bundle(), first) || !s.Trusts(old.Bundle(), names, now) {
 		t.Error("once published, the next CA does not take over")

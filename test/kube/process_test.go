@@ -34,8 +34,6 @@ type gateProcess struct {
 // waits until it is ready.
 func newGateProcess(tb testing.TB, env ...string) *gateProcess {
 	tb.Helper()
-	g := &gateProcess{images: golden.NewImages(tb)}
-	dir := tb.TempDir()
 	authority, err := cluster.NewAuthority("Shuin test gate")
 	if err != nil {
 		tb.Fatal(err)
@@ -44,7 +42,27 @@ func newGateProcess(tb testing.TB, env ...string) *gateProcess {
 	if err != nil {
 		tb.Fatal(err)
 	}
+	g := startGate(tb, golden.NewImages(tb), shared.Namespace(tb), func(dir string) string {
+		write(tb, filepath.Join(dir, "tls.crt"), cert)
+		write(tb, filepath.Join(dir, "tls.key"), key)
+		return fmt.Sprintf("tls: {certificate: %[1]s/tls.crt, key: %[1]s/tls.key}", dir)
+	}, env...)
 	g.ca = authority.PEM
+	return g
+}
+
+func write(tb testing.TB, file string, data []byte) {
+	tb.Helper()
+	if err := os.WriteFile(file, data, 0o600); err != nil {
+		tb.Fatal(err)
+	}
+}
+
+// startGate starts shuind for a namespace, with what certificate says of its
+// serving certificate: a line of the section kubernetes, for files in dir.
+func startGate(tb testing.TB, images *golden.Images, ns string, certificate func(dir string) string, env ...string) *gateProcess {
+	tb.Helper()
+	dir := tb.TempDir()
 	kubeconfig, err := shared.Kubeconfig(shared.Admin)
 	if err != nil {
 		tb.Fatal(err)
@@ -53,25 +71,20 @@ func newGateProcess(tb testing.TB, env ...string) *gateProcess {
 		tb.Fatal(err)
 	}
 	webhooks, operations := free(tb), free(tb)
-	g.url = "https://" + webhooks
-	config := fmt.Sprintf(`operations: {listen: %q}
+	write(tb, filepath.Join(dir, "policy.yaml"), images.Policy())
+	write(tb, filepath.Join(dir, "shuind.yaml"), fmt.Appendf(nil, `operations: {listen: %q}
 gate: {policy: %[2]s/policy.yaml, trust: %[2]s/trust, cache: %[2]s/cache}
 kubernetes:
   listen: %q
   cluster: prod-1
   namespace: %q
   kubeconfig: %q
-  tls: {certificate: %[2]s/tls.crt, key: %[2]s/tls.key}
   namespacePolicies: true
-`, operations, dir, webhooks, shared.Namespace(tb), kubeconfig)
-	for name, data := range map[string][]byte{"policy.yaml": g.images.Policy(), "tls.crt": cert, "tls.key": key, "shuind.yaml": []byte(config)} {
-		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
-			tb.Fatal(err)
-		}
-	}
+  %s
+`, operations, dir, webhooks, ns, kubeconfig, certificate(dir)))
 	command := exec.Command(shared.Product(tb, "shuind"), "serve", "--config", filepath.Join(dir, "shuind.yaml"))
 	command.Env = append(os.Environ(), env...)
-	g.program = shared.StartProgram(tb, command)
+	g := &gateProcess{images: images, program: shared.StartProgram(tb, command), url: "https://" + webhooks}
 	g.program.Await(tb, 2*time.Minute, func() error {
 		res, err := http.Get("http://" + operations + "/readyz")
 		if err != nil {

@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -211,6 +212,13 @@ func keepOldState(t *testing.T, ns string, names []string, lives servingcert.Liv
 	if err != nil {
 		t.Fatal(err)
 	}
+	keep(t, ns, state)
+	return state
+}
+
+// keep writes a state as the gate keeps it.
+func keep(t *testing.T, ns string, state *servingcert.State) {
+	t.Helper()
 	data, err := state.Data()
 	if err != nil {
 		t.Fatal(err)
@@ -219,7 +227,6 @@ func keepOldState(t *testing.T, ns string, names []string, lives servingcert.Liv
 	if err != nil {
 		t.Fatal(err)
 	}
-	return state
 }
 
 // createOnce creates a Pod in a dry run, and does not try again.
@@ -231,4 +238,90 @@ func createOnce(ctx context.Context, ns, image string) error {
 		return errors.New("denied: " + err.Error())
 	}
 	return err
+}
+
+// TestTwoReplicasOfTheProductTakeOverANewCA has shuind, with the lives that it
+// has by itself, find a Secret whose next CA is trusted since a day but for some
+// seconds: its time comes while Pods are created.
+func TestTwoReplicasOfTheProductTakeOverANewCA(t *testing.T) {
+	ns := shared.Namespace(t)
+	service := "shuin-gate"
+	names := []string{service + "." + ns + ".svc", service + "." + ns, service + "." + ns + ".svc.cluster.local"}
+	var lives servingcert.Lives // the defaults
+	const day = 24 * time.Hour
+	now := time.Now()
+	state, _, err := servingcert.Advance(nil, names, now.Add(-250*day), lives, true)
+	if err == nil { // the next CA is made, a day before its time
+		state, _, err = servingcert.Advance(state, names, now.Add(15*time.Second-day), lives, true)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	old := state.Certificate().Leaf.AuthorityKeyId
+	keep(t, ns, state)
+	_, err = shared.Client.CoreV1().Services(ns).Create(t.Context(), &corev1.Service{
+		ObjectMeta: metav1.ObjectMeta{Name: service}, Spec: corev1.ServiceSpec{Ports: []corev1.ServicePort{{Port: 443}}},
+	}, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	validating, mutating := "validate."+ns+".shuin.test", "mutate."+ns+".shuin.test"
+	for _, h := range []struct {
+		name, path string
+		mutating   bool
+	}{{mutating, admission.MutatePath, true}, {validating, admission.ValidatePath, false}} {
+		shared.Register(t, cluster.Hook{Name: h.name, Mutating: h.mutating, Service: &admissionv1.ServiceReference{Namespace: ns, Name: service, Path: &h.path}, CA: state.Bundle(), Namespace: ns, Again: h.mutating})
+	}
+	images := golden.NewImages(t)
+	image := images.Repository() + "@" + images.Sealed("app").String()
+	serving := fmt.Sprintf("serving: {secret: serving, service: %s, webhooks: {mutating: %s, validating: %s}}", service, mutating, validating)
+	var addresses []string
+	for range 2 {
+		g := startGate(t, images, ns, func(string) string { return serving })
+		addresses = append(addresses, strings.TrimPrefix(g.url, "https://"))
+	}
+	shared.ServeService(ns, service, balanced(t, addresses...))
+
+	var stop atomic.Bool
+	var created atomic.Int64
+	var work sync.WaitGroup
+	work.Go(func() {
+		for !stop.Load() {
+			if err := createOnce(t.Context(), ns, image); err != nil {
+				t.Errorf("%v: %v", time.Now().UTC().Format(time.TimeOnly), err)
+				return
+			}
+			created.Add(1)
+		}
+	})
+	cluster.Eventually(t, 5*time.Minute, func() error {
+		time.Sleep(time.Second)
+		for _, address := range addresses {
+			issuer, err := issuerAt(address)
+			if err != nil || bytes.Equal(issuer, old) {
+				return fmt.Errorf("%s serves under the old CA: %v", address, err)
+			}
+		}
+		return nil
+	})
+	before := created.Load()
+	cluster.Eventually(t, time.Minute, func() error {
+		if created.Load() < before+20 && !t.Failed() {
+			return errors.New("no Pods under the new CA yet")
+		}
+		return nil
+	})
+	stop.Store(true)
+	work.Wait()
+	t.Logf("%d Pods, %d of them under the old CA", created.Load(), before)
+}
+
+// issuerAt is the key id of the CA that a server's certificate names.
+func issuerAt(address string) ([]byte, error) {
+	conn, err := tls.Dial("tcp", address, &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS12}) //nolint:gosec // whom it names is looked at, and nothing sent
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	return conn.ConnectionState().PeerCertificates[0].AuthorityKeyId, nil
 }

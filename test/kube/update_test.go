@@ -113,6 +113,23 @@ func rolledTo(ctx context.Context, ns, name string, revisions int) error {
 	return nil
 }
 
+func TestAPodWhoseAnnotationsLeaveNoRoomIsPinnedWithoutOurs(t *testing.T) {
+	ns := shared.Namespace(t)
+	door(t, ns, &admission.Server{Gate: admitting{}, Now: time.Now})
+	for size, ours := range map[int]bool{1000: true, 256<<10 - 10: false} {
+		p := pod("r.example/app:1")
+		p.GenerateName, p.Annotations = "noted-", map[string]string{"big": strings.Repeat("x", size)}
+		made, err := shared.Client.CoreV1().Pods(ns).Create(t.Context(), p, metav1.CreateOptions{})
+		if err != nil {
+			t.Errorf("annotations of %d bytes: %v", size, err)
+			continue
+		}
+		if got := made.Spec.Containers[0].Image; !strings.Contains(got, "@sha256:") || (made.Annotations[admission.ImagesAnnotation] != "") != ours {
+			t.Errorf("annotations of %d bytes: image %s, ours %q", size, got, made.Annotations[admission.ImagesAnnotation])
+		}
+	}
+}
+
 // The API server refuses every update of a Pod that touches its volumes or
 // ephemeral containers, also when the gate's patch does.
 func TestAPodFromBeforeTheGateTakesAnotherImage(t *testing.T) {
