@@ -425,12 +425,14 @@ func TestARunningTaskIsJudgedByWhatRuns(t *testing.T) {
 func TestOnlyOfTasksAndPodsItIsAskedWhatTheirTagsResolveTo(t *testing.T) {
 	s := newScene(t)
 	s.gate.say(app, good)
-	s.observe(task("a", 1, app), watch.Decided)
+	starts := task("a", 1, app)
+	starts.Phase = watch.Starting
+	s.observe(starts, watch.Decided)
 	s.observe(definition(7, app), watch.Decided)
 	pod := task("b", 1, app)
 	pod.Phase, pod.Subject = watch.Swept, watch.Subject{Kind: watch.Pod, ARN: "k8s://prod/shop/pods/web-1", Cluster: "prod", Group: "deployment:shop/web"}
 	s.observe(pod, watch.Decided)
-	if !s.gate.asked[0].Pins || s.gate.asked[1].Pins || !s.gate.asked[2].Pins {
+	if !s.gate.asked[0].Pins || s.gate.asked[1].Pins || !s.gate.asked[2].Pins || len(s.gate.asked) != 3 {
 		t.Errorf("%+v", s.gate.asked)
 	}
 	if s.gate.asked[0].Where.Cluster != "prod" {
