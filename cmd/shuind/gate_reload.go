@@ -169,6 +169,7 @@ func (g *gatePart) run(ctx context.Context) {
 		case <-g.hangup:
 			asked = true
 		case <-g.kube.changed():
+			g.kube.settle(ctx)
 			asked = true
 		case <-tick.C:
 		}

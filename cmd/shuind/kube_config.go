@@ -99,6 +99,11 @@ func (c *config) gateAPI() bool {
 func (k *kubernetesConfig) policyInCluster() bool { return k.Policy.ConfigMap != "" }
 func (k *kubernetesConfig) trustInCluster() bool  { return k.Trust != (kubernetesTrustConfig{}) }
 
+// pairInCluster: policy and trust are two of the cluster's objects.
+func (k *kubernetesConfig) pairInCluster() bool {
+	return k.policyInCluster() && k.trustInCluster() && k.Trust.ConfigMap != k.Policy.ConfigMap
+}
+
 func (k *kubernetesConfig) paths() []*string {
 	return []*string{&k.TLS.Certificate, &k.TLS.Key, &k.Kubeconfig}
 }

@@ -100,3 +100,16 @@ func TestWhoeverChangesSomethingAllTheTimeHasNotAllThatRunsJudgedAllTheTime(t *t
 		})
 	}
 }
+
+func TestWhatWasToldOfIsForgottenAlsoWhereNoSweepIsWhole(t *testing.T) {
+	s := &sweeper{told: map[string]string{"ran before": "denied"}}
+	if s.tellPods(nil, false); len(s.told) != 1 {
+		t.Error("what may run still is told of again")
+	}
+	for i := range limits.KubePodGroups {
+		s.told[fmt.Sprint(i)] = "denied"
+	}
+	if s.tellPods(nil, false); len(s.told) != 0 {
+		t.Errorf("%d groups that do not run are remembered", len(s.told))
+	}
+}

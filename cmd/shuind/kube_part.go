@@ -263,6 +263,19 @@ func (k *kubePart) changed() <-chan struct{} {
 	return k.told
 }
 
+// settle waits a moment where policy and trust are kept in two objects: they are
+// changed one after the other, and a pair that nobody meant is not taken over.
+// What comes meanwhile is looked at with the rest.
+func (k *kubePart) settle(ctx context.Context) {
+	if !k.c.pairInCluster() || wait(ctx, limits.KubePairPause) != nil {
+		return
+	}
+	select {
+	case <-k.told:
+	default:
+	}
+}
+
 // mayCome waits a moment where a server that starts may still get rules: the
 // cluster's objects are read in the background, and may be made a moment after
 // the gate. After some time it is an error like any other.

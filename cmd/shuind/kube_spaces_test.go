@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/shuin/shuin/internal/kube"
+	"github.com/shuin/shuin/internal/limits"
 )
 
 // lets waits until the gate answers so about an image in a namespace.
@@ -120,4 +122,39 @@ func TestANamespacesFirstPolicyCountsWhileTheClustersIsBroken(t *testing.T) {
 		return nil
 	})
 	lets(t, g, "shop", openImage, true)
+}
+
+func TestPolicyAndTrustInTwoObjectsAreTakenOverTogether(t *testing.T) {
+	for _, c := range []struct {
+		name, policy string
+		trust        kubernetesTrustConfig
+		waits        bool
+	}{
+		{"a ConfigMap for each", "policy", kubernetesTrustConfig{ConfigMap: "trust"}, true},
+		{"a ConfigMap and a Secret", "policy", kubernetesTrustConfig{Secret: "trust"}, true},
+		{"a ConfigMap and a Secret of one name", "same", kubernetesTrustConfig{Secret: "same"}, true},
+		{"one ConfigMap", "same", kubernetesTrustConfig{ConfigMap: "same"}, false},
+		{"the trust stores are files", "policy", kubernetesTrustConfig{}, false},
+		{"the policy is a file", "", kubernetesTrustConfig{ConfigMap: "trust"}, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				k := &kubePart{c: &kubernetesConfig{Trust: c.trust}, told: make(chan struct{}, 1)}
+				k.c.Policy.ConfigMap = c.policy
+				began := time.Now()
+				go func() {
+					time.Sleep(limits.KubePairPause / 2)
+					nudge(k.told) // the other of the two
+				}()
+				k.settle(t.Context())
+				if waited := time.Since(began); waited != map[bool]time.Duration{true: limits.KubePairPause}[c.waits] {
+					t.Errorf("it waited %v", waited)
+				}
+				time.Sleep(limits.KubePairPause)
+				if more := len(k.told) > 0; more == c.waits {
+					t.Errorf("it is looked at again: %t", more)
+				}
+			})
+		})
+	}
 }

@@ -272,6 +272,7 @@ func (s *sweeper) tellPods(judged []kube.Judged, whole bool) {
 			s.k.events.Warn(kube.Object{APIVersion: "v1", Kind: "Pod", Namespace: j.Group.Namespace, Name: p.Name, UID: p.UID}, eventRunning, text)
 		}
 	}
+	whole = whole || len(s.told) > limits.KubePodGroups // else sweeps that are never whole remember all that ever ran
 	for key := range s.told {
 		if whole && !seen[key] {
 			delete(s.told, key)
