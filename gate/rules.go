@@ -61,6 +61,18 @@ func NewRules(ctx context.Context, p *pipeline.Policy, stores verify.Stores) (*R
 	return r, nil
 }
 
+// WithExceptions is r with these exceptions from outside of its policy, in place
+// of those that it had from there (pipeline.Policy.WithExceptions).
+func (r *Rules) WithExceptions(additions []*pipeline.Addition) (*Rules, error) {
+	p, err := r.policy.WithExceptions(additions)
+	if err != nil {
+		return nil, err
+	}
+	out := *r
+	out.policy = p
+	return &out, nil
+}
+
 // Policy is the policy the rules were made of.
 func (r *Rules) Policy() *pipeline.Policy { return r.policy }
 

@@ -66,6 +66,7 @@ type gatePart struct {
 	files                       *gateFiles
 	policyWatch, principalWatch watch
 	faults                      map[string]string // the last one told, by part
+	excepted                    int               // the turn of the exceptions in use
 	lastConfig                  *config
 	configSum                   [sha256.Size]byte
 }
@@ -100,6 +101,7 @@ func (a *app) newGatePart(ctx context.Context, c *config, configPath string, n *
 		return nil, err
 	}
 	g.policyWatch.active = g.files.state(rules)
+	g.excepted = g.files.added.turn
 	recorder := &recorder{now: a.now, failed: g.recordFailed}
 	if c.Gate.Records != "" {
 		if g.records, err = openRecords(c.Gate.Records, a.now); err != nil {

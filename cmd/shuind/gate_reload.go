@@ -219,17 +219,41 @@ func (g *gatePart) lookAtPolicy(ctx context.Context, asked bool) {
 		g.log.Error("the policy or a trust store cannot be used; the old ones stay in use", "error", fault, "hint", shuin.HintOf(fault), "policy", g.gate.Rules().Policy().Digest())
 		g.kube.policyRefused(fault)
 	}
+	if err != nil {
+		g.lookAtExceptions()
+	}
 	if !take {
 		return
 	}
 	before := g.gate.Rules()
 	g.gate.Use(rules)
+	g.excepted = g.files.added.turn
 	g.kube.policyInUse(before, rules, g.files.stores)
 	g.publish()
 	g.metrics.rulesInUse(rules, g.now())
 	g.metrics.reloads.WithLabelValues(partPolicy).Inc()
 	g.log.Info("a new policy, or new trust stores, are in use", append([]any{"policy", rules.Policy().Digest(), "trust", rules.TrustHash()}, g.files.bundle.attrs()...)...)
 	g.warnings(rules.Policy())
+}
+
+// lookAtExceptions takes over the cluster's exceptions while its policy, or a
+// trust store, cannot be used: who lets something in for a time, or ends that,
+// does not wait until that is mended.
+func (g *gatePart) lookAtExceptions() {
+	added := &g.files.added
+	added.look(g.files.kube)
+	if added.turn == g.excepted {
+		return
+	}
+	before := g.gate.Rules()
+	rules, err := before.WithExceptions(added.list)
+	if err != nil { // too many: load says so
+		return
+	}
+	g.excepted = added.turn
+	g.gate.Use(rules)
+	g.kube.policyInUse(before, rules, g.kube.inUse.Load().stores)
+	g.log.Info("other exceptions are in use, beside a policy that stays because what is there now cannot be used", "policy", rules.Policy().Digest())
 }
 
 // state names what rules were made of.

@@ -15,6 +15,14 @@ import (
 	"github.com/shuin/shuin/internal/limits"
 )
 
+// hotfix lets badImage into the namespace shop for an hour.
+func hotfix() *unstructured.Unstructured {
+	return &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "shuin.dev/v1alpha1", "kind": "PolicyException", "metadata": map[string]any{"name": "hotfix", "namespace": "shop", "uid": "1", "generation": int64(1)},
+		"spec": map[string]any{"images": []any{badImage}, "reason": "INC-1", "owner": "sre@example.com", "expires": time.Now().Add(time.Hour).UTC().Format(time.RFC3339)},
+	}}
+}
+
 // lets waits until the gate answers so about an image in a namespace.
 func lets(t *testing.T, g *gatePart, namespace, image string, want bool) {
 	t.Helper()
@@ -37,12 +45,8 @@ func TestAPolicyOfANamespaceSharesTheExceptionsThatAreInUse(t *testing.T) {
 		return nil
 	})
 	lets(t, g, "shop", badImage, false)
-	exception := &unstructured.Unstructured{Object: map[string]any{
-		"apiVersion": "shuin.dev/v1alpha1", "kind": "PolicyException", "metadata": map[string]any{"name": "hotfix", "namespace": "shop", "uid": "1", "generation": int64(1)},
-		"spec": map[string]any{"images": []any{badImage}, "reason": "INC-1", "owner": "sre@example.com", "expires": time.Now().Add(time.Hour).UTC().Format(time.RFC3339)},
-	}}
 	all := b.dyn.Resource(kube.PolicyExceptionResource).Namespace("shop")
-	if _, err := all.Create(t.Context(), exception, metav1.CreateOptions{}); err != nil {
+	if _, err := all.Create(t.Context(), hotfix(), metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	lets(t, g, "shop", badImage, true)
@@ -157,4 +161,30 @@ func TestPolicyAndTrustInTwoObjectsAreTakenOverTogether(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestExceptionsBeginAndEndAlsoWhileTheClustersPolicyIsBroken(t *testing.T) {
+	b := newClusterBench(t)
+	g := b.running(t)
+	b.configMap(t, "shuin-system", "trust", "ca.other.pem", "nonsense")
+	soon(t, func() error {
+		if !strings.Contains(b.log(), "the old ones stay in use") {
+			return fmt.Errorf("log: %s", b.log())
+		}
+		return nil
+	})
+	lets(t, g, "shop", badImage, false)
+	policy := g.gate.Rules().Policy().Digest()
+	all := b.dyn.Resource(kube.PolicyExceptionResource).Namespace("shop")
+	if _, err := all.Create(t.Context(), hotfix(), metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	lets(t, g, "shop", badImage, true)
+	if g.gate.Rules().Policy().Digest() != policy {
+		t.Error("another policy is in use")
+	}
+	if err := all.Delete(t.Context(), "hotfix", metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	lets(t, g, "shop", badImage, false)
 }
