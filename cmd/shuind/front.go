@@ -74,6 +74,7 @@ func (e entrance) httpServer(logger *slog.Logger) *http.Server {
 		Handler:           e.handler,
 		TLSConfig:         e.tls,
 		Protocols:         &protocols,
+		HTTP2:             &http.HTTP2Config{MaxReceiveBufferPerConnection: limits.ServerStreamBytes, MaxReceiveBufferPerStream: limits.ServerStreamBytes},
 		ReadHeaderTimeout: limits.ServerHeaderTime,
 		ReadTimeout:       limits.ServerReadTime,
 		WriteTimeout:      limits.ServerWriteTime,

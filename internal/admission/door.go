@@ -30,7 +30,7 @@ func (s *Server) Handler() http.Handler {
 	return &door{
 		Server: s, log: log, bodyTime: limits.AdmissionBodyTime, smallTime: limits.AdmissionSmallTime,
 		small: make(chan struct{}, limits.AdmissionSmall), large: make(chan struct{}, limits.AdmissionLarge),
-		waiting: make(chan struct{}, limits.AdmissionInFlight),
+		waiting: make(chan struct{}, limits.AdmissionInFlight), arriving: newArriving(),
 	}
 }
 
@@ -41,6 +41,7 @@ type door struct {
 	// one also who receives it; who waits for a decision has one of waiting, and
 	// its body is gone.
 	small, large, waiting chan struct{}
+	arriving              *arriving // of small ones
 	bodies                sync.Pool // of *[]byte
 	bodyTime, smallTime   time.Duration
 }
@@ -67,6 +68,9 @@ func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.Set("Content-Type", "text/plain; charset=utf-8")
 		if t.allow != "" {
 			h.Set("Allow", t.allow)
+		}
+		if r.ProtoMajor == 1 { // nobody waits for the rest of the body
+			h.Set("Connection", "close")
 		}
 	} else {
 		h.Set("Content-Type", "application/json")
@@ -122,9 +126,17 @@ func (d *door) receive(w http.ResponseWriter, r *http.Request, q *question, bega
 	var body []byte
 	if large { // what is held while it comes is bounded
 		place = d.large
-	} else if body, t = d.arrive(w, r, d.smallTime); t != nil {
-		cancel()
-		return nil, nil, t
+	} else {
+		done, err := d.arriving.take(ctx, r.RemoteAddr, r.ContentLength)
+		if err != nil {
+			cancel()
+			return nil, nil, &trouble{status: http.StatusServiceUnavailable, text: "too many reviews of yours are on their way: try again"}
+		}
+		defer done()
+		if body, t = d.arrive(w, r, d.smallTime); t != nil {
+			cancel()
+			return nil, nil, t
+		}
 	}
 	select {
 	case place <- struct{}{}:

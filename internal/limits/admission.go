@@ -16,6 +16,10 @@ const (
 	AdmissionSmallTime  = 3 * time.Second  // until one of these has
 	AdmissionInFlight   = 1024             // decisions waited for at a time
 
+	AdmissionArrivingBytes = 128 << 20 // of small reviews that are received or read at a time
+	AdmissionSenderBytes   = 16 << 20  // of them from one host
+	ServerStreamBytes      = 256 << 10 // that an HTTP/2 connection holds of bodies nobody has read yet
+
 	AdmissionTimeout      = 10 * time.Second       // until the answer, where the API server does not say
 	AdmissionTimeoutLeast = time.Second            // what a webhook's timeoutSeconds can be at least
 	AdmissionTimeoutMost  = 30 * time.Second       // and at most
