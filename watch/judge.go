@@ -90,7 +90,7 @@ func findings(o *Observation, v *gate.Verdict, now time.Time) (out []Finding, un
 // imageFinding is the finding about one image, whatever its outcome.
 func imageFinding(o *Observation, v *gate.Verdict, iv *gate.ImageVerdict, now time.Time) Finding {
 	f := Finding{
-		Kind: NotAdmitted, Subject: o.Subject, Phase: o.Phase, Event: o.Event, By: o.By, At: o.At, Time: now,
+		Kind: NotAdmitted, Subject: o.Subject, Phase: o.phase(), Event: o.Event, By: o.By, At: o.At, Time: now,
 		Container: oneLine(iv.Image.Name, limits.WatchTextBytes), Image: oneLine(iv.Image.Written, limits.WatchTextBytes),
 		Repository: repositoryOf(iv), Digest: iv.Digest(), Running: iv.Image.Running,
 		Outcome: iv.Outcome, Mode: iv.Mode, Rule: iv.Rule, Policy: v.Policy,
@@ -177,7 +177,7 @@ func (o *Observation) workload() gate.Workload {
 func (o *Observation) decide(ctx context.Context, g Decider) *gate.Verdict {
 	work := o.workload()
 	v := DecideRunning(ctx, g, work)
-	if v == nil || o.Subject.Kind != Task || o.Phase == Starting { // of a Pod, a container without a digest has not started
+	if v == nil || o.Subject.Kind != Task || o.phase() == Starting { // of a Pod, a container without a digest has not started
 		return v
 	}
 	which, images := untold(v)

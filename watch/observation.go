@@ -85,9 +85,20 @@ type Observation struct {
 	// Over: it is stopping, or has stopped, after it ran. What ran is told;
 	// nothing is done to it, and nothing that was told is over for it.
 	Over bool
+	// Unstarted: of phase Swept, a task whose images may not be pulled yet. It is
+	// there, and judged as one that starts.
+	Unstarted bool
 	// Last: nobody will bring it again. What still cannot be checked becomes a
 	// finding of outcome Undecided in place of a Retry.
 	Last bool
+}
+
+// phase is what o is judged as.
+func (o *Observation) phase() Phase {
+	if o.Phase == Swept && o.Unstarted {
+		return Starting
+	}
+	return o.Phase
 }
 
 // Result is what became of an observation.

@@ -162,9 +162,9 @@ func unstoppable(o *Observation, iv *gate.ImageVerdict) string {
 		return fmt.Sprintf("the reason (%s) is not the image's own", code)
 	case code == shuin.CodeNotInIndex && !strings.Contains(iv.Image.Written, "@"):
 		return "the tag may have been moved since the task began"
-	case code == shuin.CodeTagRefused && o.Subject.Kind == Task && o.Phase != Starting && iv.Image.Running == "":
+	case code == shuin.CodeTagRefused && o.Subject.Kind == Task && o.phase() != Starting && iv.Image.Running == "":
 		return "it is not known which digest runs"
-	case o.Subject.Kind == Task && o.Phase != Starting && slices.Contains(byTime, code):
+	case o.Subject.Kind == Task && o.phase() != Starting && slices.Contains(byTime, code):
 		return fmt.Sprintf("the reason (%s) came with time, which is no reason to stop what runs", code)
 	}
 	return ""

@@ -269,7 +269,11 @@ func (w *Watcher) resolve(ctx context.Context, o *Observation, r *Result, all []
 			faults = append(faults, err)
 		}
 		if left && o.Phase == Swept {
-			w.keep(f.ID, sweptID{at: o.At, good: &f})
+			saw := sweptID{at: o.At, good: &f}
+			if o.Unstarted {
+				saw.good = nil // what it will run is not known
+			}
+			w.keep(f.ID, saw)
 		}
 	}
 	return errors.Join(faults...)
@@ -306,7 +310,7 @@ func (w *Watcher) EndSweep(ctx context.Context, began time.Time, covers func(*Su
 // sweptID is what a sweep saw of one ID.
 type sweptID struct {
 	at   time.Time // when the sweep began
-	good *Finding  // what says that it is over; nil: nothing was admitted, or nothing was told
+	good *Finding  // what says that it is over; nil: nothing that began was admitted, or nothing was told
 	bad  bool      // something was not admitted, or could not be checked
 }
 

@@ -62,21 +62,24 @@ func TestWhatATagNamesNowIsNotTakenForWhatRuns(t *testing.T) {
 		images []gate.Image
 		want   shuin.Code // of the last image; empty: it is admitted
 		marked bool
+
+		unstarted bool
 	}{
-		"nobody tells what runs":                                {"pin", watch.Running, []gate.Image{web}, shuin.CodeTagRefused, false},
-		"a sweep finds nobody who tells it":                     {"pin", watch.Swept, []gate.Image{web}, shuin.CodeTagRefused, false},
-		"it is told of one container and not of the other":      {"pin", watch.Running, []gate.Image{runs(web, goodDigest), proxy}, shuin.CodeTagRefused, false},
-		"the rule lets a tag alone in, and the verdict says so": {"allowUnpinned", watch.Running, []gate.Image{web}, "", true},
-		"it starts, and what it runs is judged then":            {"pin", watch.Starting, []gate.Image{web}, "", false},
-		"what runs is told":                                     {"pin", watch.Running, []gate.Image{runs(web, goodDigest)}, "", false},
-		"what runs is told, and is another":                     {"pin", watch.Running, []gate.Image{runs(web, badDigest)}, shuin.CodeNotInIndex, false},
+		"nobody tells what runs":                                {"pin", watch.Running, []gate.Image{web}, shuin.CodeTagRefused, false, false},
+		"a sweep finds nobody who tells it":                     {"pin", watch.Swept, []gate.Image{web}, shuin.CodeTagRefused, false, false},
+		"it is told of one container and not of the other":      {"pin", watch.Running, []gate.Image{runs(web, goodDigest), proxy}, shuin.CodeTagRefused, false, false},
+		"the rule lets a tag alone in, and the verdict says so": {"allowUnpinned", watch.Running, []gate.Image{web}, "", true, false},
+		"a sweep finds it while it starts":                      {"pin", watch.Swept, []gate.Image{web}, "", false, true},
+		"it starts, and what it runs is judged then":            {"pin", watch.Starting, []gate.Image{web}, "", false, false},
+		"what runs is told":                                     {"pin", watch.Running, []gate.Image{runs(web, goodDigest)}, "", false, false},
+		"what runs is told, and is another":                     {"pin", watch.Running, []gate.Image{runs(web, badDigest)}, shuin.CodeNotInIndex, false, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			ear, e := &hears{}, &stops{}
 			w := &watch.Watcher{Gate: gateOver(t, c.tags), Store: &watch.MemoryStore{}, Routes: []watch.Route{{Notifier: ear}}, Now: time.Now, Reactor: e,
 				Reactions: watch.Reactions{DangerouslyStopTasks: true}}
 			o := sweptTask("t")
-			o.Phase, o.Images = c.phase, c.images
+			o.Phase, o.Images, o.Unstarted = c.phase, c.images, c.unstarted
 			r, err := w.Observe(t.Context(), o)
 			if err != nil {
 				t.Fatal(err)

@@ -35,7 +35,7 @@ type Target struct {
 
 // Found is something that a sweep found, and all that it stands for.
 type Found struct {
-	// Observation has phase Swept. Its subject is a task, a service (with the
+	// Observation has phase Swept, and says of a task whether it has started. Its subject is a task, a service (with the
 	// images of all its task definitions under way, as they are written), or a
 	// task definition that tasks outside of services run, or the newest of its
 	// family.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/shuin/shuin"
@@ -48,13 +49,17 @@ func (w *sweeping) tasks(ctx context.Context, c sweptCluster) error {
 	return nil
 }
 
+// unstarted says whether its images may not be pulled yet: its containers then
+// tell no digests.
+func (t *Task) unstarted() bool { return phases[t.LastStatus] == watch.Starting }
+
 // likeness is what tasks have in common that are judged at once.
 func (t *Task) likeness() string {
-	parts := []string{t.group(), t.TaskDefinition}
+	parts := []string{t.group(), t.TaskDefinition, strconv.FormatBool(t.unstarted())}
 	for _, i := range t.Images {
 		parts = append(parts, i.Container+"\x00"+i.Image+"\x00"+string(i.Digest))
 	}
-	slices.Sort(parts[2:])
+	slices.Sort(parts[3:])
 	return strings.Join(parts, "\x01")
 }
 
@@ -96,6 +101,7 @@ func (w *sweeping) likeTasks(ctx context.Context, c sweptCluster, tasks []Task) 
 		c.target.mu.Unlock()
 	}
 	f := Found{Observation: w.observed(first.subject(c.name.Name), images)}
+	f.Observation.Unstarted = first.unstarted()
 	for i := range tasks[1:] {
 		f.Others = append(f.Others, tasks[1+i].subject(c.name.Name))
 	}

@@ -158,6 +158,30 @@ func TestASweepTellsTasksServicesAndTaskDefinitionsWithAllTheirImages(t *testing
 	}
 }
 
+func TestASweepTellsTasksThatHaveNotStartedFromThoseThatRun(t *testing.T) {
+	f, c := newFake(t)
+	f.clusters = []string{"prod"}
+	f.defs = map[string][]string{"shop:7": {registry + "shop:v7"}}
+	for i, status := range []string{"RUNNING", "PROVISIONING", "PENDING", "ACTIVATING"} {
+		f.tasks["prod"] = append(f.tasks["prod"], fakeTask{id: fmt.Sprint("t", i), group: "service:shop", def: "shop:7", status: status,
+			images: []fakeImage{{"c0", registry + "shop:v7", ""}}})
+	}
+	all, report := sweep(t, c, Target{})
+	if report.Err() != nil || len(all) != 2 || report.Tasks != 4 {
+		t.Fatalf("%+v, %+v", all, report)
+	}
+	for i, want := range []struct {
+		task      string
+		unstarted bool
+		others    int
+	}{{"t0", false, 0}, {"t1", true, 2}} {
+		o := &all[i].Observation
+		if !strings.HasSuffix(o.Subject.ARN, "/"+want.task) || o.Phase != watch.Swept || o.Unstarted != want.unstarted || len(all[i].Others) != want.others {
+			t.Errorf("%s: %s, unstarted %t, and %d others", o.Subject.ARN, o.Phase, o.Unstarted, len(all[i].Others))
+		}
+	}
+}
+
 func TestWhatCannotBeSweptIsToldWithItsPlaceAndEndsNothingElse(t *testing.T) {
 	f, c := newFake(t)
 	f.big(4, 8, 8)
