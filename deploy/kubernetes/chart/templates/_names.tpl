@@ -92,12 +92,24 @@ log:
   format: {{ .Values.log.format }}
 {{- end }}
 
-{{- /* What a webhook does not have to be asked about: objects that are going away, and updates that leave the spec as it is. */}}
+{{- /*
+What a webhook is not asked about: objects that are going away, and updates that
+leave alone what can hold images: the pod's template where there is one, else
+the spec. Who scales, pauses or suspends is not asked about, also by controllers
+(a Deployment's scales its ReplicaSets by plain updates): it goes on while
+nobody answers.
+*/}}
 {{- define "shuin.conditions" -}}
 - name: not-going-away
   expression: '!has(object.metadata.deletionTimestamp)'
-- name: spec-changed
-  expression: 'request.operation != "UPDATE" || !has(object.spec) || !has(oldObject.spec) || object.spec != oldObject.spec'
+- name: images-may-change
+  expression: >-
+    request.operation != "UPDATE" ? true :
+    has(object.template) && has(oldObject.template) ? object.template != oldObject.template :
+    !has(object.spec) || !has(oldObject.spec) ? true :
+    has(object.spec.template) && has(oldObject.spec.template) ? object.spec.template != oldObject.spec.template :
+    has(object.spec.jobTemplate) && has(oldObject.spec.jobTemplate) ? object.spec.jobTemplate != oldObject.spec.jobTemplate :
+    object.spec != oldObject.spec
 {{- end }}
 
 {{- define "shuin.exempt" -}}
