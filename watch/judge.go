@@ -130,10 +130,24 @@ func (f *Finding) judged() digest.Digest {
 // unresolved stands for the digest of what was written, while nobody knows it.
 func (f *Finding) unresolved() digest.Digest { return stateOf("written", f.Image) }
 
-// ends says whether f, which is resolved, shows that what was judged under
-// this digest is over.
-func (f *Finding) ends(judged digest.Digest) bool {
-	return judged == f.Digest || judged == f.Running || judged == f.unresolved()
+// untold stands for the digest that a task runs and nobody tells.
+func (f *Finding) untold() digest.Digest { return stateOf("untold", f.Image) }
+
+// about is what f is remembered under as told, and ended by: what was judged, but
+// of a tag that is refused since nobody tells what runs, just that. What a task
+// that starts shows of the tag says nothing of it.
+func (f *Finding) about() digest.Digest {
+	if f.Subject.Kind == Task && f.Phase != Starting && f.Running == "" && f.Code == shuin.CodeTagRefused {
+		return f.untold()
+	}
+	return f.judged()
+}
+
+// ends says whether f, which is resolved, shows that what was told about this
+// digest is over.
+func (f *Finding) ends(about digest.Digest) bool {
+	return about == f.Digest || about == f.Running || about == f.unresolved() ||
+		about == f.untold() && f.Phase != Starting && f.Running == ""
 }
 
 func severityOf(f *Finding) Severity {

@@ -59,3 +59,56 @@ func TestATaskThatHasNotStartedIsThereAndShowsNothingToBeOver(t *testing.T) {
 		s.told(c.want)
 	}
 }
+
+func TestWhatRunsAndNobodyTellsIsToldOnceHoweverManyTasksStart(t *testing.T) {
+	for name, wait := range map[string]time.Duration{"within a minute": time.Minute, "less than once a day": 27 * time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			s, _ := realScene(t, shopOnly)
+			s.Remind = 0
+			want := "high app deny tag-refused"
+			for _, name := range []string{"a", "b", "c"} {
+				o := task(name, 1, app)
+				o.Phase = watch.Starting
+				s.observe(o, watch.Decided)
+				s.told("")
+				s.after(wait)
+				s.observe(task(name, 2, app), watch.Decided)
+				s.told(want)
+				s.after(wait)
+				s.observe(unstarted(name, s.Now()), watch.Decided)
+				if _, err := s.EndSweep(t.Context(), s.Now(), nil); err != nil {
+					t.Fatal(err)
+				}
+				s.told("")
+				want = ""
+			}
+			// Another task that tells what it runs says nothing of these.
+			o := task("d", 1, app)
+			o.Images[0].Running = sha("good")
+			s.observe(o, watch.Decided)
+			if wait < time.Hour {
+				s.told("")
+			} else {
+				s.told("resolved app") // for its age
+			}
+		})
+	}
+}
+
+func TestWhatNobodyTellsIsOverOnceATaskMayRunIt(t *testing.T) {
+	s, _ := realScene(t, shopOnly)
+	s.observe(task("a", 1, app), watch.Decided)
+	s.told("high app deny tag-refused")
+	strict := s.Gate
+	may, _ := realScene(t, strings.Replace(shopOnly, "[\"GOOD\"]}", "[\"GOOD\"]}, tags: allowUnpinned", 1))
+	s.Gate = may.Gate
+	o := task("b", 1, app)
+	o.Phase = watch.Starting
+	s.observe(o, watch.Decided)
+	s.told("")
+	s.observe(task("b", 2, app), watch.Decided)
+	s.told("resolved app")
+	s.Gate = strict
+	s.observe(task("b", 3, app), watch.Decided)
+	s.told("high app deny tag-refused")
+}

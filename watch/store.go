@@ -33,7 +33,7 @@ type Telling struct {
 	ID    string        // the finding's
 	State digest.Digest // the finding's
 	To    string        // the notifier's name
-	Image digest.Digest // of what was judged: what runs where the tag names something else, a hash of what is written where no digest is known
+	Image digest.Digest // of what was judged: what runs where the tag names something else, a hash of what is written where no digest is known, and another where a task runs it
 	// Seen is when the finding was last observed in this state: set by the
 	// store, by Tell. It may be up to limits.WatchSeenEvery old.
 	Seen time.Time

@@ -201,7 +201,7 @@ func (w *Watcher) tellAll(ctx context.Context, r *Result, until time.Time) error
 
 // tell tells one finding to one notifier if it is its turn.
 func (w *Watcher) tell(ctx context.Context, r *Result, f *Finding, to Notifier, until time.Time) error {
-	t := Telling{ID: f.ID, State: f.State, To: to.Name(), Image: f.judged()}
+	t := Telling{ID: f.ID, State: f.State, To: to.Name(), Image: f.about()}
 	w.loud(f.ID)
 	now := w.Now()
 	turn, err := w.Store.Tell(ctx, t, now, w.Remind, max(until.Sub(now), time.Second))
@@ -263,7 +263,8 @@ func (w *Watcher) resolve(ctx context.Context, o *Observation, r *Result, all []
 		}
 		seen[f.ID] = true
 		left, err := w.resolveOne(ctx, &r.Told, &f, func(t Telling, last time.Time) bool {
-			return f.ends(t.Image) || now.Sub(last) >= orElse(w.Settle, limits.WatchSettle)
+			// That something starts says nothing of what ran a day ago.
+			return f.ends(t.Image) || o.phase() != Starting && now.Sub(last) >= orElse(w.Settle, limits.WatchSettle)
 		})
 		if err != nil {
 			faults = append(faults, err)
