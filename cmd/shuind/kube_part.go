@@ -80,7 +80,7 @@ func newKubePart(ctx context.Context, g *gatePart) (*kubePart, error) {
 		return nil, err
 	}
 	if c.PullSecrets {
-		k.secrets = kube.NewPullSecrets(api.Core, g.now)
+		k.secrets = kube.NewPullSecrets(api.Secrets, g.now)
 	}
 	return k, nil
 }

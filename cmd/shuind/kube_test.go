@@ -56,7 +56,7 @@ func newClusterBench(t *testing.T) *clusterBench {
 		}),
 	}
 	b.gateBench.kube = func(o kube.Options) (*kube.API, error) {
-		return &kube.API{Core: b.core, Dynamic: b.dyn, Namespace: o.Namespace}, nil
+		return &kube.API{Core: b.core, Dynamic: b.dyn, Secrets: b.core, Namespace: o.Namespace}, nil
 	}
 	b.gateBench.write(t, "c.yaml", clusterConfigText)
 	b.configMap(t, "shuin-system", "policy", "policy.yaml", gatePolicy("open"))

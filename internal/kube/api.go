@@ -36,8 +36,11 @@ type Options struct {
 
 // API is an API server to ask, and the namespace of who asks.
 type API struct {
-	Core      kubernetes.Interface
-	Dynamic   dynamic.Interface
+	Core    kubernetes.Interface
+	Dynamic dynamic.Interface
+	// Secrets is Core for what strangers can have read, pull secrets: its requests
+	// wait for none of the gate's own, nor these for them.
+	Secrets   kubernetes.Interface
 	Namespace string
 
 	clock *serverClock
@@ -110,6 +113,12 @@ func New(o Options) (*API, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a client of the Kubernetes API: %w", err)
 	}
+	apart := rest.CopyConfig(c)
+	apart.QPS = -1 // the API server's own fairness bounds them, and PullSecrets each namespace
+	secrets, err := kubernetes.NewForConfig(apart)
+	if err != nil {
+		return nil, fmt.Errorf("make a client of the Kubernetes API: %w", err)
+	}
 	if o.Namespace != "" {
 		namespace = o.Namespace
 	}
@@ -119,7 +128,7 @@ func New(o Options) (*API, error) {
 			Hint: "set kubernetes.namespace",
 		}
 	}
-	return &API{Core: core, Dynamic: dyn, Namespace: namespace, clock: clock}, nil
+	return &API{Core: core, Dynamic: dyn, Secrets: secrets, Namespace: namespace, clock: clock}, nil
 }
 
 func clientConfig(o Options) (c *rest.Config, namespace string, err error) {

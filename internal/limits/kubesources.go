@@ -22,6 +22,7 @@ const (
 	KubeExceptionStatusesAtOne     = 500 // statuses written in one turn
 
 	KubePullSecrets         = 64               // pull secrets of one Pod
+	KubePullSecretsAtOnce   = 4                // Secrets of one namespace being read at a time
 	KubePullSecretBytes     = 1 << 20          // one of them: the API's own bound
 	KubePullSecretEntries   = 1000             // registries in one
 	KubePullSecretFields    = 100              // members of one registry's entry, of one configuration
