@@ -20,7 +20,7 @@ type Lister interface {
 
 // endGone resolves what was told of images of which a whole sweep saw nothing:
 // the service was deleted, the last task has ended. covers says whether the
-// sweep would have seen it. That something was not seen for long is looked up
+// sweep would have seen it, under this ID. That something was not seen for long is looked up
 // in the store, so that what an event told of since is not over.
 func (w *Watcher) endGone(ctx context.Context, out *[]Delivery, swept map[string]sweptID, began time.Time, covers func(*Subject) bool) error {
 	if covers == nil || len(swept) >= limits.WatchQuietIDs {
@@ -42,8 +42,8 @@ func (w *Watcher) endGone(ctx context.Context, out *[]Delivery, swept map[string
 			}
 			for i := range all {
 				f := &all[i]
-				if _, seen := swept[f.ID]; seen || asked[f.ID] || f.Kind != NotAdmitted || !covers(&f.Subject) {
-					continue
+				if _, seen := swept[f.ID]; seen || asked[f.ID] || f.Kind != NotAdmitted || f.Container == "" || !covers(&f.Subject) {
+					continue // of no container: a sweep names each, and sees it under another ID
 				}
 				asked[f.ID] = true
 				over := gone(f, w.Now())
@@ -59,8 +59,6 @@ func (w *Watcher) endGone(ctx context.Context, out *[]Delivery, swept map[string
 	return errors.Join(faults...)
 }
 
-const goneMessage = "finding resolved: a sweep of all that runs and is registered there saw nothing of it any more"
-
 // gone is the finding that says that f is over because nothing shows it.
 func gone(f *Finding, now time.Time) Finding {
 	over := *f
@@ -68,6 +66,6 @@ func gone(f *Finding, now time.Time) Finding {
 	over.Missing, over.Code, over.Hint, over.Ends, over.Event, over.By = nil, "", "", nil, "", ""
 	over.Phase, over.Time, over.At = Swept, now, now
 	over.State = stateOf("gone", string(f.State))
-	over.Message = goneMessage
+	over.Message = "finding resolved: a whole sweep of what runs there saw nothing of it any more"
 	return over
 }

@@ -137,3 +137,27 @@ func TestWhatAWholeSweepSawNothingOfIsOver(t *testing.T) {
 		t.Errorf("told once more: %q", got)
 	}
 }
+
+// TestWhatASweepSeesUnderAnotherNameIsNotGone: a call that deploys an image may
+// name no container; the sweep finds it with the container's name.
+func TestWhatASweepSeesUnderAnotherNameIsNotGone(t *testing.T) {
+	s := newScene(t)
+	server := &keeper{pager: pager{name: "server"}}
+	s.Routes = append(s.Routes, watch.Route{Notifier: server})
+	o := task("svc", 1, app)
+	o.Subject.Kind, o.Phase, o.Images[0].Name = watch.Service, watch.Deployed, ""
+	s.observe(o, watch.Decided)
+	s.told("high  deny unsigned")
+	s.after(6 * time.Hour)
+	began := s.Now()
+	o = swept("svc", began, app)
+	o.Subject.Kind = watch.Service
+	s.observe(o, watch.Decided)
+	if _, err := s.EndSweep(t.Context(), began, func(*watch.Subject) bool { return true }); err != nil {
+		t.Fatal(err)
+	}
+	s.told("high app deny unsigned")
+	if n := len(server.open()); n != 2 {
+		t.Errorf("%d are open", n)
+	}
+}

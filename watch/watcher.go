@@ -416,7 +416,7 @@ func (w *Watcher) endPart(ctx context.Context, out *[]Delivery, f *Finding, to N
 	}
 	d.To = to.Name()
 	slices.Sort(d.Finding.Ends)
-	if f.Subject.Kind == TaskDefinition && f.Message != goneMessage && slices.ContainsFunc(forgotten, func(t Telling) bool { return !f.ends(t.Image) }) {
+	if f.Subject.Kind == TaskDefinition && slices.ContainsFunc(forgotten, func(t Telling) bool { return !f.ends(t.Image) }) {
 		d.Finding.Message = oneLine(f.Message+"; it was another image of this family, and a revision with it that is still active can be started: deregister it", limits.WatchMessageBytes)
 	}
 	d.Err = send(ctx, to, d.Finding)

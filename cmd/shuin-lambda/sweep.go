@@ -256,13 +256,18 @@ func accountHere(ctx context.Context) string {
 
 // covers says whether a sweep of all targets, nothing of which failed, sees all
 // that there is of a subject's kind where it is; here is the function's own
-// account. What is of an account or region that is not known is not covered.
+// account. What is of an account or region that is not known is not covered, and
+// no task definition is: a sweep looks at the newest of a family and at those
+// that run, each where it runs, and any other that is active can be started.
 func (s *settings) covers(here string) func(*watch.Subject) bool {
 	targets := s.Sweep.Targets
 	if len(targets) == 0 {
-		targets = []targetConfig{{TaskDefinitions: true}}
+		targets = []targetConfig{{}}
 	}
 	return func(of *watch.Subject) bool {
+		if of.Kind != watch.Task && of.Kind != watch.Service {
+			return false
+		}
 		return slices.ContainsFunc(targets, func(t targetConfig) bool {
 			account, region := here, cmp.Or(t.Region, s.region)
 			if t.Role != "" {
@@ -272,13 +277,7 @@ func (s *settings) covers(here string) func(*watch.Subject) bool {
 				return false
 			}
 			cluster := len(t.Clusters) == 0 || pipeline.Named(t.Clusters, of.Cluster)
-			switch of.Kind {
-			case watch.Task, watch.Service:
-				return of.Cluster != "" && cluster
-			case watch.TaskDefinition:
-				return t.TaskDefinitions && (of.Cluster == "" || cluster)
-			}
-			return false
+			return of.Cluster != "" && cluster
 		})
 	}
 }

@@ -228,7 +228,8 @@ func TestWhatASweepCovers(t *testing.T) {
 	}{
 		{"a task of the function's own account", nil, here, of(watch.Task, here, "eu-west-1", "prod"), true},
 		{"a service of it", nil, here, of(watch.Service, here, "eu-west-1", "prod"), true},
-		{"a task definition of it", nil, here, of(watch.TaskDefinition, here, "eu-west-1", ""), true},
+		{"a task definition, of which a newer one may hide this one", nil, here, of(watch.TaskDefinition, here, "eu-west-1", ""), false},
+		{"a task definition that ran, and is active still", nil, here, of(watch.TaskDefinition, here, "eu-west-1", "prod"), false},
 		{"where the account is not known", nil, "", of(watch.Task, here, "eu-west-1", "prod"), false},
 		{"an account and region that nobody knows", nil, "", of(watch.Task, "", "eu-west-1", "prod"), false},
 		{"another account", nil, here, of(watch.Task, "444455556666", "eu-west-1", "prod"), false},
@@ -239,8 +240,7 @@ func TestWhatASweepCovers(t *testing.T) {
 		{"an account by its role", []targetConfig{role}, here, of(watch.Task, "444455556666", "us-east-1", "prod-1"), true},
 		{"a cluster that is not named", []targetConfig{role}, here, of(watch.Task, "444455556666", "us-east-1", "lab"), false},
 		{"the function's own account, which is no target", []targetConfig{role}, here, of(watch.Task, here, "us-east-1", "prod-1"), false},
-		{"a task definition that was run in a cluster that is not named", []targetConfig{role}, here, of(watch.TaskDefinition, "444455556666", "us-east-1", "lab"), false},
-		{"task definitions that are not looked at", []targetConfig{{}}, here, of(watch.TaskDefinition, here, "eu-west-1", ""), false},
+		{"a task definition in a cluster that is named", []targetConfig{role}, here, of(watch.TaskDefinition, "444455556666", "us-east-1", "prod-1"), false},
 	} {
 		s := &settings{config: newConfig(), region: "eu-west-1"}
 		s.Sweep.Targets = c.targets
