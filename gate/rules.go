@@ -73,6 +73,14 @@ func (r *Rules) WithExceptions(additions []*pipeline.Addition) (*Rules, error) {
 	return &out, nil
 }
 
+// WithExceptionsOf is r with the exceptions that other has from outside of its
+// policy (pipeline.Policy.WithExceptionsOf).
+func (r *Rules) WithExceptionsOf(other *Rules) *Rules {
+	out := *r
+	out.policy = r.policy.WithExceptionsOf(other.policy)
+	return &out
+}
+
 // Policy is the policy the rules were made of.
 func (r *Rules) Policy() *pipeline.Policy { return r.policy }
 

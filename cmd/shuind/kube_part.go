@@ -133,7 +133,7 @@ func nudge(c chan struct{}) {
 func (k *kubePart) open(rules *gate.Rules) (err error) {
 	c := k.c
 	if c.NamespacePolicies {
-		k.spaces = &kube.NamespacePolicies{Own: k.api.Namespace, Make: k.namespaceRules, Told: k.namespaceTold, Gone: k.namespaceGone, Log: k.g.log}
+		k.spaces = &kube.NamespacePolicies{Own: k.api.Namespace, Make: k.namespaceRules, Except: k.namespaceExceptions, Told: k.namespaceTold, Gone: k.namespaceGone, Log: k.g.log}
 		k.spaces.Watch(k.api.Core)
 	}
 	if c.TLS != (kubernetesTLSConfig{}) {
@@ -311,6 +311,12 @@ type inUse struct {
 func (k *kubePart) namespaceRules(ctx context.Context, p *pipeline.Policy, own kube.Stores) (*gate.Rules, error) {
 	cluster := k.inUse.Load()
 	return gate.NewRules(ctx, p.WithExceptionsOf(cluster.rules.Policy()), storesBeside{own, cluster.stores})
+}
+
+// namespaceExceptions are rules of a namespace's policy that cannot be made
+// again, with the exceptions that are in use now.
+func (k *kubePart) namespaceExceptions(r *gate.Rules) *gate.Rules {
+	return r.WithExceptionsOf(k.inUse.Load().rules)
 }
 
 // probes are what readiness depends on, beside the gate's own.

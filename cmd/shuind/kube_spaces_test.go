@@ -188,3 +188,42 @@ func TestExceptionsBeginAndEndAlsoWhileTheClustersPolicyIsBroken(t *testing.T) {
 	}
 	lets(t, g, "shop", badImage, false)
 }
+
+func TestExceptionsBeginAndEndAlsoWhileTheNamespacesPolicyIsBroken(t *testing.T) {
+	for name, broken := range map[string]string{
+		"no policy":                         "nonsense",
+		"a store that the cluster has none": strings.ReplaceAll(gatePolicy("own"), "ca:ci", "ca:nowhere"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			if broken == gatePolicy("own") {
+				t.Fatal("nothing is broken")
+			}
+			b := newClusterBench(t)
+			g := b.running(t)
+			state := func(fault bool) {
+				t.Helper()
+				soon(t, func() error {
+					if rules, err := g.kube.spaces.Of("shop"); rules == nil || (err != nil) != fault {
+						return fmt.Errorf("rules %v, %v", rules, err)
+					}
+					return nil
+				})
+			}
+			b.configMap(t, "shop", kube.NamespacePolicyName, kube.NamespacePolicyKey, gatePolicy("own"))
+			state(false)
+			b.configMap(t, "shop", kube.NamespacePolicyName, kube.NamespacePolicyKey, broken)
+			state(true)
+			lets(t, g, "shop", badImage, false)
+			all := b.dyn.Resource(kube.PolicyExceptionResource).Namespace("shop")
+			if _, err := all.Create(t.Context(), hotfix(), metav1.CreateOptions{}); err != nil {
+				t.Fatal(err)
+			}
+			lets(t, g, "shop", badImage, true)
+			state(true)
+			if err := all.Delete(t.Context(), "hotfix", metav1.DeleteOptions{}); err != nil {
+				t.Fatal(err)
+			}
+			lets(t, g, "shop", badImage, false)
+		})
+	}
+}

@@ -45,6 +45,9 @@ type NamespacePolicies struct {
 	// it, which go before the cluster's of the same name. Where what it adds (the
 	// cluster's trust stores, exceptions) is another, call Remake.
 	Make func(ctx context.Context, p *pipeline.Policy, own Stores) (*gate.Rules, error)
+	// Except makes of rules that cannot be made again the same with the exceptions
+	// as they are now. Nil: they stay as they are.
+	Except func(*gate.Rules) *gate.Rules
 	// Told is told when the policy of a namespace is in use (nil), or cannot be
 	// used: once for each state, and for each policy that comes in place of
 	// another, by one goroutine. Nil: nobody is.
@@ -73,6 +76,7 @@ type namespacePolicy struct {
 	none  bool // it was deleted, a moment ago
 	// What was read last without a fault, for when only Make answers otherwise.
 	parsed *parsedPolicy
+	used   *parsedPolicy // what rules were made of
 }
 
 // version is the one that is in use; empty: none.
@@ -237,7 +241,7 @@ func (n *NamespacePolicies) read(ctx context.Context, namespace string) {
 	n.mu.RUnlock()
 	now := &namespacePolicy{}
 	if old != nil {
-		now.rules, now.size, now.parsed = old.rules, old.size, old.parsed
+		now.rules, now.size, now.parsed, now.used = old.rules, old.size, old.parsed, old.used
 		room += old.size
 	}
 	var rules *gate.Rules
@@ -246,11 +250,14 @@ func (n *NamespacePolicies) read(ctx context.Context, namespace string) {
 		now.parsed = parsed
 		rules, err = n.rules(ctx, parsed)
 	}
+	if err != nil && now.rules != nil {
+		now.rules = n.again(ctx, now, parsed)
+	}
 	if ctx.Err() != nil {
 		return
 	}
 	if err == nil {
-		now.rules, now.size = rules, parsed.size
+		now.rules, now.size, now.used = rules, parsed.size, parsed
 	} else {
 		now.fault = n.unusable(namespace, now.rules != nil, err)
 	}
@@ -265,6 +272,20 @@ func (n *NamespacePolicies) read(ctx context.Context, namespace string) {
 	if old == nil || old.none || text(old.fault) != text(now.fault) || old.version() != now.version() {
 		n.tell(namespace, now.fault)
 	}
+}
+
+// again is the rules in use made again, while what stands there now, tried,
+// cannot be used: exceptions and the cluster's trust stores go on with the time.
+func (n *NamespacePolicies) again(ctx context.Context, p *namespacePolicy, tried *parsedPolicy) *gate.Rules {
+	if p.used != tried {
+		if rules, err := n.rules(ctx, p.used); err == nil {
+			return rules
+		}
+	}
+	if n.Except == nil {
+		return p.rules
+	}
+	return n.Except(p.rules)
 }
 
 // forget notes that a namespace has no policy. When that was is kept for a

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -273,7 +274,7 @@ func TestANamespacesPolicyIsUsedAndItsLastGoodOneKept(t *testing.T) {
 	update(2, map[string]string{kube.NamespacePolicyKey: "rules: []"})
 	var err error
 	await(t, "a policy that cannot be used", func() bool { _, err = n.Of("shop"); return err != nil })
-	if rules, _ := n.Of("shop"); rules != good || !strings.Contains(err.Error(), "and the one before it stays in use") {
+	if rules, _ := n.Of("shop"); rules.Policy().Digest() != good.Policy().Digest() || !strings.Contains(err.Error(), "and the one before it stays in use") {
 		t.Errorf("the last good one is gone: %v", err)
 	}
 	update(3, map[string]string{kube.NamespacePolicyKey: fmt.Sprintf(namespacePolicy, "cluster", "second")})
@@ -288,11 +289,42 @@ func TestANamespacesPolicyIsUsedAndItsLastGoodOneKept(t *testing.T) {
 	}
 	cluster.Store(name, stores[name])
 	n.Remake()
-	await(t, "the store that the cluster has now", func() bool { rules, err := n.Of("shop"); return err == nil && rules != good })
+	await(t, "the store that the cluster has now", func() bool {
+		rules, err := n.Of("shop")
+		return err == nil && rules.Policy().Digest() != good.Policy().Digest()
+	})
 	if err := core.CoreV1().ConfigMaps("shop").Delete(t.Context(), kube.NamespacePolicyName, metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	await(t, "no policy any more", func() bool { rules, err := n.Of("shop"); return err == nil && rules == nil })
+}
+
+func TestRulesThatCannotBeMadeAgainGetTheExceptionsAsTheyAreNow(t *testing.T) {
+	core := fake.NewClientset(configMap("shop", kube.NamespacePolicyName, 1, map[string]string{kube.NamespacePolicyKey: fmt.Sprintf(namespacePolicy, "own", "first"), "ca.own.pem": string(rootPEM())}))
+	var (
+		fails  atomic.Bool
+		except atomic.Pointer[gate.Rules]
+	)
+	n := &kube.NamespacePolicies{
+		Own: "shuin", Log: silent(),
+		Make: func(ctx context.Context, p *pipeline.Policy, own kube.Stores) (*gate.Rules, error) {
+			if fails.Load() {
+				return nil, errors.New("a store is missing")
+			}
+			return gate.NewRules(ctx, p, own)
+		},
+		Except: func(r *gate.Rules) *gate.Rules {
+			now := r.WithExceptionsOf(r)
+			except.Store(now)
+			return now
+		},
+	}
+	n.Watch(core)
+	started(t, n.Run)
+	await(t, "in use", func() bool { rules, err := n.Of("shop"); return rules != nil && err == nil })
+	fails.Store(true)
+	n.Remake()
+	await(t, "with other exceptions", func() bool { rules, err := n.Of("shop"); return err != nil && rules != nil && rules == except.Load() })
 }
 
 func TestEveryPolicyThatComesInUseOfANamespaceIsToldAndThatItWent(t *testing.T) {
