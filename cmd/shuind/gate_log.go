@@ -21,6 +21,7 @@ import (
 
 // recorder writes decisions down: to the file of records every one, to the
 // signer's log, where there is a signer, what is new. It is gate.Options.Record.
+// An answer that only explains another is no decision, and not written.
 type recorder struct {
 	records *records      // nil: none
 	store   signing.Store // nil: there is no signer's log here
@@ -30,6 +31,9 @@ type recorder struct {
 }
 
 func (r *recorder) record(ctx context.Context, w gate.Workload, v *gate.Verdict) error {
+	if explains(ctx) {
+		return nil
+	}
 	caller := callerOf(ctx)
 	line, err := json.Marshal(newRecord(caller, w, v))
 	if err == nil && r.records != nil {

@@ -197,7 +197,7 @@ func (g countedGate) Decide(ctx context.Context, w gate.Workload) *gate.Verdict 
 func (g countedGate) DecideIn(ctx context.Context, w gate.Workload, place gate.Place) *gate.Verdict {
 	var a asks
 	v := g.Gate.DecideIn(context.WithValue(ctx, asksKey{}, &a), w, place)
-	if a.n.Load() == 0 {
+	if a.n.Load() == 0 && !explains(ctx) {
 		g.m.warm.Inc()
 	}
 	return v

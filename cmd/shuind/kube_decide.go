@@ -21,6 +21,12 @@ func (k *kubePart) Decide(ctx context.Context, w gate.Workload) *gate.Verdict {
 	return countedGate{k.g.gate, k.g.metrics}.DecideIn(ctx, w, place)
 }
 
+// explains: a decision is asked for that only tells why another was made.
+func explains(ctx context.Context) bool {
+	c, ok := admission.CallerOf(ctx)
+	return ok && c.Explains
+}
+
 // narrowedGate answers the API over HTTP as the cluster is answered, where it is
 // asked about this cluster.
 type narrowedGate struct {

@@ -327,3 +327,21 @@ func TestAGateWaitsAMomentForItsPolicyAndThenSaysWhatIsMissing(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+func TestAReviewIsRecordedOnceThoughItsDenialIsExplainedByASecondAnswer(t *testing.T) {
+	b := newClusterBench(t)
+	g := b.running(t)
+	a := review(t, g, "/k8s/validate", "shop", "registry.example/sealed/app:v1")
+	if a.Response.Allowed || strings.Contains(a.Response.Status.Message, "[tag-refused]") {
+		t.Fatalf("it is let in, or not explained: %+v", a.Response)
+	}
+	var records []map[string]any
+	for _, line := range b.lines(t, "decisions.jsonl") {
+		if line["route"] == "k8s/validate" {
+			records = append(records, line)
+		}
+	}
+	if len(records) != 1 || records[0]["allowed"] != false || records[0]["outcome"] != "deny" {
+		t.Errorf("records of one review that was refused: %v", records)
+	}
+}

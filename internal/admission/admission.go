@@ -123,6 +123,10 @@ type Caller struct {
 	User     string
 	DryRun   bool
 	Object   Object
+	// Explains: it is asked again, to say better why the review was not let in.
+	// What comes of it is told, and is no decision: there is nothing to record and
+	// nothing to count.
+	Explains bool
 }
 
 type callerKey struct{}

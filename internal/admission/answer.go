@@ -165,7 +165,9 @@ func (s *Server) whyUnpinned(ctx context.Context, q *question, w gate.Workload, 
 		return nil
 	}
 	w.Pins = true
-	pinned, err := s.decide(ctx, q, w)
+	about := q.about()
+	about.Explains = true
+	pinned, err := s.decide(context.WithValue(ctx, callerKey{}, about), q, w)
 	if err != nil {
 		return nil
 	}
