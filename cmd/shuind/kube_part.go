@@ -263,16 +263,26 @@ func (k *kubePart) changed() <-chan struct{} {
 	return k.told
 }
 
-// settle waits a moment where policy and trust are kept in two objects: they are
-// changed one after the other, and a pair that nobody meant is not taken over.
-// What comes meanwhile is looked at with the rest.
+// settle waits until nothing more comes for a moment, where policy and trust are
+// kept in two objects: they are changed one after the other, and a pair that
+// nobody meant is not taken over. What comes meanwhile, of exceptions too, is
+// looked at with the rest; whoever changes something without end holds nothing
+// up for longer than KubePairMost.
 func (k *kubePart) settle(ctx context.Context) {
-	if !k.c.pairInCluster() || wait(ctx, limits.KubePairPause) != nil {
+	if !k.c.pairInCluster() {
 		return
 	}
-	select {
-	case <-k.told:
-	default:
+	most := time.After(limits.KubePairMost)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-most:
+			return
+		case <-time.After(limits.KubePairPause):
+			return
+		case <-k.told:
+		}
 	}
 }
 

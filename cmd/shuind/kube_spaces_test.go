@@ -151,16 +151,36 @@ func TestPolicyAndTrustInTwoObjectsAreTakenOverTogether(t *testing.T) {
 					nudge(k.told) // the other of the two
 				}()
 				k.settle(t.Context())
-				if waited := time.Since(began); waited != map[bool]time.Duration{true: limits.KubePairPause}[c.waits] {
+				if waited := time.Since(began); waited != map[bool]time.Duration{true: 3 * limits.KubePairPause / 2}[c.waits] {
 					t.Errorf("it waited %v", waited)
 				}
-				time.Sleep(limits.KubePairPause)
+				time.Sleep(2 * limits.KubePairPause)
 				if more := len(k.told) > 0; more == c.waits {
 					t.Errorf("it is looked at again: %t", more)
 				}
 			})
 		})
 	}
+}
+
+func TestWhoeverChangesThingsWithoutEndHoldsNoPolicyUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := &kubePart{c: &kubernetesConfig{Trust: kubernetesTrustConfig{ConfigMap: "trust"}}, told: make(chan struct{}, 1)}
+		k.c.Policy.ConfigMap = "policy"
+		ctx, cancel := context.WithCancel(t.Context())
+		go func() {
+			for ctx.Err() == nil {
+				nudge(k.told)
+				time.Sleep(limits.KubePairPause / 2)
+			}
+		}()
+		began := time.Now()
+		k.settle(t.Context())
+		if waited := time.Since(began); waited != limits.KubePairMost {
+			t.Errorf("it waited %v", waited)
+		}
+		cancel()
+	})
 }
 
 func TestExceptionsBeginAndEndAlsoWhileTheClustersPolicyIsBroken(t *testing.T) {
