@@ -13,7 +13,7 @@ const (
 	KubeStartTime  = time.Minute            // that a server waits for its policy to be in the cluster when it starts
 	KubeStartPause = 500 * time.Millisecond // between two looks meanwhile
 
-	KubePairPause = 2 * time.Second // of quiet after policy or trust changed, where they are two objects: who changes both is not seen between
+	KubePairPause = 2 * time.Second  // of quiet after policy or trust changed, where they are two objects: who changes both is not seen between
 	KubePairMost  = 10 * time.Second // that they are waited for, whoever goes on changing things
 
 	KubeSweepTime     = 30 * time.Minute // of one sweep
