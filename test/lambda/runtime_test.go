@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -118,6 +119,32 @@ func (f *lambdaFunction) signal(s syscall.Signal) {
 	f.tb.Helper()
 	if err := f.Process().Signal(s); err != nil {
 		f.tb.Fatal(err)
+	}
+}
+
+// hang stops the process, and waits until none of its threads runs any more: the
+// signal takes them one after the other (Linux).
+func (f *lambdaFunction) hang() {
+	f.tb.Helper()
+	f.signal(syscall.SIGSTOP)
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		running := 0
+		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", f.Process().Pid))
+		if err != nil || len(threads) == 0 {
+			f.tb.Fatalf("%d threads (%v)", len(threads), err)
+		}
+		for _, thread := range threads {
+			text, err := os.ReadFile(thread)
+			if _, state, _ := strings.Cut(string(text), ") "); err == nil && !strings.HasPrefix(state, "T") {
+				running++
+			}
+		}
+		if running == 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			f.tb.Fatalf("%d threads run on", running)
+		}
 	}
 }
 
