@@ -122,16 +122,18 @@ func (f *lambdaFunction) signal(s syscall.Signal) {
 	}
 }
 
-// hang stops the process, and waits until none of its threads runs any more: the
+// hang stops a process, and waits until none of its threads runs any more: the
 // signal takes them one after the other (Linux).
-func (f *lambdaFunction) hang() {
-	f.tb.Helper()
-	f.signal(syscall.SIGSTOP)
+func hang(tb testing.TB, p *os.Process) {
+	tb.Helper()
+	if err := p.Signal(syscall.SIGSTOP); err != nil {
+		tb.Fatal(err)
+	}
 	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
 		running := 0
-		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", f.Process().Pid))
+		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", p.Pid))
 		if err != nil || len(threads) == 0 {
-			f.tb.Fatalf("%d threads (%v)", len(threads), err)
+			tb.Fatalf("%d threads (%v)", len(threads), err)
 		}
 		for _, thread := range threads {
 			text, err := os.ReadFile(thread)
@@ -143,7 +145,7 @@ func (f *lambdaFunction) hang() {
 			return
 		}
 		if time.Now().After(deadline) {
-			f.tb.Fatalf("%d threads run on", running)
+			tb.Fatalf("%d threads run on", running)
 		}
 	}
 }

@@ -282,9 +282,7 @@ func TestNothingIsAcknowledgedThatTheServerDoesNotKnow(t *testing.T) {
 	}
 	w.write("function.token", watcherToken)
 	away := s.process
-	if err := away.Process.Signal(syscall.SIGSTOP); err != nil { // it takes connections, and answers nobody
-		t.Fatal(err)
-	}
+	hang(t, away.Process) // it takes connections, and answers nobody
 	short := newLambda(t, shipped, 8*time.Second, s.world.env("SSL_CERT_FILE", s.roots, "SHUIN_CONFIG", s.world.config(`state: {server: {url: "https://`+s.address+`", token: {file: function.token}}}`, "tell: [{log: true}]")))
 	if kept := short.kept(event("silent")); !slices.Equal(kept, []string{"silent"}) {
 		t.Errorf("a server that hangs: given back: %v", kept)
