@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -168,18 +169,20 @@ func TestWhoeverChangesThingsWithoutEndHoldsNoPolicyUp(t *testing.T) {
 		k := &kubePart{c: &kubernetesConfig{Trust: kubernetesTrustConfig{ConfigMap: "trust"}}, told: make(chan struct{}, 1)}
 		k.c.Policy.ConfigMap = "policy"
 		ctx, cancel := context.WithCancel(t.Context())
-		go func() {
+		var changes sync.WaitGroup
+		changes.Go(func() {
 			for ctx.Err() == nil {
 				nudge(k.told)
 				time.Sleep(limits.KubePairPause / 2)
 			}
-		}()
+		})
 		began := time.Now()
 		k.settle(t.Context())
 		if waited := time.Since(began); waited != limits.KubePairMost {
 			t.Errorf("it waited %v", waited)
 		}
 		cancel()
+		changes.Wait() // no time passes once the test has returned
 	})
 }
 
