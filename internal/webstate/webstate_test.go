@@ -458,13 +458,14 @@ func FuzzAnswer(f *testing.F) {
 		_, _ = w.Write(body)
 	}))
 	f.Cleanup(server.Close)
+	// One for all inputs, as for all of a process: each keeps its connections.
+	w := &webstate.Store{URL: server.URL, Random: func() string { return "x" }, Token: func(context.Context) (string, error) { return tokenOne, nil },
+		Wait: func(context.Context, time.Duration) error { return errors.New("no more") }}
 	f.Fuzz(func(t *testing.T, code int, data []byte) {
 		if code < 200 || code > 599 || code == 204 || code == 304 || len(data) > 1<<16 {
 			return
 		}
 		status, body = code, data
-		w := &webstate.Store{URL: server.URL, Random: func() string { return "x" }, Token: func(context.Context) (string, error) { return tokenOne, nil },
-			Wait: func(context.Context, time.Duration) error { return errors.New("no more") }}
 		for name, call := range calls(t.Context(), w) {
 			if err := call(); err == nil && (code != 200 || !json.Valid(data)) {
 				t.Errorf("%s: %d %q is taken for an answer", name, code, data)
