@@ -33,7 +33,7 @@ func (c *config) describeGate(rules *gate.Rules) []string {
 	}
 	lines = append(lines,
 		"Signatures and CRLs are kept in "+cmp.Or(g.Cache, "memory only (gate.cache is not set)")+".",
-		"Decisions are recorded in "+cmp.Or(g.Records, "no file (gate.records is not set)")+".",
+		"Decisions are recorded "+recordedIn(g.Records)+".",
 		"Findings are kept in "+cmp.Or(g.Findings, "no database (gate.findings is not set)")+".")
 	if g.AnyoneOnLoopbackMayAsk {
 		return append(lines, "EVERYBODY on this machine may ask about every place (gate.anyoneOnLoopbackMayAsk).")
@@ -62,6 +62,17 @@ func (c *config) describeGate(rules *gate.Rules) []string {
 		lines = append(lines, fmt.Sprintf("Principal %s, known by %s, may ask about %s.", p.Name, known, places))
 	}
 	return lines
+}
+
+// recordedIn is where gate.records has decisions written to.
+func recordedIn(records string) string {
+	switch records {
+	case "":
+		return "in no file (gate.records is not set)"
+	case recordsToStdout:
+		return "on standard output"
+	}
+	return "in " + records
 }
 
 // checkGate loads what the gate would load, and says what it would do.

@@ -41,7 +41,8 @@ type gateConfig struct {
 	// Trust is a notation configuration directory: trust stores under
 	// truststore/x509, plugins under plugins, config.json for registries.
 	Trust string `yaml:"trust"`
-	// Records is the file that every decision is written to, a line of JSON each.
+	// Records is the file that every decision is written to, a line of JSON each;
+	// "-": the standard output.
 	Records string `yaml:"records"`
 	// Findings is the database of findings that principals tell of; empty: they
 	// are not taken.
@@ -140,7 +141,10 @@ func signersKeys(f *faults) {
 
 // paths are those of the gate, to be made absolute.
 func (g *gateConfig) paths() []*string {
-	paths := []*string{&g.TLS.Certificate, &g.TLS.Key, &g.ClientCA, &g.Policy, &g.Bundle, &g.SignedBy.Signature, &g.Trust, &g.Records, &g.Findings, &g.Cache, &g.Credentials.DockerConfig}
+	paths := []*string{&g.TLS.Certificate, &g.TLS.Key, &g.ClientCA, &g.Policy, &g.Bundle, &g.SignedBy.Signature, &g.Trust, &g.Findings, &g.Cache, &g.Credentials.DockerConfig}
+	if g.Records != recordsToStdout {
+		paths = append(paths, &g.Records)
+	}
 	for i := range g.Principals {
 		paths = append(paths, &g.Principals[i].Token.File)
 	}
@@ -184,7 +188,7 @@ func (c *config) validateGate(f *faults, lookupEnv func(string) (string, bool)) 
 			f.at(one.path, "%s is a directory", one.file)
 		}
 	}
-	if g.Records != "" {
+	if g.Records != "" && g.Records != recordsToStdout {
 		if info, err := os.Stat(filepath.Dir(g.Records)); err != nil || !info.IsDir() {
 			f.at("gate.records", "there is no directory %s", filepath.Dir(g.Records))
 		}

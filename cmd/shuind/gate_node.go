@@ -104,7 +104,7 @@ func (a *app) newGatePart(ctx context.Context, c *config, configPath string, n *
 	g.excepted = g.files.added.turn
 	recorder := &recorder{now: a.now, failed: g.recordFailed}
 	if c.Gate.Records != "" {
-		if g.records, err = openRecords(c.Gate.Records, a.now); err != nil {
+		if g.records, err = openRecords(c.Gate.Records, a.stdout, a.now); err != nil {
 			return nil, err
 		}
 		recorder.records = g.records

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"sync"
 	"time"
@@ -14,24 +15,34 @@ import (
 	"github.com/shuin/shuin/internal/gateapi"
 )
 
+// recordsToStdout is what gate.records says in place of a file's name for the
+// standard output: of a container, whose log somebody collects.
+const recordsToStdout = "-"
+
 // records is the file that every decision is written to, one line of JSON
-// each, before it is told. It is only ever appended to. Safe for concurrent
-// use. What is written is handed to the system, not forced to the disk.
+// each, before it is told; or the standard output. It is only ever appended to.
+// Safe for concurrent use. What is written is handed to the system, not forced
+// to the disk.
 type records struct {
-	path string
-	now  func() time.Time
+	path   string
+	stream io.Writer // in place of a file
+	now    func() time.Time
 
 	mu     sync.Mutex
-	file   *os.File
-	torn   bool // the last line is not whole
+	file   *os.File // nil: closed, or there is a stream
+	torn   bool     // the last line is not whole
 	failed error
 	since  time.Time // of the first failure after a success
 	lost   int       // decisions that could not be written since
 }
 
 // openRecords opens the file for appending; it is made, its owner's alone.
-func openRecords(path string, now func() time.Time) (*records, error) {
+func openRecords(path string, stdout io.Writer, now func() time.Time) (*records, error) {
 	r := &records{path: path, now: now}
+	if path == recordsToStdout {
+		r.stream = stdout
+		return r, nil
+	}
 	if err := r.reopen(); err != nil {
 		return nil, invalid("gate.records is a file in a directory that this user may write to", "records: %w", err)
 	}
@@ -41,6 +52,9 @@ func openRecords(path string, now func() time.Time) (*records, error) {
 // reopen opens the file under its path anew, as after it was rotated away. On
 // an error the old one stays.
 func (r *records) reopen() error {
+	if r.path == recordsToStdout {
+		return nil
+	}
 	f, err := os.OpenFile(r.path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, secretPerm)
 	if err != nil {
 		return err
@@ -64,6 +78,9 @@ func (r *records) reopen() error {
 
 // follow reopens the file where another one, or none, is under its path now.
 func (r *records) follow() (moved bool, err error) {
+	if r.path == recordsToStdout {
+		return false, nil
+	}
 	there, err := os.Stat(r.path)
 	r.mu.Lock()
 	held, herr := r.file.Stat()
@@ -118,7 +135,11 @@ func (r *records) mend() error {
 }
 
 func (r *records) append(line []byte) error {
-	if r.file == nil {
+	out := r.stream
+	if r.file != nil {
+		out = r.file
+	}
+	if out == nil {
 		return os.ErrClosed
 	}
 	var b bytes.Buffer
@@ -127,7 +148,7 @@ func (r *records) append(line []byte) error {
 	}
 	b.Write(line)
 	b.WriteByte('\n')
-	n, err := r.file.Write(b.Bytes())
+	n, err := out.Write(b.Bytes())
 	if err != nil {
 		r.torn = r.torn || n > 0
 		return err
@@ -146,6 +167,7 @@ func (r *records) check() error {
 func (r *records) Close() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.stream = nil // it is not ours to close
 	if r.file == nil {
 		return nil
 	}
