@@ -2,7 +2,9 @@ package kube
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -21,7 +23,10 @@ type Leader struct {
 	Core      kubernetes.Interface
 	Namespace string
 	Lease     string // its name; made where it is not there
-	Identity  string // of this replica: its Pod's name
+	// Identity is of this replica, for people: its Pod's name. What holds the
+	// Lease is told apart by more, for two that share a name (of nodes, where
+	// Pods have their network) would both lead.
+	Identity string
 
 	leads   atomic.Bool
 	working sync.Mutex // held by work: the last has ended before the next begins
@@ -37,7 +42,7 @@ func (l *Leader) Run(ctx context.Context, work func(ctx context.Context)) error 
 	lock := &resourcelock.LeaseLock{
 		LeaseMeta:  metav1.ObjectMeta{Namespace: l.Namespace, Name: l.Lease},
 		Client:     l.Core.CoordinationV1(),
-		LockConfig: resourcelock.ResourceLockConfig{Identity: l.Identity},
+		LockConfig: resourcelock.ResourceLockConfig{Identity: l.Identity + "_" + strings.ToLower(rand.Text())},
 	}
 	defer func() { // not before work has ended
 		l.working.Lock()
