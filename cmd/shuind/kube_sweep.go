@@ -202,7 +202,8 @@ func (s *sweeper) sweep(ctx context.Context) {
 	if err != nil {
 		if ctx.Err() == nil {
 			k.metrics.sweepEnded(sweepFailed, nil, began, k.g.now())
-			k.g.log.Error("a sweep failed", "error", err, "hint", shuin.HintOf(err))
+			k.g.log.Error("a sweep failed, and is tried again soon", "error", err, "hint", shuin.HintOf(err))
+			nudge(k.sweeps) // else what changed would be looked at after Sweep.Every
 		}
 		return
 	}
