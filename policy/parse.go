@@ -67,12 +67,27 @@ type verification struct {
 // 1.0, at most limits.PolicyBytes. Names are case-sensitive, and a name twice
 // or an unknown one is refused. The error is a [*SyntaxError] or a
 // [*ValidationError]; the latter reports all faults at once.
-func ParseOCI(data []byte) (*Document, error) { return parse(data, oci) }
+func ParseOCI(data []byte) (*Document, error) { return Parser{}.ParseOCI(data) }
 
 // ParseBlob reads trustpolicy.blob.json, as [ParseOCI] does.
-func ParseBlob(data []byte) (*Document, error) { return parse(data, blob) }
+func ParseBlob(data []byte) (*Document, error) { return Parser{}.ParseBlob(data) }
 
-func parse(data []byte, k kind) (*Document, error) {
+// Parser reads trust policy documents; its zero value takes none that breaks a
+// rule.
+type Parser struct {
+	// AllowSkipOfEverything takes a statement of level skip for all artifacts:
+	// the scope "*" of an OCI document, the global policy of a blob document.
+	// The specification forbids both (TP-10, TP-11), and notation takes them.
+	AllowSkipOfEverything bool
+}
+
+// ParseOCI is [ParseOCI] with what p allows.
+func (p Parser) ParseOCI(data []byte) (*Document, error) { return p.parse(data, oci) }
+
+// ParseBlob is [ParseBlob] with what p allows.
+func (p Parser) ParseBlob(data []byte) (*Document, error) { return p.parse(data, blob) }
+
+func (p Parser) parse(data []byte, k kind) (*Document, error) {
 	if len(data) > limits.PolicyBytes {
 		return nil, &SyntaxError{fmt.Errorf("trust policy document is larger than %d bytes", limits.PolicyBytes)}
 	}
@@ -81,7 +96,7 @@ func parse(data []byte, k kind) (*Document, error) {
 	if err != nil {
 		return nil, &SyntaxError{err}
 	}
-	return validate(&doc, k)
+	return p.validate(&doc, k)
 }
 
 // faults collects what is wrong with a document.
@@ -90,12 +105,10 @@ type faults []error
 func (f *faults) add(format string, args ...any) { *f = append(*f, fmt.Errorf(format, args...)) }
 
 // validate checks the rules TP-01 to TP-12 and TI-01 to TI-04.
-func validate(doc *document, k kind) (*Document, error) {
+func (p Parser) validate(doc *document, k kind) (*Document, error) {
 	var f faults
-	if doc.Version == "" && k == blob {
-		f.add("blob trust policy has empty version, version must be specified")
-	} else if doc.Version == "" {
-		f.add("oci trust policy document has empty version, version must be specified")
+	if doc.Version == "" {
+		f.add("%s trust policy document has empty version, version must be specified", k)
 	} else if doc.Version != Version { // TP-01
 		f.add("%s trust policy document uses unsupported version %q", k, doc.Version)
 		return nil, &ValidationError{f}
@@ -114,9 +127,9 @@ func validate(doc *document, k kind) (*Document, error) {
 		out.Statements = append(out.Statements, validateStatement(s, k, &f))
 	}
 	if k == oci {
-		validateScopes(doc, &f)
+		p.validateScopes(doc, &f)
 	} else {
-		validateGlobal(doc, &f)
+		p.validateGlobal(doc, &f)
 	}
 	if len(f) > 0 {
 		return nil, &ValidationError{f}
@@ -208,7 +221,7 @@ func parseIdentities(values []string, add func(string, ...any)) []trust.Identity
 }
 
 // validateScopes checks registryScopes (TP-02, TP-07, TP-10).
-func validateScopes(doc *document, f *faults) {
+func (p Parser) validateScopes(doc *document, f *faults) {
 	count := make(map[string]int)
 	for i := range doc.Statements {
 		s := &doc.Statements[i]
@@ -219,7 +232,7 @@ func validateScopes(doc *document, f *faults) {
 		if global && len(s.RegistryScopes) > 1 {
 			f.add("oci trust policy statement %q uses wildcard registry scope '*', a wildcard scope cannot be used in conjunction with other scope values", s.Name)
 		}
-		if global && s.Verification.Level == LevelSkip { // TP-10
+		if global && s.Verification.Level == LevelSkip && !p.AllowSkipOfEverything { // TP-10
 			f.add("oci trust policy statement %q uses wildcard registry scope '*' with verification level %q, which would accept every artifact; list the repositories whose verification may be skipped", s.Name, LevelSkip)
 		}
 		for _, scope := range s.RegistryScopes {
@@ -252,7 +265,7 @@ func checkScope(scope string) error {
 }
 
 // validateGlobal checks globalPolicy of a blob document (TP-11).
-func validateGlobal(doc *document, f *faults) {
+func (p Parser) validateGlobal(doc *document, f *faults) {
 	global := 0
 	for i := range doc.Statements {
 		s := &doc.Statements[i]
@@ -260,9 +273,9 @@ func validateGlobal(doc *document, f *faults) {
 			continue
 		}
 		if global++; global == 2 {
-			f.add("multiple blob trust policy statements have globalPolicy set to true. Only one trust policy statement should be marked as global policy")
+			f.add("multiple blob trust policy statements have globalPolicy set to true. Only one trust policy statement can be marked as global policy")
 		}
-		if s.Verification.Level == LevelSkip {
+		if s.Verification.Level == LevelSkip && !p.AllowSkipOfEverything {
 			f.add("blob trust policy statement %q: global blob trust policy statement cannot have verification level set to skip", s.Name)
 		}
 	}

@@ -123,6 +123,6 @@ func (d *Document) SelectBlob(name string) (*Statement, error) {
 			Hint: "name a policy, or set globalPolicy to true in one statement"}
 	}
 	return nil, &shuin.Error{Code: shuin.CodeNoPolicy,
-		Message: "no applicable blob trust policy. Applicability for a given blob is determined by policy name",
-		Hint:    fmt.Sprintf("no statement is named %q", name)}
+		Message: fmt.Sprintf("no applicable blob trust policy with name %q", name),
+		Hint:    "names are compared exactly; \"blob policy show\" lists the statements"}
 }

@@ -94,6 +94,21 @@ func TestParseOCI(t *testing.T) {
 	}
 }
 
+// TestASkipOfEverythingIsTakenWhereItIsAllowed, and nothing else that is wrong.
+func TestASkipOfEverythingIsTakenWhereItIsAllowed(t *testing.T) {
+	p := Parser{AllowSkipOfEverything: true}
+	everything := `{"name": "s", "globalPolicy": true, "registryScopes": ["*"], "signatureVerification": {"level": "skip"}}`
+	for kind, parse := range map[string]func([]byte) (*Document, error){"oci": p.ParseOCI, "blob": p.ParseBlob} {
+		doc, err := parse([]byte(ociDoc(everything)))
+		if err != nil || len(doc.Statements) != 1 || !doc.Statements[0].Level.Skip() {
+			t.Errorf("%s: %+v, %v", kind, doc, err)
+		}
+		if _, err := parse([]byte(ociDoc(everything, everything))); err == nil {
+			t.Errorf("%s: two such statements are taken", kind)
+		}
+	}
+}
+
 func checkExact(t *testing.T, doc *Document, err error, want string) {
 	t.Helper()
 	if want == "" {
@@ -121,11 +136,11 @@ func TestParseBlob(t *testing.T) {
 	second := change(t, blobStmt, `"a"`, `"b"`)
 	tests := []struct{ name, doc, want string }{
 		{"TP-01 version 1.0", ociDoc(blobStmt), ""},
-		{"TP-01 no version", change(t, ociDoc(blobStmt), `"version": "1.0", `, ""), "blob trust policy has empty version, version must be specified"},
+		{"TP-01 no version", change(t, ociDoc(blobStmt), `"version": "1.0", `, ""), "blob trust policy document has empty version, version must be specified"},
 		{"TP-01 another version", change(t, ociDoc(blobStmt), "1.0", "2.0"), `blob trust policy document uses unsupported version "2.0"`},
 		{"TP-02 no statement", ociDoc(), "blob trust policy document can not have zero trust policy statements"},
 		{"TP-11 no global statement", ociDoc(change(t, blobStmt, "true", "false")), ""},
-		{"TP-11 two global statements", ociDoc(blobStmt, second), "multiple blob trust policy statements have globalPolicy set to true. Only one trust policy statement should be marked as global policy"},
+		{"TP-11 two global statements", ociDoc(blobStmt, second), "multiple blob trust policy statements have globalPolicy set to true. Only one trust policy statement can be marked as global policy"},
 		{"TP-11 global statement that skips", ociDoc(`{"name": "s", "globalPolicy": true, "signatureVerification": {"level": "skip"}}`), `blob trust policy statement "s": global blob trust policy statement cannot have verification level set to skip`},
 		{"TP-11 named statement that skips", ociDoc(`{"name": "s", "signatureVerification": {"level": "skip"}}`), ""},
 		{"TP-12 same name twice", ociDoc(blobStmt, change(t, second, `"b"`, `"a"`, "true", "false")), `multiple blob trust policy statements use the same name "a", statement names must be unique`},
@@ -363,6 +378,47 @@ func TestSelectBlob(t *testing.T) {
 			}
 			if err != nil || s.Name != tt.want {
 				t.Fatalf("statement %v, error %v", s, err)
+			}
+		})
+	}
+}
+
+func TestNewBlobDocument(t *testing.T) {
+	one := BlobStatement{Name: "a", TrustStores: []string{"ca:x"}, TrustedIdentities: []string{"*"}}
+	global := BlobStatement{Name: "\"<b>\"", TrustStores: []string{"ca:x", "tsa:y"}, TrustedIdentities: []string{"x509.subject: C=a,ST=b,O=c", "x509.subject: C=d,ST=b,O=c"}, Global: true}
+	for _, tt := range []struct {
+		name string
+		in   BlobStatement
+		text string // the whole document; empty: refused
+		err  string
+	}{
+		{"one store, one identity", one, "{\n  \"version\": \"1.0\",\n  \"trustPolicies\": [\n    {\n      \"name\": \"a\",\n      \"signatureVerification\": {\n        \"level\": \"strict\"\n      },\n      \"trustStores\": [\n        \"ca:x\"\n      ],\n      \"trustedIdentities\": [\n        \"*\"\n      ]\n    }\n  ]\n}", ""},
+		{"two of each, global", global, "{\n  \"version\": \"1.0\",\n  \"trustPolicies\": [\n    {\n      \"name\": \"\\\"\\u003cb\\u003e\\\"\",\n      \"signatureVerification\": {\n        \"level\": \"strict\"\n      },\n      \"trustStores\": [\n        \"ca:x\",\n        \"tsa:y\"\n      ],\n      \"trustedIdentities\": [\n        \"x509.subject: C=a,ST=b,O=c\",\n        \"x509.subject: C=d,ST=b,O=c\"\n      ],\n      \"globalPolicy\": true\n    }\n  ]\n}", ""},
+		{"TP-02 no name", BlobStatement{TrustStores: one.TrustStores, TrustedIdentities: one.TrustedIdentities}, "", "missing a name"},
+		{"TP-02 no store", BlobStatement{Name: "a", TrustedIdentities: one.TrustedIdentities}, "", "missing trust stores"},
+		{"TP-02 a store of no type", BlobStatement{Name: "a", TrustStores: []string{"x"}, TrustedIdentities: one.TrustedIdentities}, "", "malformed trust store"},
+		{"TI-01 an identity without a prefix", BlobStatement{Name: "a", TrustStores: one.TrustStores, TrustedIdentities: []string{"x"}}, "", `trusted identity "x"`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			data, err := NewBlobDocument(tt.in)
+			if tt.text == "" {
+				if err == nil || !strings.Contains(err.Error(), tt.err) || data != nil {
+					t.Fatalf("%s, error %v, want %q", data, err, tt.err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tt.text, string(data)); diff != "" {
+				t.Error(diff)
+			}
+			doc, err := ParseBlob(data)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if s := doc.Statements[0]; s.Name != tt.in.Name || s.GlobalPolicy != tt.in.Global || s.Level.Name != LevelStrict {
+				t.Errorf("came out as %+v", s)
 			}
 		})
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/shuin/shuin"
 	"github.com/shuin/shuin/internal/notationdir"
+	"github.com/shuin/shuin/policy"
 )
 
 // dir is notation's configuration directory, wherever the environment puts it.
@@ -16,6 +17,7 @@ func (a *app) dir() notationdir.Dir {
 	if a.notationDir == nil {
 		d := notationdir.New(a.configRoot(), a.cacheRoot(), a.getenv(envLibexec))
 		d.Warn = func(message string) { a.warnf("%s", message) }
+		d.Policies = policy.Parser{AllowSkipOfEverything: a.asNotation()}
 		a.notationDir = &d
 	}
 	return *a.notationDir

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -48,14 +49,20 @@ func (a *app) policyImport(ctx context.Context, o *policyImportOptions) error {
 	if err != nil {
 		return fmt.Errorf("failed to read OCI trust policy configuration: %w", err)
 	}
-	if _, err := policy.ParseOCI(data); err != nil {
+	dir := a.dir()
+	doc, err := dir.ParsePolicy(notationdir.OCIPolicy, data)
+	if err != nil {
 		doing := "validate"
 		if _, ok := errors.AsType[*policy.SyntaxError](err); ok {
 			doing = "parse"
 		}
 		return fmt.Errorf("failed to %s OCI trust policy configuration: %w", doing, err)
 	}
-	dir := a.dir()
+	for _, s := range doc.Statements {
+		if s.Level.Skip() && slices.Contains(s.RegistryScopes, policy.GlobalScope) {
+			a.warnf("trust policy statement %q accepts every artifact without verification", s.Name)
+		}
+	}
 	// An existing policy that is malformed is replaced without a question.
 	if dir.HasPolicy(notationdir.OCIPolicy) {
 		if o.force {

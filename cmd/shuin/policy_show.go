@@ -8,7 +8,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/shuin/shuin/internal/notationdir"
-	"github.com/shuin/shuin/policy"
 )
 
 const policyExample = "https://github.com/notaryproject/specifications/blob/8cf800c60b7315a43f0adbcae463d848a353b412/specs/trust-store-trust-policy.md#trust-policy-for-oci-artifacts"
@@ -42,7 +41,7 @@ func (a *app) policyShow() error {
 	if file.Old {
 		a.warnf("old trust policy `trustpolicy.json` is deprecated; please update the trust policy configuration via `%s policy import`.", a.name)
 	}
-	_, invalid := policy.ParseOCI(file.Data)
+	_, invalid := a.dir().ParsePolicy(notationdir.OCIPolicy, file.Data)
 	if invalid != nil {
 		fmt.Fprintf(a.stderr, "Existing OCI trust policy configuration is invalid, you may update or create a new one via `%s policy import <path-to-policy.json>`. See %s for a trust policy example.\n", a.name, policyExample)
 	}

@@ -72,7 +72,7 @@ func (a *app) newSigner(ctx context.Context, s *signerFlags, config map[string]s
 			return nil, nil, err
 		}
 	}
-	signer := &sign.Signer{Agent: a.userAgent()}
+	signer := &sign.Signer{Agent: a.signingAgent()}
 	var err error
 	switch {
 	case key.Local():

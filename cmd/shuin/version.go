@@ -39,3 +39,12 @@ func (a *app) userAgent() string {
 	version, _ := buildinfo.Version()
 	return "shuin/" + version
 }
+
+// signingAgent is what is written into signatures. Under the name notation it
+// begins as notation's does: scripts look for that.
+func (a *app) signingAgent() string {
+	if a.asNotation() {
+		return "notation-go/compatible " + a.userAgent()
+	}
+	return a.userAgent()
+}

@@ -11,6 +11,7 @@ package notationdir
 import (
 	"path/filepath"
 
+	"github.com/shuin/shuin/policy"
 	"github.com/shuin/shuin/trust"
 )
 
@@ -36,6 +37,8 @@ type Dir struct {
 	// Warn is told, one line each, about what is ignored: sub-directories of a
 	// trust store (TS-03). Nil: not told. It may be called concurrently.
 	Warn func(message string)
+	// Policies reads trust policies; the zero value takes none that breaks a rule.
+	Policies policy.Parser
 }
 
 // New is the directory with these roots: $NOTATION_CONFIG, $NOTATION_CACHE and

@@ -21,13 +21,13 @@ const (
 	BlobPolicy                       // trustpolicy.blob.json
 )
 
-// parse reads a document of kind k.
-func (k PolicyKind) parse(data []byte) (*policy.Document, error) {
+// ParsePolicy reads a document of kind k with what d.Policies allows.
+func (d Dir) ParsePolicy(k PolicyKind, data []byte) (*policy.Document, error) {
 	switch k {
 	case OCIPolicy:
-		return policy.ParseOCI(data)
+		return d.Policies.ParseOCI(data)
 	case BlobPolicy:
-		return policy.ParseBlob(data)
+		return d.Policies.ParseBlob(data)
 	}
 	return nil, fmt.Errorf("trust policy kind %d is not valid", k)
 }
@@ -72,7 +72,7 @@ func (d Dir) Policy(k PolicyKind) (*policy.Document, error) {
 	if err != nil {
 		return nil, d.policyError(k, err)
 	}
-	doc, err := k.parse(f.Data)
+	doc, err := d.ParsePolicy(k, f.Data)
 	var syntax *policy.SyntaxError
 	if errors.As(err, &syntax) {
 		return nil, &shuin.Error{
@@ -123,7 +123,7 @@ func (d Dir) HasPolicy(k PolicyKind) bool {
 		var unseen errUnseen       // where nothing can be looked up nothing can be written either
 		return !errors.As(err, &irregular) && !errors.As(err, &unseen)
 	}
-	_, err = k.parse(f.Data)
+	_, err = d.ParsePolicy(k, f.Data)
 	var syntax *policy.SyntaxError
 	return !errors.As(err, &syntax)
 }
@@ -142,7 +142,7 @@ type Import struct {
 // after that. An invalid document is a [*policy.SyntaxError] or a
 // [*policy.ValidationError], and nothing is written.
 func (d Dir) ImportPolicy(k PolicyKind, data []byte) (Import, error) {
-	if _, err := k.parse(data); err != nil {
+	if _, err := d.ParsePolicy(k, data); err != nil {
 		return Import{}, invalid(err, "")
 	}
 	done := Import{Path: d.PolicyPath(k)}
