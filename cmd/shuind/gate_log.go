@@ -21,7 +21,8 @@ import (
 
 // recorder writes decisions down: to the file of records every one, to the
 // signer's log, where there is a signer, what is new. It is gate.Options.Record.
-// An answer that only explains another is no decision, and not written.
+// An answer that only explains another is no decision, and not written; nor is one
+// to a dry run, which is answered as the decision would be.
 type recorder struct {
 	records *records      // nil: none
 	store   signing.Store // nil: there is no signer's log here
@@ -33,6 +34,9 @@ type recorder struct {
 func (r *recorder) record(ctx context.Context, w gate.Workload, v *gate.Verdict) error {
 	if explains(ctx) {
 		return nil
+	}
+	if dryRun(ctx) {
+		return r.ready()
 	}
 	caller := callerOf(ctx)
 	line, err := json.Marshal(newRecord(caller, w, v))
@@ -53,6 +57,15 @@ func (r *recorder) record(ctx context.Context, w gate.Workload, v *gate.Verdict)
 		r.failed(err)
 	}
 	return err
+}
+
+// ready says whether the next decision can be written, as far as can be told
+// without writing one.
+func (r *recorder) ready() error {
+	if r.records == nil {
+		return nil
+	}
+	return r.records.check()
 }
 
 // withdrawn is the line that says that a decision that was recorded was told as

@@ -27,6 +27,12 @@ func explains(ctx context.Context) bool {
 	return ok && c.Explains
 }
 
+// dryRun: the review asks what would be answered, and nothing comes of it.
+func dryRun(ctx context.Context) bool {
+	c, ok := admission.CallerOf(ctx)
+	return ok && c.DryRun
+}
+
 // narrowedGate answers the API over HTTP as the cluster is answered, where it is
 // asked about this cluster.
 type narrowedGate struct {

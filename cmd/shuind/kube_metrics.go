@@ -37,8 +37,8 @@ func newKubeMetrics(k *kubePart) *kubeMetrics {
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "shuin_kube_review_seconds", Help: "Time to answer an admission review, by webhook and outcome.",
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}}, []string{"webhook", "outcome"}),
 		images:   counter("shuin_kube_images_total", "Images that reviews asked about, by webhook and outcome.", "webhook", "outcome"),
-		pinned:   prometheus.NewCounter(prometheus.CounterOpts{Name: "shuin_kube_images_pinned_total", Help: "Images that were written with their digest into an object."}),
-		excepted: prometheus.NewCounter(prometheus.CounterOpts{Name: "shuin_kube_exception_uses_total", Help: "Images that were admitted by an exception in a validating review."}),
+		pinned:   prometheus.NewCounter(prometheus.CounterOpts{Name: "shuin_kube_images_pinned_total", Help: "Images that were written with their digest into an object; dry runs write none."}),
+		excepted: prometheus.NewCounter(prometheus.CounterOpts{Name: "shuin_kube_exception_uses_total", Help: "Images that were admitted by an exception in a validating review, dry runs apart."}),
 		sweeps:   counter("shuin_kube_sweeps_total", "Sweeps over all that runs, by result (whole, partial: something could not be looked at, failed).", "result"),
 		swept:    gauge("shuin_kube_last_sweep_timestamp_seconds", "When the last sweep ended that saw all that runs; 0: none did, or another replica sweeps."),
 		sweepTime: gauge("shuin_kube_last_sweep_seconds",
@@ -151,14 +151,16 @@ func (m *kubeMetrics) observe(o admission.Observation) {
 	}
 	m.reviews.WithLabelValues(endpoint, kind, operation, o.Outcome).Inc()
 	m.seconds.WithLabelValues(endpoint, o.Outcome).Observe(o.Took.Seconds())
-	m.pinned.Add(float64(o.Pinned))
+	if !o.DryRun {
+		m.pinned.Add(float64(o.Pinned))
+	}
 	if o.Verdict == nil {
 		return
 	}
 	for i := range o.Verdict.Images {
 		iv := &o.Verdict.Images[i]
 		m.images.WithLabelValues(endpoint, iv.Outcome.String()).Inc()
-		if iv.Exception != nil && endpoint == admission.Validate {
+		if iv.Exception != nil && endpoint == admission.Validate && !o.DryRun {
 			m.excepted.Inc()
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -110,15 +111,24 @@ func soon(t *testing.T, try func() error) {
 	}
 }
 
-// review asks about a Pod with one image, as the API server does.
-func review(t *testing.T, g *gatePart, path, namespace, image string) (answer struct {
+// reviewed is the answer to a review.
+type reviewed struct {
 	Response struct {
 		Allowed  bool
 		Warnings []string
 		Patch    []byte
 		Status   struct{ Message string }
 	}
-}) {
+}
+
+// review asks about a Pod with one image, as the API server does.
+func review(t *testing.T, g *gatePart, path, namespace, image string) reviewed {
+	t.Helper()
+	return reviewOf(t, g, path, namespace, image, false)
+}
+
+// reviewOf is review, of a dry run or not.
+func reviewOf(t *testing.T, g *gatePart, path, namespace, image string, dry bool) (answer reviewed) {
 	t.Helper()
 	body, err := json.Marshal(map[string]any{
 		"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
@@ -126,7 +136,7 @@ func review(t *testing.T, g *gatePart, path, namespace, image string) (answer st
 			"uid": "705ab4f5-6393-11e8-b7cc-42010a800002", "operation": "CREATE", "namespace": namespace, "name": "web",
 			"kind":     map[string]any{"group": "", "version": "v1", "kind": "Pod"},
 			"resource": map[string]any{"group": "", "version": "v1", "resource": "pods"},
-			"userInfo": map[string]any{"username": "alice"},
+			"userInfo": map[string]any{"username": "alice"}, "dryRun": dry,
 			"object": map[string]any{"apiVersion": "v1", "kind": "Pod", "metadata": map[string]any{"name": "web", "namespace": namespace},
 				"spec": map[string]any{"containers": []any{map[string]any{"name": "app", "image": image}}}},
 		},
@@ -344,4 +354,52 @@ func TestAReviewIsRecordedOnceThoughItsDenialIsExplainedByASecondAnswer(t *testi
 	if len(records) != 1 || records[0]["allowed"] != false || records[0]["outcome"] != "deny" {
 		t.Errorf("records of one review that was refused: %v", records)
 	}
+}
+
+func TestADryRunIsAnsweredAsTheDecisionWouldBeAndIsNone(t *testing.T) {
+	b := newClusterBench(t)
+	g := b.running(t)
+	exception := &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "shuin.dev/v1alpha1", "kind": "PolicyException", "metadata": map[string]any{"name": "hotfix", "namespace": "excepted", "uid": "1", "generation": int64(1)},
+		"spec": map[string]any{"images": []any{badImage}, "reason": "INC-1", "owner": "sre@example.com", "expires": time.Now().Add(time.Hour).UTC().Format(time.RFC3339)},
+	}}
+	if _, err := b.dyn.Resource(kube.PolicyExceptionResource).Namespace("excepted").Create(t.Context(), exception, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	soon(t, func() error {
+		if a := reviewOf(t, g, "/k8s/validate", "excepted", badImage, true); !a.Response.Allowed {
+			return fmt.Errorf("%+v", a)
+		}
+		return nil
+	})
+	dry := []reviewed{reviewOf(t, g, "/k8s/validate", "shop", openImage, true), reviewOf(t, g, "/k8s/validate", "shop", badImage, true)}
+	wantMetric(t, g, "shuin_kube_exception_uses_total 0")
+	for _, line := range b.lines(t, "decisions.jsonl") {
+		if route, _ := line["route"].(string); strings.HasPrefix(route, "k8s/") {
+			t.Errorf("a dry run is recorded: %v", line)
+		}
+	}
+	for i, image := range []string{openImage, badImage} {
+		if diff := cmp.Diff(review(t, g, "/k8s/validate", "shop", image), dry[i]); diff != "" {
+			t.Errorf("%s (-decided +dry run):\n%s", image, diff)
+		}
+	}
+	if n := len(b.lines(t, "decisions.jsonl")); n != 2 {
+		t.Errorf("%d records of two decisions", n)
+	}
+	// Where decisions cannot be recorded, it says so as they would.
+	b.write(t, "full", "")
+	full, err := os.Open(b.path("full"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer full.Close()
+	good := g.records.file
+	g.records.file = full // it cannot be written to
+	for _, dry := range []bool{false, true} {
+		if a := reviewOf(t, g, "/k8s/validate", "shop", openImage, dry); a.Response.Allowed || !strings.Contains(a.Response.Status.Message, "recorded") {
+			t.Errorf("dry run: %t: %+v", dry, a)
+		}
+	}
+	g.records.file = good
 }
