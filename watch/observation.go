@@ -88,6 +88,10 @@ type Observation struct {
 	// Unstarted: of phase Swept, a task whose images may not be pulled yet. It is
 	// there, and judged as one that starts.
 	Unstarted bool
+	// Doubt is why nobody could find out whether it is anything that runs at all;
+	// nil: it is. It is left undecided then for this, and the gate is not asked:
+	// whatever that said would be about something that may be none.
+	Doubt error
 	// Last: nobody will bring it again. What still cannot be checked becomes a
 	// finding of outcome Undecided in place of a Retry.
 	Last bool

@@ -155,7 +155,7 @@ func (w *Watcher) alone(ctx context.Context, c Claim, r *Result, settle func(unt
 
 // decide asks the gate and does what follows from its answer.
 func (w *Watcher) decide(ctx context.Context, o *Observation, r *Result, until time.Time) error {
-	r.Verdict = o.decide(ctx, w.Gate)
+	r.Verdict = w.verdict(ctx, o)
 	now := w.Now()
 	all, undecided := findings(o, r.Verdict, now)
 	if o.Phase == Swept {

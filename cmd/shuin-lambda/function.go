@@ -21,7 +21,6 @@ import (
 	"github.com/shuin/shuin/internal/ecs"
 	"github.com/shuin/shuin/internal/limits"
 	"github.com/shuin/shuin/internal/notify"
-	"github.com/shuin/shuin/internal/registry"
 	"github.com/shuin/shuin/pipeline"
 	"github.com/shuin/shuin/watch"
 )
@@ -157,7 +156,9 @@ func (f *function) settle(ctx context.Context, e ecs.Event, last bool) (ack bool
 		if !relevant {
 			return true, nil
 		}
-		o.Last = last
+		if o.Last = last; o.Doubt != nil {
+			tallyOf(ctx).outcome(pipeline.Undecided)
+		}
 		r, err = f.observe(ctx, o)
 	case ecs.KindSweep:
 		return f.sweepOnce(ctx, e)
@@ -177,72 +178,6 @@ func (f *function) settle(ctx context.Context, e ecs.Event, last bool) (ack bool
 
 // errBusy: another is at it. It comes again, and this time was no try.
 var errBusy = &shuin.Error{Code: shuin.CodeUnavailable, Message: "another is at it: the event has to come again"}
-
-// observation completes what an event leaves out. Not relevant: what was
-// pushed is no image.
-func (f *function) observation(ctx context.Context, s *ecs.Seen) (o watch.Observation, relevant bool, err error) {
-	switch {
-	case s.Read != nil:
-		got, err := f.ecs.TaskDefinitionImages(ctx, *s.Read)
-		if err != nil {
-			return o, false, err
-		}
-		o, err = s.WithTaskDefinition(got)
-		return o, true, err
-	case s.Push != nil:
-		if what := f.noImage(ctx, s.Push); what != "" {
-			loggerOf(ctx).Info("nothing has to be done", "reason", what)
-			return o, false, nil
-		}
-	}
-	return s.Observation, true, nil
-}
-
-// noImage says why what was pushed is none that could run, as its manifest has
-// it; empty: it is one, or it could not be looked at. Its tag, which who pushed it
-// chose, says only what is to be looked for.
-func (f *function) noImage(ctx context.Context, p *ecs.Push) string {
-	ref := shuin.Reference{Registry: p.Registry, Repository: p.Repository, Digest: p.Digest}
-	repo, err := f.sources.client.Repository(ref)
-	if err != nil {
-		return ""
-	}
-	a, err := repo.Resolve(ctx, ref)
-	if err != nil {
-		return ""
-	}
-	if registry.IsIndex(a.Descriptor().MediaType) {
-		if _, is := registry.ReferrersTag(p.Tag); is && onlySignatures(ctx, repo, a) {
-			return "a list of signatures was pushed"
-		}
-		return ""
-	}
-	if _, signature, err := repo.SignatureOf(ctx, a); err == nil && signature {
-		return "a signature was pushed"
-	}
-	return ""
-}
-
-// onlySignatures reports whether all that an index holds are signatures. Each is
-// looked at: of an entry, too, who wrote the index says what it is.
-func onlySignatures(ctx context.Context, repo *registry.Repository, index shuin.Artifact) bool {
-	entries, err := repo.Platforms(ctx, index)
-	if err != nil {
-		return false
-	}
-	ref := index.Written()
-	for _, e := range entries {
-		ref.Digest = e.Descriptor.Digest
-		entry, err := shuin.NewArtifact(ref, e.Descriptor)
-		if err != nil {
-			return false
-		}
-		if _, signature, err := repo.SignatureOf(ctx, entry); err != nil || !signature {
-			return false
-		}
-	}
-	return true
-}
 
 // unread is an event whose task definition could not be read. What is undecided
 // comes again. In the end it is for the dead letters, from where it can be

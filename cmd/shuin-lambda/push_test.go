@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -11,8 +12,12 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"github.com/shuin/shuin"
+	"github.com/shuin/shuin/gate"
 	"github.com/shuin/shuin/internal/ecs"
 	"github.com/shuin/shuin/internal/registry"
+	"github.com/shuin/shuin/pipeline"
+	"github.com/shuin/shuin/watch"
 )
 
 const (
@@ -25,6 +30,10 @@ type manifests map[digest.Digest][2]string
 
 func (s manifests) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	found, ok := s[digest.Digest(path.Base(r.URL.Path))]
+	if found[0] == "busy" {
+		w.WriteHeader(http.StatusTooManyRequests)
+		return
+	}
 	if !ok {
 		w.WriteHeader(http.StatusNotFound)
 		return
@@ -45,6 +54,11 @@ func (s manifests) put(mediaType, text, besides string) (digest.Digest, string) 
 	return d, fmt.Sprintf(`{"mediaType":%q,"digest":%q,"size":%d%s}`, mediaType, d, len(text), besides)
 }
 
+// listed is the entry of an index in an index.
+func listed(s manifests, d digest.Digest) string {
+	return fmt.Sprintf(`{"mediaType":%q,"digest":%q,"size":%d}`, indexType, d, len(s[d][1]))
+}
+
 func TestWhatWasPushedIsWhatItsManifestSays(t *testing.T) {
 	const blob = `{"mediaType":"application/octet-stream","digest":"sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a","size":2}`
 	empty, envelope := strings.Replace(blob, "application/octet-stream", "application/vnd.oci.empty.v1+json", 1), strings.Replace(blob, "application/octet-stream", "application/jose+json", 1)
@@ -53,6 +67,10 @@ func TestWhatWasPushedIsWhatItsManifestSays(t *testing.T) {
 	s := manifests{}
 	image, imageEntry := s.put(manifestType, `{"schemaVersion":2,"mediaType":"`+manifestType+`","config":`+blob+`,"layers":[`+blob+`]}`, "")
 	signature, signatureEntry := s.put(manifestType, `{"schemaVersion":2,"mediaType":"`+manifestType+`"`+says+`,"config":`+empty+`,"layers":[`+envelope+`],"annotations":{"io.cncf.notary.x509chain.thumbprint#S256":"[]"}`+signed+`}`, says)
+	sbom, sbomEntry := s.put(manifestType, `{"schemaVersion":2,"mediaType":"`+manifestType+`","artifactType":"application/spdx+json","config":`+empty+`,"layers":[`+blob+`]`+signed+`}`, "")
+	hidden, hiddenEntry := s.put(manifestType, `{"schemaVersion":2,"mediaType":"`+manifestType+`"`+says+`,"config":`+empty+`,"Config":`+blob+`,"layers":[`+envelope+`],"Layers":[`+blob+`]`+signed+`}`, says)
+	busy, busyEntry := s.put(manifestType, "busy", "")
+	s[busy] = [2]string{"busy"}
 	index := func(entries ...string) digest.Digest {
 		d, _ := s.put(indexType, `{"schemaVersion":2,"mediaType":"`+indexType+`","manifests":[`+strings.Join(entries, ",")+`]}`, "")
 		return d
@@ -66,24 +84,78 @@ func TestWhatWasPushedIsWhatItsManifestSays(t *testing.T) {
 		digest digest.Digest
 		tag    string
 		none   bool
+		doubt  shuin.Code
 	}{
-		"an image":                                 {image, "v1", false},
-		"an image under the tag of referrers":      {image, referrers, false},
-		"a signature":                              {signature, "", true},
-		"a list of signatures":                     {index(signatureEntry), referrers, true},
-		"a list of none":                           {index(), referrers, true},
-		"an index of images":                       {index(imageEntry), "v1", false},
-		"an index of images under that tag":        {index(imageEntry), referrers, false},
-		"a list that says signature of an image":   {index(signatureEntry, strings.TrimSuffix(imageEntry, "}")+says+"}"), referrers, false},
-		"a list of what is gone":                   {index(strings.ReplaceAll(signatureEntry, signature.Encoded(), digest.FromString("gone").Encoded())), referrers, false},
-		"what the registry does not have":          {digest.FromString("gone"), referrers, false},
-		"a list of signatures under another's tag": {index(signatureEntry), "v1", false},
+		"an image":                                 {image, "v1", false, ""},
+		"an image under the tag of referrers":      {image, referrers, false, ""},
+		"a signature":                              {signature, "", true, ""},
+		"a list of signatures":                     {index(signatureEntry), referrers, true, ""},
+		"a list of none":                           {index(), referrers, true, ""},
+		"an index of images":                       {index(imageEntry), "v1", false, ""},
+		"an index of images under that tag":        {index(imageEntry), referrers, false, ""},
+		"a list that says signature of an image":   {index(signatureEntry, strings.TrimSuffix(imageEntry, "}")+says+"}"), referrers, false, ""},
+		"a list of what is gone":                   {index(strings.ReplaceAll(signatureEntry, signature.Encoded(), digest.FromString("gone").Encoded())), referrers, false, ""},
+		"what the registry does not have":          {digest.FromString("gone"), referrers, false, shuin.CodeNotFound},
+		"a list of signatures under another's tag": {index(signatureEntry), "v1", false, ""},
+		"an SBOM":                                   {sbom, "", true, ""},
+		"a list of signatures and an SBOM":          {index(signatureEntry, sbomEntry), referrers, true, ""},
+		"that, and an image":                        {index(signatureEntry, sbomEntry, imageEntry), referrers, false, ""},
+		"a list of which a part cannot be read":     {index(signatureEntry, busyEntry), referrers, false, shuin.CodeThrottled},
+		"that, and an image, which decides":         {index(busyEntry, imageEntry), referrers, false, ""},
+		"what cannot be read itself":                {busy, "", false, shuin.CodeThrottled},
+		"an image in other letters":                 {hidden, "", false, ""},
+		"a list of an image in other letters":       {index(signatureEntry, hiddenEntry), referrers, false, ""},
+		"a list in a list, of an image":             {index(signatureEntry, listed(s, index(imageEntry))), referrers, false, ""},
+		"a list in a list, of signatures":           {index(signatureEntry, listed(s, index(signatureEntry))), referrers, true, ""},
+		"a signature that its entry calls an image": {index(strings.Replace(signatureEntry, manifestType, "application/vnd.docker.distribution.manifest.v2+json", 1)), referrers, false, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			what := f.noImage(t.Context(), &ecs.Push{Registry: host, Repository: "web", Digest: c.digest, Tag: c.tag})
-			if (what != "") != c.none {
-				t.Errorf("it is taken for no image: %q, want %v", what, c.none)
+			what, doubt := f.noImage(t.Context(), &ecs.Push{Registry: host, Repository: "web", Digest: c.digest, Tag: c.tag})
+			if (what != "") != c.none || shuin.CodeOf(doubt) != c.doubt || (doubt != nil) != (c.doubt != "") {
+				t.Errorf("it is taken for no image: %q, want %v; in doubt for %v, want %q", what, c.none, doubt, c.doubt)
 			}
 		})
+	}
+}
+
+// TestWhatCouldNotBeLookedAtIsNotToldAsUnsigned: a registry that throttles says
+// nothing of whether a list of signatures or an image was pushed.
+func TestWhatCouldNotBeLookedAtIsNotToldAsUnsigned(t *testing.T) {
+	s := manifests{}
+	list, _ := s.put(indexType, `{"schemaVersion":2,"mediaType":"`+indexType+`","manifests":[{"mediaType":"`+manifestType+`","digest":"`+digest.FromString("busy").String()+`","size":4}]}`, "")
+	s[digest.FromString("busy")] = [2]string{"busy"}
+	server := httptest.NewServer(s)
+	defer server.Close()
+	asked := 0
+	f, ear := watchedWorld(func(context.Context, string) pipeline.Outcome { asked++; return pipeline.Deny })
+	f.sources = registrySources{&registry.Client{PlainHTTP: func(string) bool { return true }}}
+	o := sweptTask("")
+	host := strings.TrimPrefix(server.URL, "http://")
+	o.Subject = watch.Subject{Kind: watch.Image, ARN: "arn:aws:ecr:eu-west-1:111122223333:repository/web@" + string(list), Group: "repository:web"}
+	o.Phase, o.Where, o.Images = watch.Pushed, pipeline.Where{}, []gate.Image{{Written: host + "/web@" + string(list)}}
+	pushed := func(received int) ecs.Record {
+		return ecs.Record{ID: "a", Received: received, Event: ecs.Event{Kind: ecs.KindSeen, What: "push", Seen: &ecs.Seen{
+			Observation: o, Push: &ecs.Push{Registry: host, Repository: "web", Digest: list, Tag: "sha256-" + digest.FromString("image").Encoded()},
+		}}}
+	}
+	f.settings.Events.Receives = 2
+	counted := &tally{}
+	ctx := withTally(t.Context(), counted)
+	if kept := givenBack(t, ctx, f, pushed(1)); len(kept) != 1 || len(ear.told) != 0 {
+		t.Fatalf("%v are given back, told %+v", kept, ear.told)
+	}
+	if kept := givenBack(t, ctx, f, pushed(2)); len(kept) != 0 || len(ear.told) != 1 {
+		t.Fatalf("the last time %v are given back, told %+v", kept, ear.told)
+	}
+	if got := ear.told[0]; got.Outcome != pipeline.Undecided || got.Code != shuin.CodeThrottled || got.Digest != list || got.Severity != watch.Low {
+		t.Errorf("told %+v", got)
+	}
+	if n := counted.counts(); asked != 0 || n.Undecided != 2 || n.Denied != 0 {
+		t.Errorf("the gate was asked %d times, and counted %+v", asked, n)
+	}
+	s[digest.FromString("busy")] = [2]string{manifestType, "busy"} // an image for all that anybody can say
+	o.Version, o.Event = o.Version+1, "later"
+	if kept := givenBack(t, ctx, f, pushed(1)); len(kept) != 0 || asked != 1 || ear.told[len(ear.told)-1].Outcome != pipeline.Deny {
+		t.Errorf("%v are given back, asked %d times, told %+v", kept, asked, ear.told)
 	}
 }
