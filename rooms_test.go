@@ -88,9 +88,9 @@ var rooms = map[string]room{
 	"internal/awsdeploy":   {kind: touch, rooms: []string{"internal/awscall"}},
 	"internal/awssigner":   {kind: touch, rooms: []string{"signing", "awsprofile", "internal/sigv4"}, outside: []string{"golang.org/x/time"}},
 	"internal/sqlstore":    {kind: touch, rooms: []string{"signing", "audit", "awsprofile", "watch"}, outside: []string{"modernc.org/sqlite", "github.com/pressly/goose"}},
-	"internal/revocation":  {kind: touch, rooms: []string{"verify", "envelope", "internal/fetch"}, outside: []string{"golang.org/x/crypto/ocsp"}},
+	"internal/revocation":  {kind: touch, rooms: []string{"verify", "envelope", "awsprofile", "internal/fetch"}, outside: []string{"golang.org/x/crypto/ocsp"}},
 	"internal/timestamp":   {kind: touch, rooms: []string{"sign", "envelope", "internal/fetch"}, outside: []string{"github.com/notaryproject/tspclient-go"}},
-	"internal/plugin":      {kind: touch, rooms: []string{"sign", "verify", "envelope"}, outside: []string{"github.com/notaryproject/notation-plugin-framework-go"}},
+	"internal/plugin":      {kind: touch, rooms: []string{"sign", "verify", "envelope"}, outside: []string{"github.com/notaryproject/notation-plugin-framework-go", "github.com/gofrs/flock"}},
 	"internal/devregistry": {kind: touch, outside: []string{"github.com/gofrs/flock"}},
 	"internal/shuintest":   {kind: trial},
 

@@ -72,6 +72,9 @@ type Request struct {
 	ContentType string
 	// Accept is sent when not empty.
 	Accept string
+	// Known is what an earlier answer said of itself: a server that still has
+	// the same says only that (RFC 9110, section 13.1).
+	Known Validators
 	// MaxBytes bounds the answer's body; a longer one is an error of code
 	// shuin.CodeLimit, never cut.
 	MaxBytes int64
@@ -82,10 +85,17 @@ type Request struct {
 	AllowUserInfo bool
 }
 
-// Response is a whole answer with status 200.
+// Validators are what a server calls what it answered: ETag and Last-Modified,
+// as sent. Empty ones are not used.
+type Validators struct{ ETag, Modified string }
+
+// Response is a whole answer with status 200; or, where the request has Known,
+// of status 304: then Same is set, and the body empty.
 type Response struct {
 	Body        []byte
 	ContentType string // as sent, parameters included
+	Validators  Validators
+	Same        bool
 }
 
 // Do makes the request. Its errors name the address without credentials.
@@ -129,6 +139,9 @@ func (c *Client) do(ctx context.Context, r Request) (*Response, error) {
 		return nil, cause(ctx, err)
 	}
 	defer resp.Body.Close()
+	if resp.StatusCode == http.StatusNotModified && r.Known != (Validators{}) {
+		return &Response{Validators: r.Known, Same: true}, nil
+	}
 	if resp.StatusCode != http.StatusOK {
 		return nil, &StatusError{resp.StatusCode}
 	}
@@ -136,7 +149,16 @@ func (c *Client) do(ctx context.Context, r Request) (*Response, error) {
 	if err != nil {
 		return nil, cause(ctx, err)
 	}
-	return &Response{Body: body, ContentType: resp.Header.Get("Content-Type")}, nil
+	return &Response{Body: body, ContentType: resp.Header.Get("Content-Type"), Validators: validators(resp.Header)}, nil
+}
+
+// validators leaves out what is longer than any proper server's: they are kept.
+func validators(h http.Header) Validators {
+	v := Validators{ETag: h.Get("ETag"), Modified: h.Get("Last-Modified")}
+	if len(v.ETag)+len(v.Modified) > limits.FetchValidators {
+		return Validators{}
+	}
+	return v
 }
 
 func newRequest(ctx context.Context, u *url.URL, r Request) (*http.Request, error) {
@@ -153,6 +175,12 @@ func newRequest(ctx context.Context, u *url.URL, r Request) (*http.Request, erro
 	}
 	if r.Accept != "" {
 		req.Header.Set("Accept", r.Accept)
+	}
+	if r.Known.ETag != "" {
+		req.Header.Set("If-None-Match", r.Known.ETag)
+	}
+	if r.Known.Modified != "" {
+		req.Header.Set("If-Modified-Since", r.Known.Modified)
 	}
 	return req, nil
 }

@@ -83,6 +83,7 @@ const (
 	FetchRedirects   = 3 // of one request
 	FetchHeaderBytes = 64 << 10
 	FetchDial        = 5 * time.Second // to connect, and again for TLS
+	FetchValidators  = 1 << 10         // of an answer, ETag and Last-Modified
 
 	CRLSoftRefresh  = 2 * time.Second  // to fetch anew a CRL that is still good
 	CRLSoftPause    = time.Minute      // after a failure of that, before trying again
@@ -90,6 +91,14 @@ const (
 	OCSPMemory      = 1024             // OCSP responses kept in memory
 	OCSPMemoryLife  = time.Hour        // at most, and never beyond nextUpdate
 	RevocationGroup = 30 * time.Second // a fetch that several callers share
+
+	RevocationFollowed  = 2048             // certificates, and signatures of AWS Signer, whose revocation is looked at between decisions
+	RevocationLook      = 32               // requests of one such look
+	RevocationLookAt    = 8                // of them at a time
+	RevocationLookLeast = 30 * time.Second // between two looks at one address
+	RevocationLookRate  = 16 << 10         // bytes a second of one list that is fetched again and again, on the average
+	RevocationTurn      = time.Minute      // after it was told that something was revoked or is good again, until the contrary is; doubled each time
+	RevocationTurnMost  = 24 * time.Hour   // the longest of these, and what has been quiet for as long begins anew
 
 	// SignerStatusLife is how long AWS Signer's answer about a signature counts,
 	// which names no end itself: with the time it was held, a quarter of an hour.
@@ -99,7 +108,7 @@ const (
 // Bounds on plugins.
 const (
 	PluginOutput       = 64 << 20  // each of stdout and stderr (PLG-04)
-	PluginBinary       = 256 << 20 // one plugin package (PLG-02)
+	PluginBinary       = 256 << 20 // one plugin package, and all files in it (PLG-02)
 	PluginMetadataTime = 10 * time.Second
 	PluginCommandTime  = 10 * time.Minute
 )

@@ -48,6 +48,8 @@ type Checker struct {
 	// certificate lacks id-pkix-ocsp-nocheck without looking it up in its CRL,
 	// as upstream does. The specification asks for the look-up (REV-04).
 	SkipOCSPResponderRevocation bool
+	// Follow remembers what was checked, for Look.
+	Follow bool
 
 	flights singleflight.Group
 	once    sync.Once
@@ -55,6 +57,8 @@ type Checker struct {
 	lists   *lru[*bundle]
 	answers *lru[ocspEntry]
 	pauses  *lru[time.Time]
+	asked   followed[asking]
+	looks   *lru[time.Time] // by address: when a look may ask there again
 }
 
 var _ verify.RevocationChecker = (*Checker)(nil)
@@ -64,7 +68,7 @@ var _ verify.RevocationChecker = (*Checker)(nil)
 // trust anchor, is not asked about. Answers, kept ones too, are judged as of
 // now. at is the authenticated signing time, zero when there is none. The
 // rules are the same for both purposes.
-func (c *Checker) Check(ctx context.Context, chain []*x509.Certificate, _ envelope.Purpose, now, at time.Time) []verify.Revocation {
+func (c *Checker) Check(ctx context.Context, chain []*x509.Certificate, purpose envelope.Purpose, now, at time.Time) []verify.Revocation {
 	c.once.Do(c.build)
 	out := make([]verify.Revocation, len(chain))
 	var wg sync.WaitGroup
@@ -73,9 +77,12 @@ func (c *Checker) Check(ctx context.Context, chain []*x509.Certificate, _ envelo
 			out[i] = verify.Revocation{Status: verify.StatusNoSource}
 			continue
 		}
-		wg.Go(func() { out[i] = c.check(ctx, times{now, at}, chain, i) })
+		wg.Go(func() { out[i] = c.check(ctx, times{now: now, at: at}, chain, i) })
 	}
 	wg.Wait()
+	if c.Follow {
+		c.follow(chain, purpose, out, now)
+	}
 	return out
 }
 
@@ -86,6 +93,7 @@ func (c *Checker) build() {
 	c.lists = newLRU[*bundle](limits.CRLMemory)
 	c.answers = newLRU[ocspEntry](limits.OCSPMemory)
 	c.pauses = newLRU[time.Time](limits.OCSPMemory)
+	c.looks = newLRU[time.Time](2 * limits.RevocationFollowed)
 }
 
 func (c *Checker) warn(format string, args ...any) {
@@ -95,8 +103,11 @@ func (c *Checker) warn(format string, args ...any) {
 }
 
 // times are what an answer is judged by: the present and, where it is known,
-// the time of signing.
-type times struct{ now, at time.Time }
+// the time of signing; and who asks.
+type times struct {
+	now, at time.Time
+	look    *looking // nil: a decision
+}
 
 func (c *Checker) step(format string, args ...any) {
 	if c.OnStep != nil {

@@ -1,6 +1,7 @@
 package revocation
 
 import (
+	"bytes"
 	"context"
 	"crypto/x509"
 	"errors"
@@ -15,6 +16,8 @@ import (
 // bundle is a base CRL with its delta CRL, nil where there is none.
 type bundle struct {
 	base, delta *x509.RevocationList
+	known       fetch.Validators // of the base
+	sent        int              // bytes that the last fetch took
 }
 
 func (b *bundle) size() int {
@@ -36,6 +39,9 @@ func (c *Checker) checkCRLs(ctx context.Context, t times, cert, issuer *x509.Cer
 // checkPoint takes the kept list while it is good, and fetches where it is not.
 func (c *Checker) checkPoint(ctx context.Context, point string, t times, cert, issuer *x509.Certificate) verify.Revocation {
 	kept := c.kept(point, t.now, issuer)
+	if t.look != nil {
+		return c.lookAtPoint(ctx, point, kept, t, cert, issuer)
+	}
 	if kept != nil {
 		r := judgeCRL(kept, t, cert, issuer)
 		if r.Status != verify.StatusUnavailable && !c.softDue(point, t.now, kept) {
@@ -51,6 +57,33 @@ func (c *Checker) checkPoint(ctx context.Context, point string, t times, cert, i
 	}
 	return judgeCRL(fresh, t, cert, issuer)
 }
+
+// lookAtPoint replaces the kept list by what is there now, where a look may ask
+// for it; else the kept one counts.
+func (c *Checker) lookAtPoint(ctx context.Context, point string, kept *bundle, t times, cert, issuer *x509.Certificate) verify.Revocation {
+	old := unavailable("crl", point, errNotAsked)
+	if kept != nil {
+		old = judgeCRL(kept, t, cert, issuer)
+	}
+	if !t.look.may(c, point, t.now) {
+		return old
+	}
+	fresh, err := c.fetchPoint(ctx, point, kept, t.now, cert, issuer, limits.CRLTimeout)
+	if err != nil {
+		c.lookedAt(point, t.now, 0)
+		c.step("crl %s could not be looked at: %v", fetch.Redact(point), err)
+		return old
+	}
+	c.lookedAt(point, t.now, fresh.sent)
+	c.pauses.put(point, t.now.Add(limits.CRLSoftPause), 1) // no decision needs to ask now
+	if r := judgeCRL(fresh, t, cert, issuer); r.Status != verify.StatusUnavailable {
+		return r
+	}
+	return old
+}
+
+// errNotAsked: a look may not ask there now, and nothing is kept.
+var errNotAsked = errors.New("it was not asked for")
 
 // soften tries to replace a list that is still good by a newer one. Where that
 // fails the old one counts. There is no second try for a while: not where
@@ -178,7 +211,7 @@ func (c *Checker) fetchPoint(ctx context.Context, point string, kept *bundle, no
 			return b, nil
 		}
 		c.lists.put(point, b, b.size())
-		if c.Cache != nil {
+		if c.Cache != nil && !b.same(kept) {
 			c.step("Storing crl bundle to file cache with key %q ...", fetch.Redact(point))
 			if err := c.Cache.store(point, b); err != nil {
 				c.warn("failed to store crl bundle in file cache with key %q: %v", fetch.Redact(point), err)
@@ -192,22 +225,43 @@ func (c *Checker) fetchBundle(ctx context.Context, point string, kept *bundle, n
 	// Where only the delta is old the base, which may be large, can stay.
 	if kept != nil && kept.delta != nil && current(kept.base, now) && !current(kept.delta, now) && kept.base.CheckSignatureFrom(issuer) == nil {
 		delta, err := c.fetchDelta(ctx, kept.base, named, issuer, timeout)
-		if renewed := (&bundle{kept.base, delta}); err == nil && delta != nil && judgeCRL(renewed, times{now: now}, cert, issuer).Status != verify.StatusUnavailable {
+		if renewed := (&bundle{base: kept.base, delta: delta, known: kept.known}); err == nil && delta != nil && judgeCRL(renewed, times{now: now}, cert, issuer).Status != verify.StatusUnavailable {
 			return renewed, nil
 		}
 	}
-	base, err := c.fetchList(ctx, point, issuer, timeout)
+	b, err := c.fetchBase(ctx, point, kept, issuer, timeout)
 	if err != nil {
 		return nil, err
 	}
+	base := b.base
 	if kept != nil && older(base, kept.base) && current(kept.base, now) && kept.base.CheckSignatureFrom(issuer) == nil {
 		return nil, fmt.Errorf("the list fetched has number %s, an earlier one had %s", base.Number, kept.base.Number)
 	}
-	delta, err := c.fetchDelta(ctx, base, named, issuer, timeout)
+	if b.delta, err = c.fetchDelta(ctx, base, named, issuer, timeout); err != nil {
+		return nil, err
+	}
+	return b, nil
+}
+
+// fetchBase gets a base list, which is the kept one where the server says that it
+// still has the same, or sends it once more.
+func (c *Checker) fetchBase(ctx context.Context, point string, kept *bundle, issuer *x509.Certificate, timeout time.Duration) (*bundle, error) {
+	r := fetch.Request{URL: point, Accept: "application/pkix-crl", MaxBytes: limits.CRLBytes, Timeout: timeout}
+	mine := kept != nil && kept.base.CheckSignatureFrom(issuer) == nil
+	if mine {
+		r.Known = kept.known
+	}
+	resp, err := c.HTTP.Do(ctx, r)
 	if err != nil {
 		return nil, err
 	}
-	return &bundle{base, delta}, nil
+	b := &bundle{known: resp.Validators, sent: len(resp.Body)}
+	if mine && (resp.Same || bytes.Equal(resp.Body, kept.base.Raw)) {
+		b.base = kept.base
+		return b, nil
+	}
+	b.base, err = c.parseFrom(point, resp.Body, issuer)
+	return b, err
 }
 
 // fetchDelta follows the Freshest CRL extension of the base, else that of the
@@ -241,11 +295,20 @@ func (c *Checker) fetchList(ctx context.Context, address string, issuer *x509.Ce
 	if err != nil {
 		return nil, err
 	}
-	list, err := c.parse(resp.Body, issuer)
+	return c.parseFrom(address, resp.Body, issuer)
+}
+
+func (c *Checker) parseFrom(address string, der []byte, issuer *x509.Certificate) (*x509.RevocationList, error) {
+	list, err := c.parse(der, issuer)
 	if err != nil {
 		return nil, fmt.Errorf("crl from %s: %w", fetch.Redact(address), err)
 	}
 	return list, nil
+}
+
+// same says whether b holds the lists that other holds, nil being none.
+func (b *bundle) same(other *bundle) bool {
+	return other != nil && bytes.Equal(b.base.Raw, other.base.Raw) && bytes.Equal(raw(b.delta), raw(other.delta))
 }
 
 func current(l *x509.RevocationList, now time.Time) bool {

@@ -33,10 +33,17 @@ func (c *Checker) checkOCSP(ctx context.Context, t times, cert, issuer *x509.Cer
 func (c *Checker) askResponder(ctx context.Context, server string, t times, cert, issuer *x509.Certificate) verify.Revocation {
 	key := "ocsp " + fingerprint(cert) + fingerprint(issuer) + " " + server
 	kept, ok := c.answers.get(key)
+	old := unavailable("ocsp", server, errNotAsked)
 	if ok && t.now.Before(kept.until) {
-		if r := c.judgeOCSP(ctx, t, kept.response, issuer); r.Status != verify.StatusUnavailable {
-			return r
+		if old = c.judgeOCSP(ctx, t, kept.response, issuer); old.Status != verify.StatusUnavailable && t.look == nil {
+			return old
 		}
+	}
+	if t.look != nil {
+		if !t.look.may(c, key, t.now) {
+			return old
+		}
+		c.lookedAt(key, t.now, 0)
 	}
 	response, err := shared(ctx, c, key, func(ctx context.Context) (*verify.OCSPResponse, error) {
 		// Somebody may have fetched it since the look above.
@@ -54,6 +61,9 @@ func (c *Checker) askResponder(ctx context.Context, server string, t times, cert
 		return response, err
 	})
 	if err != nil {
+		if t.look != nil && old.Status != verify.StatusUnavailable {
+			return old // what is kept is good yet
+		}
 		return unavailable("ocsp", server, err)
 	}
 	return c.judgeOCSP(ctx, t, response, issuer)

@@ -93,10 +93,15 @@ func (s *signer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(s.list)
 }
 
+// revokedNow is the leaf on a list.
+func revokedNow(s *signer) issue.Revoked {
+	return issue.Revoked{Serial: s.chain[0].SerialNumber, At: s.clock.Now()}
+}
+
 func (s *signer) revokeLeaf() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.revoked = []issue.Revoked{{Serial: s.chain[0].SerialNumber, At: s.clock.Now()}}
+	s.revoked = []issue.Revoked{revokedNow(s)}
 }
 
 // status is what c says of the leaf now, and how many requests it made for it.
