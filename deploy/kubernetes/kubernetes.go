@@ -37,7 +37,7 @@ type Manifest struct {
 
 // Order is that in which the files are applied: what calls the gate comes after
 // what runs it.
-var order = []string{"rbac.yaml", "config.yaml", "service.yaml", "deployment.yaml", WebhooksFile, GuardFile}
+var order = []string{"rbac.yaml", "share.yaml", "config.yaml", "service.yaml", "exceptions.yaml", "deployment.yaml", WebhooksFile, GuardFile}
 
 // The files that have the API server ask the gate, and what guards them.
 const (

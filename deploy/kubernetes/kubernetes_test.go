@@ -74,7 +74,7 @@ func TestTheChartRendersWithTheLeastThatIsNeeded(t *testing.T) {
 }
 
 func TestTheOrderPutsWhatCallsTheGateLast(t *testing.T) {
-	list, err := Render(Release{"shuin-gate", "shuin-system", "shuin"}, values(t, least))
+	list, err := Render(Release{"shuin-gate", "shuin-system", "shuin"}, values(t, merged(t, least, "exceptionsBySelf: true")))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,6 +123,18 @@ func TestValuesChangeWhatTheyName(t *testing.T) {
 		{"labels of Pods", `podLabels: {azure.workload.identity/use: "true"}`, "deployment.yaml", `"azure.workload.identity/use": "true"`, ""},
 		{"trust in a Secret", "trust: {secret: roots}", "config.yaml", `secret: "roots"`, "shuin-gate-trust"},
 		{"a certificate of somebody else's", "webhooks: {tlsSecret: cert}", "config.yaml", "certificate: /etc/shuind/tls/tls.crt", "serving"},
+		{"decisions on standard output", "records: stdout", "config.yaml", `records: "-"`, ""},
+		{"no decisions recorded", "records: ''", "config.yaml", "", "records"},
+		{"a bundle in a ConfigMap", "policy: {text: ''}\nbundle: {configMap: policies}", "config.yaml", "bundle: \"/etc/shuind/bundle/policy.json\"\n      trust: /etc/shuind/trust\n      revocation", "configMap:"},
+		{"a bundle, and no rights for a policy", "policy: {text: ''}\nbundle: {secret: policies}", "rbac.yaml", "resourceNames: [shuin-gate-serving]", "configmaps]\n    resourceNames:\n"},
+		{"who signs a bundle", "policy: {text: ''}\nbundle: {secret: policies, signedBy: {identities: ['x509.subject: CN=a'], trustStores: ['ca:policy']}}\ntrust: {certificates: {ca.policy.old.pem: x}}",
+			"deployment.yaml", `path: "truststore/x509/ca/policy/ca.policy.old.pem"`, ""},
+		{"findings on a volume that is made", "replicas: 1\nfindings: {enabled: true}", "service.yaml", "kind: PersistentVolumeClaim", "storageClassName"},
+		{"findings, one replica at a time", "replicas: 1\nfindings: {enabled: true}", "deployment.yaml", "type: Recreate", "RollingUpdate"},
+		{"findings on a volume of somebody's", "replicas: 1\nfindings: {enabled: true, claim: mine}", "deployment.yaml", `claimName: "mine"`, ""},
+		{"findings on a volume of somebody's, and none is made", "replicas: 1\nfindings: {enabled: true, claim: mine}", "service.yaml", "", "PersistentVolumeClaim"},
+		{"who may ask", "api: {tlsSecret: a, tokens: t, principals: {ci: {token: ci.token, clusters: [prod-1]}}}", "config.yaml", "- name: \"ci\"\n          token:\n            file: \"/etc/shuind/tokens/ci.token\"\n          clusters: [\"prod-1\"]\n          namespaces: []\n          anywhere: false", ""},
+		{"no share of its own", "flowSchema: {enabled: false}", "share.yaml", "", "FlowSchema"},
 		{"no priority class, no quota", "priorityClassName: ''", "service.yaml", "NetworkPolicy", "ResourceQuota"},
 		{"nothing takes a value away", "resources: {limits: null}", "deployment.yaml", `resources: {"requests"`, `"limits"`},
 		{"guarded from administrators too", "guard: {administrators: false, users: [deployer]}", GuardFile, `in [\"deployer\"]`, "authorizer"},
@@ -164,6 +176,17 @@ func TestValuesThatCannotBeAreRefused(t *testing.T) {
 		{"trust in two places", "trust: {configMap: a, secret: b}", "in one of them"},
 		{"trust in two places, one of them here", "trust: {configMap: a, certificates: {ca.ci.pem: x}}", "in one place"},
 		{"a digest that is none", "image: {repository: r, digest: 'sha256:0'}", "image.digest"},
+		{"sweeps without a pause", "sweep: {every: 10s}", `sweep.every: "10s" does not look as it has to (between 1m and 24h, in minutes and hours)`},
+		{"a warm-up of nothing", "warmUp: 0s", "warmUp: "},
+		{"records in a file", "records: /var/log/decisions", "records: nothing or stdout, not"},
+		{"findings of several replicas", "findings: {enabled: true}", "replicas: 1"},
+		{"a bundle beside a policy", "bundle: {configMap: b}", "one policy decides"},
+		{"a signer of no bundle", "bundle: {signedBy: {trustStores: ['ca:x']}}", "bundle.signedBy goes with"},
+		{"nobody who may ask", "api: {tlsSecret: a}", "api.principals is missing"},
+		{"an API in plain text", "api: {principals: {ci: {token: a, anywhere: true}}}", "api.tlsSecret is missing"},
+		{"a principal that nobody knows", "api: {tlsSecret: a, principals: {ci: {anywhere: true}}}", "api.principals.ci: neither a token nor a certificate"},
+		{"who tells of findings to nobody", "api: {tlsSecret: a, tokens: t, principals: {ci: {token: a, anywhere: true, reports: true}}}", "api.principals.ci.reports: no findings are kept"},
+		{"too many places", "api: {tlsSecret: a, tokens: t, principals: {ci: {token: a, clusters: [" + strings.Repeat("a,", 101) + "]}}}", "api.principals.ci.clusters: 100 at most"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, err := Render(Release{"shuin-gate", "shuin-system", "shuin"}, values(t, merged(t, least, c.more)))

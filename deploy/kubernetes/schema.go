@@ -1,6 +1,7 @@
 package kubernetes
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"regexp"
@@ -18,7 +19,8 @@ func validate(v Values) error {
 		return err
 	}
 	var faults []string
-	check("", schema, map[string]any(v), &faults)
+	definitions, _ := schema["definitions"].(map[string]any)
+	(&validation{definitions, &faults}).check("", schema, map[string]any(v))
 	if len(faults) == 0 {
 		return nil
 	}
@@ -29,19 +31,32 @@ func validate(v Values) error {
 }
 
 // keywords are those of JSON Schema (draft 7) that the chart's schema may use:
-// another one is a fault of the schema.
+// another one is a fault of the schema. What a description says is told where a
+// pattern does not match.
 var keywords = []string{
-	"$schema", "title", "type", "additionalProperties", "required", "properties", "propertyNames", "pattern",
-	"minLength", "maxLength", "minimum", "maximum", "enum", "items",
+	"$schema", "$ref", "definitions", "title", "description", "type", "additionalProperties", "required", "properties", "propertyNames",
+	"pattern", "minLength", "maxLength", "minimum", "maximum", "enum", "items", "maxItems",
 }
 
-func check(at string, schema map[string]any, v any, faults *[]string) {
+// validation is one look at all values.
+type validation struct {
+	definitions map[string]any
+	faults      *[]string
+}
+
+func (c *validation) check(at string, schema map[string]any, v any) {
 	bad := func(format string, args ...any) {
 		where := at
 		if where == "" {
 			where = "values"
 		}
-		*faults = append(*faults, where+": "+fmt.Sprintf(format, args...))
+		*c.faults = append(*c.faults, where+": "+fmt.Sprintf(format, args...))
+	}
+	if ref, ok := schema["$ref"].(string); ok { // what stands beside it does not count
+		if schema, ok = c.definitions[strings.TrimPrefix(ref, "#/definitions/")].(map[string]any); !ok {
+			bad("the schema refers to %s, which it does not define", ref)
+			return
+		}
 	}
 	for key := range schema {
 		if !slices.Contains(keywords, key) {
@@ -51,7 +66,7 @@ func check(at string, schema map[string]any, v any, faults *[]string) {
 	if enum, ok := schema["enum"].([]any); ok && !slices.Contains(enum, v) {
 		var all []string
 		for _, one := range enum {
-			all = append(all, fmt.Sprint(one))
+			all = append(all, cmp.Or(fmt.Sprint(one), "nothing"))
 		}
 		bad("%s, not %s", strings.Join(all, " or "), shown(v))
 		return
@@ -64,11 +79,14 @@ func check(at string, schema map[string]any, v any, faults *[]string) {
 	}
 	switch v := v.(type) {
 	case map[string]any:
-		checkObject(at, schema, v, faults, bad)
+		c.checkObject(at, schema, v, bad)
 	case []any:
+		if high, ok := schema["maxItems"].(int64); ok && int64(len(v)) > high {
+			bad("%d at most, not %d", high, len(v))
+		}
 		if items, ok := schema["items"].(map[string]any); ok {
 			for i, one := range v {
-				check(fmt.Sprintf("%s[%d]", at, i), items, one, faults)
+				c.check(fmt.Sprintf("%s[%d]", at, i), items, one)
 			}
 		}
 	case string:
@@ -83,7 +101,7 @@ func check(at string, schema map[string]any, v any, faults *[]string) {
 	}
 }
 
-func checkObject(at string, schema, v map[string]any, faults *[]string, bad func(string, ...any)) {
+func (c *validation) checkObject(at string, schema, v map[string]any, bad func(string, ...any)) {
 	if required, ok := schema["required"].([]any); ok {
 		for _, name := range required {
 			if _, there := v[fmt.Sprint(name)]; !there {
@@ -96,7 +114,7 @@ func checkObject(at string, schema, v map[string]any, faults *[]string, bad func
 	for _, key := range slices.Sorted(maps.Keys(v)) {
 		path := strings.TrimPrefix(at+"."+key, ".")
 		if one, ok := properties[key].(map[string]any); ok {
-			check(path, one, v[key], faults)
+			c.check(path, one, v[key])
 			continue
 		}
 		switch more := schema["additionalProperties"].(type) {
@@ -105,7 +123,7 @@ func checkObject(at string, schema, v map[string]any, faults *[]string, bad func
 				bad("there is no value %s", shown(key))
 			}
 		case map[string]any:
-			check(path, more, v[key], faults)
+			c.check(path, more, v[key])
 		}
 		if names != nil {
 			checkText(names, key, bad)
@@ -117,13 +135,19 @@ func checkText(schema map[string]any, v string, bad func(string, ...any)) {
 	n := int64(utf8.RuneCountInString(v))
 	if low, ok := schema["minLength"].(int64); ok && n < low {
 		bad("it is missing, or too short")
+		return
 	}
 	if high, ok := schema["maxLength"].(int64); ok && n > high {
 		bad("it is longer than %d characters", high)
+		return
 	}
 	if pattern, ok := schema["pattern"].(string); ok {
 		if re, err := regexp.Compile(pattern); err != nil || !re.MatchString(v) {
-			bad("%s does not look as it has to (%s)", shown(v), pattern)
+			wanted := pattern
+			if said, ok := schema["description"].(string); ok {
+				wanted = said
+			}
+			bad("%s does not look as it has to (%s)", shown(v), wanted)
 		}
 	}
 }

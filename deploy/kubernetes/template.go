@@ -23,7 +23,7 @@ func newEngine() *engine { return &engine{map[string]*parse.Tree{}} }
 // known are the functions; what the parser asks for are their names alone.
 var known = func() map[string]any {
 	m := map[string]any{}
-	for _, name := range []string{"and", "or", "not", "printf", "include", "required", "fail", "default", "quote", "toJson", "nindent", "sha256sum", "trunc", "trimSuffix"} {
+	for _, name := range []string{"and", "or", "not", "printf", "include", "required", "fail", "default", "quote", "toJson", "nindent", "sha256sum", "trunc", "trimSuffix", "ne", "list", "splitList", "index"} {
 		m[name] = true
 	}
 	return m
@@ -311,6 +311,8 @@ func apply(name string, args []any) (any, error) {
 			return nil, err
 		}
 		return nil, errors.New(message)
+	case "list":
+		return append([]any{}, args...), nil
 	case "not", "quote", "toJson", "sha256sum":
 		if len(args) != 1 {
 			return nil, errArguments
@@ -341,8 +343,28 @@ func apply(name string, args []any) (any, error) {
 			return args[1], nil
 		}
 		return args[0], nil
+	case "ne", "index":
+		return ofTwo(name, args[0], args[1])
 	}
 	return textFunction(name, args, text)
+}
+
+// ofTwo compares texts, or is a member of a list.
+func ofTwo(name string, a, b any) (any, error) {
+	if name == "ne" {
+		one, ok := a.(string)
+		other, both := b.(string)
+		if !ok || !both {
+			return nil, errArguments
+		}
+		return one != other, nil
+	}
+	list, ok := a.([]any)
+	i, whole := b.(int64)
+	if !ok || !whole || i < 0 || i >= int64(len(list)) {
+		return nil, errArguments
+	}
+	return list[i], nil
 }
 
 // textFunction is one of texts.
@@ -358,6 +380,13 @@ func textFunction(name string, args []any, text func(int) (string, error)) (any,
 	case "trimSuffix":
 		suffix, err := text(0)
 		return strings.TrimSuffix(s, suffix), err
+	case "splitList":
+		by, err := text(0)
+		var out []any
+		for one := range strings.SplitSeq(s, by) {
+			out = append(out, one)
+		}
+		return out, err
 	}
 	n, ok := args[0].(int64)
 	if !ok || n < 0 {

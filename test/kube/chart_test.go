@@ -18,13 +18,17 @@ import (
 // valueSets are values for the product's chart: each switches something that
 // the others do not.
 var valueSets = map[string]string{
-	"the least":              `{}`,
-	"everything on":          `{"pullSecrets": true, "pinOwners": true, "registryCredentials": "regcred", "hostNetwork": true, "revocation": {"allowPrivateAddresses": true}}`,
-	"everything off":         `{"namespacePolicies": false, "exceptions": false, "sweep": {"reports": false}, "webhooks": {"owners": false, "exemptNamespaces": []}, "guard": {"enabled": false}, "podDisruptionBudget": {"enabled": false}, "networkPolicy": {"enabled": false}, "resourceQuota": {"enabled": false}}`,
-	"objects of others":      `{"policy": {"text": "", "configMap": "theirs", "key": "a.yaml"}, "trust": {"secret": "roots"}, "webhooks": {"tlsSecret": "cert", "annotations": {"cert-manager.io/inject-ca-from": "a/b"}}}`,
-	"texts that need quotes": `{"cluster": "it's \"prod\": #1", "trust": {"certificates": {"ca.ci.pem": "-----BEGIN\n<&>: {{ x }}\n"}}, "podLabels": {"b": "true", "a": "1"}, "podAnnotations": {"note": "a: b # c"}, "serviceAccount": {"annotations": {"eks.amazonaws.com/role-arn": "arn:aws:iam::111122223333:role/x"}}}`,
-	"places":                 `{"nodeSelector": {"a": "b"}, "tolerations": [{"key": "x", "operator": "Exists"}], "affinity": {"nodeAffinity": {}}, "env": [{"name": "AWS_REGION", "value": "ap-northeast-1"}], "priorityClassName": "", "resources": {"limits": null, "requests": {"cpu": "1"}}, "image": {"digest": "sha256:0000000000000000000000000000000000000000000000000000000000000000", "pullSecrets": ["a", "b"]}}`,
-	"networks":               `{"networkPolicy": {"webhookFrom": [{"ipBlock": {"cidr": "192.0.2.0/24"}}], "metricsFrom": [{"namespaceSelector": {"matchLabels": {"a": "b"}}}], "egress": [{"ports": [{"port": 443}]}]}, "guard": {"users": ["alice", "it's me"], "groups": [], "administrators": false}, "replicas": 1, "log": {"level": "debug", "format": "text"}}`,
+	"the least":               `{}`,
+	"everything on":           `{"pullSecrets": true, "pinOwners": true, "registryCredentials": "regcred", "hostNetwork": true, "revocation": {"allowPrivateAddresses": true}}`,
+	"everything off":          `{"namespacePolicies": false, "exceptions": false, "sweep": {"reports": false}, "webhooks": {"owners": false, "exemptNamespaces": []}, "guard": {"enabled": false}, "podDisruptionBudget": {"enabled": false}, "networkPolicy": {"enabled": false}, "resourceQuota": {"enabled": false}, "flowSchema": {"enabled": false}, "exceptionsBySelf": true}`,
+	"objects of others":       `{"policy": {"text": "", "configMap": "theirs", "key": "a.yaml"}, "trust": {"secret": "roots"}, "webhooks": {"tlsSecret": "cert", "annotations": {"cert-manager.io/inject-ca-from": "a/b"}}}`,
+	"texts that need quotes":  `{"cluster": "it's \"prod\": #1", "trust": {"certificates": {"ca.ci.pem": "-----BEGIN\n<&>: {{ x }}\n"}}, "podLabels": {"b": "true", "a": "1"}, "podAnnotations": {"note": "a: b # c"}, "serviceAccount": {"annotations": {"eks.amazonaws.com/role-arn": "arn:aws:iam::111122223333:role/x"}}}`,
+	"places":                  `{"nodeSelector": {"a": "b"}, "tolerations": [{"key": "x", "operator": "Exists"}], "affinity": {"nodeAffinity": {}}, "env": [{"name": "AWS_REGION", "value": "ap-northeast-1"}], "priorityClassName": "", "resources": {"limits": null, "requests": {"cpu": "1"}}, "image": {"digest": "sha256:0000000000000000000000000000000000000000000000000000000000000000", "pullSecrets": ["a", "b"]}}`,
+	"a bundle":                `{"policy": {"text": ""}, "bundle": {"configMap": "policies"}, "records": "stdout", "exceptionsBySelf": true}`,
+	"a bundle that is signed": `{"policy": {"text": ""}, "bundle": {"secret": "policies", "key": "p.json", "signedBy": {"identities": ["x509.subject: C=JP, ST=Tokyo, O=Example, CN=policy"], "trustStores": ["ca:policy"], "leastSequence": 1790000000, "signature": "p.cose.sig"}}, "trust": {"certificates": {"ca.policy.pem": "x", "ca.policy.old.pem": "y"}}}`,
+	"an API and findings":     `{"replicas": 1, "findings": {"enabled": true, "storageClassName": "fast", "size": "4Gi"}, "api": {"tlsSecret": "api", "tokens": "tokens", "clientCA": "clients", "principals": {"lambda": {"certificate": {"uri": "spiffe://example.com/lambda"}, "anywhere": true, "reports": true}, "ci": {"token": "ci.token", "clusters": ["prod-*"], "namespaces": ["shop"], "readsPolicy": true}}}, "networkPolicy": {"apiFrom": [{"podSelector": {"matchLabels": {"a": "b"}}}]}}`,
+	"findings of before":      `{"replicas": 1, "hostNetwork": true, "findings": {"enabled": true, "claim": "mine"}, "flowSchema": {"enabled": false}}`,
+	"networks":                `{"networkPolicy": {"webhookFrom": [{"ipBlock": {"cidr": "192.0.2.0/24"}}], "metricsFrom": [{"namespaceSelector": {"matchLabels": {"a": "b"}}}], "egress": [{"ports": [{"port": 443}]}]}, "guard": {"users": ["alice", "it's me"], "groups": [], "administrators": false}, "replicas": 1, "log": {"level": "debug", "format": "text"}}`,
 }
 
 // given is a set of values with those that every set needs.
@@ -94,6 +98,16 @@ func TestBothRefuseTheSameValues(t *testing.T) {
 	for _, set := range []string{
 		`{"cluster": ""}`, `{"image": {"repository": ""}}`, `{"replica": 1}`, `{"webhooks": {"failurePolicy": "Maybe"}}`, `{"webhooks": {"timeoutSeconds": 31}}`,
 		`{"replicas": "two"}`, `{"trust": {"certificates": {"a.pem": "x"}}}`, `{"policy": {"text": ""}}`, `{"policy": {"configMap": "b"}}`, `{"trust": {"configMap": "a", "secret": "b"}}`,
+		`{"sweep": {"every": "10s"}}`, `{"sweep": {"every": "25h"}}`, `{"warmUp": "11m"}`, `{"warmUp": "0s"}`, `{"cluster": "a\nb"}`, `{"policy": {"key": "a b"}}`, `{"trust": {"secret": "Roots"}}`, `{"memoryTarget": "1B"}`,
+		`{"records": "/var/log/decisions.jsonl"}`, `{"findings": {"enabled": true}}`, `{"replicas": 1, "findings": {"claim": "mine"}}`, `{"bundle": {"configMap": "a"}}`,
+		`{"policy": {"text": ""}, "bundle": {"configMap": "a", "secret": "b"}}`, `{"policy": {"text": ""}, "bundle": {"configMap": "a", "signedBy": {"leastSequence": 3}}}`, `{"bundle": {"signedBy": {"trustStores": ["ca:x"]}}}`,
+		`{"policy": {"text": ""}, "bundle": {"configMap": "a", "signedBy": {"leastSequence": -1}}}`, `{"policy": {"text": ""}, "bundle": {"configMap": "a"}, "trust": {"certificates": {"ca.x.pem": "x"}}}`,
+		`{"policy": {"text": ""}, "bundle": {"configMap": "a"}, "trust": {"secret": "x"}}`, `{"policy": {"text": ""}, "bundle": {"secret": "a", "signedBy": {"signingProfile": "arn:x", "identities": ["y"], "trustStores": ["ca:x"]}}}`,
+		`{"policy": {"text": ""}, "bundle": {"secret": "a", "signedBy": {"signingProfile": "arn:x"}}}`, `{"api": {"tlsSecret": "a"}}`, `{"api": {"tokens": "t", "principals": {"ci": {"token": "a", "anywhere": true}}}}`,
+		`{"api": {"tlsSecret": "a", "principals": {"ci": {"token": "a", "anywhere": true}}}}`, `{"api": {"tlsSecret": "a", "principals": {"ci": {"certificate": {"dns": "a"}, "anywhere": true}}}}`,
+		`{"api": {"tlsSecret": "a", "tokens": "t", "principals": {"ci": {"anywhere": true}}}}`, `{"api": {"tlsSecret": "a", "tokens": "t", "principals": {"ci": {"token": "a"}}}}`,
+		`{"api": {"tlsSecret": "a", "tokens": "t", "principals": {"ci": {"token": "a", "anywhere": true, "clusters": ["a"]}}}}`, `{"api": {"tlsSecret": "a", "tokens": "t", "principals": {"ci": {"token": "a", "anywhere": true, "reports": true}}}}`,
+		`{"api": {"tlsSecret": "a", "tokens": "t", "principals": {"c i": {"token": "a", "anywhere": true}}}}`, `{"replicas": 1, "findings": {"enabled": true}, "api": {"tlsSecret": "a", "tokens": "t", "principals": {"ci": {"token": "a", "namespaces": ["a"], "reports": true}}}}`,
 	} {
 		values := given(t, set)
 		_, helms := shared.Programs.Render(t.Context(), "../../deploy/kubernetes/chart", values, "shuin-gate", "shuin-system")

@@ -40,12 +40,81 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | quote }}
 {{- end -}}
 {{- end }}
 
+{{- /* Not empty: a bundle decides. */}}
+{{- define "shuin.bundled" -}}
+{{ or .Values.bundle.configMap .Values.bundle.secret }}
+{{- end }}
+
+{{- /* Not empty: the bundle has to be signed. */}}
+{{- define "shuin.signed" -}}
+{{- if or .Values.bundle.signedBy.identities .Values.bundle.signedBy.signingProfile .Values.bundle.signedBy.trustStores .Values.bundle.signedBy.leastSequence .Values.bundle.signedBy.signature -}}
+signed
+{{- end -}}
+{{- end }}
+
+{{- define "shuin.claim" -}}
+{{- if .Values.findings.claim -}}
+{{ .Values.findings.claim }}
+{{- else -}}
+{{ include "shuin.name" . }}-findings
+{{- end -}}
+{{- end }}
+
 {{- /* The configuration of shuind; values are written as JSON, which is YAML. */}}
 {{- define "shuin.config" -}}
 operations:
   listen: 0.0.0.0:9464
 gate:
   cache: /var/cache/shuind
+  {{- if .Values.records }}
+  records: "-"
+  {{- end }}
+  {{- if .Values.findings.enabled }}
+  findings: /var/lib/shuind/findings.db
+  {{- end }}
+  {{- if include "shuin.bundled" . }}
+  bundle: {{ printf "/etc/shuind/bundle/%s" .Values.bundle.key | toJson }}
+  trust: /etc/shuind/trust
+  {{- if include "shuin.signed" . }}
+  signedBy:
+    {{- with .Values.bundle.signedBy.identities }}
+    identities: {{ toJson . }}
+    {{- end }}
+    {{- with .Values.bundle.signedBy.signingProfile }}
+    signingProfile: {{ toJson . }}
+    {{- end }}
+    trustStores: {{ toJson .Values.bundle.signedBy.trustStores }}
+    leastSequence: {{ toJson .Values.bundle.signedBy.leastSequence }}
+    {{- with .Values.bundle.signedBy.signature }}
+    signature: {{ printf "/etc/shuind/bundle/%s" . | toJson }}
+    {{- end }}
+  {{- end }}
+  {{- end }}
+  {{- if .Values.api.principals }}
+  listen: 0.0.0.0:8443
+  tls:
+    certificate: /etc/shuind/api/tls.crt
+    key: /etc/shuind/api/tls.key
+  {{- if .Values.api.clientCA }}
+  clientCA: /etc/shuind/clients/ca.crt
+  {{- end }}
+  principals:
+    {{- range $name, $principal := .Values.api.principals }}
+    - name: {{ toJson $name }}
+      {{- with $principal.token }}
+      token:
+        file: {{ printf "/etc/shuind/tokens/%s" . | toJson }}
+      {{- end }}
+      {{- with $principal.certificate }}
+      certificate: {{ toJson . }}
+      {{- end }}
+      clusters: {{ default (list) $principal.clusters | toJson }}
+      namespaces: {{ default (list) $principal.namespaces | toJson }}
+      anywhere: {{ default false $principal.anywhere }}
+      readsPolicy: {{ default false $principal.readsPolicy }}
+      reports: {{ default false $principal.reports }}
+    {{- end }}
+  {{- end }}
   {{- if .Values.registryCredentials }}
   credentials:
     dockerConfig: /etc/shuind/registry/.dockerconfigjson
@@ -56,6 +125,7 @@ kubernetes:
   listen: 0.0.0.0:9443
   cluster: {{ required "cluster is missing: the name that the policy's rules know this cluster by" .Values.cluster | toJson }}
   namespace: {{ .Release.Namespace | toJson }}
+  {{- if not (include "shuin.bundled" .) }}
   policy:
     configMap: {{ include "shuin.policy" . | toJson }}
     key: {{ .Values.policy.key | toJson }}
@@ -65,6 +135,7 @@ kubernetes:
     {{- else }}
     configMap: {{ include "shuin.trust" . | toJson }}
     {{- end }}
+  {{- end }}
   namespacePolicies: {{ .Values.namespacePolicies }}
   exceptions: {{ .Values.exceptions }}
   pullSecrets: {{ .Values.pullSecrets }}
