@@ -72,3 +72,50 @@ func TestMoreClustersThanAreLookedAtDenyNothing(t *testing.T) {
 	want(t, s.one(t.Context(), gate.Workload{AnyCluster: true}, written("shop/a", digest.FromString("7"))), pipeline.Admit, true, "")
 	want(t, s.one(t.Context(), gate.Workload{AnyCluster: true}, written("shop/a", digest.FromString("none"))), pipeline.Undecided, false, shuin.CodeLimit)
 }
+
+// TestWhatOthersOfAWorkloadWouldAskKeepsNoImageFromBeingDenied: who adds images
+// whose clusters are many does not hide one whose are few.
+func TestWhatOthersOfAWorkloadWouldAskKeepsNoImageFromBeingDenied(t *testing.T) {
+	var rules strings.Builder
+	rules.WriteString("  - {name: shop, match: {images: [\"registry.example/shop/**\"], clusters: [prod]}, require: {all: [build]}}\n")
+	for i := range limits.GateClusters + 3 {
+		fmt.Fprintf(&rules, "  - {name: r%d, match: {images: [\"registry.example/many/m%d/**\"], clusters: [c%d, d%d]}, allow: {unsigned: true, because: x}}\n", i, i%60, i, i)
+	}
+	s := newSite(t, stages+"rules:\n"+rules.String(), nil)
+	bad := s.depot.image("shop/bad", "v1")
+	w := gate.Workload{AnyCluster: true}
+	for i := range 60 {
+		w.Images = append(w.Images, gate.Image{Name: fmt.Sprint("c", i), Written: written(fmt.Sprintf("many/m%d/x", i), digest.FromString("x"))})
+	}
+	w.Images = append(w.Images, gate.Image{Name: "bad", Written: written("shop/bad", bad)}, gate.Image{Name: "again", Written: written("shop/bad", bad)})
+	v := s.gate.Decide(t.Context(), w)
+	for i := range v.Images[:60] {
+		want(t, v.Images[i], pipeline.Admit, true, "")
+	}
+	for i := range v.Images[60:] {
+		iv := v.Images[60+i]
+		if want(t, iv, pipeline.Deny, false, shuin.CodeUnsigned); iv.Rule != "shop" || len(iv.Elsewhere) != 1 || iv.Image != w.Images[60+i] {
+			t.Errorf("%+v by rule %q, and %d elsewhere", iv.Image, iv.Rule, len(iv.Elsewhere))
+		}
+	}
+}
+
+func TestAnExceptionFromOutsideMakesItsClusterOneThatIsLookedAt(t *testing.T) {
+	s := newSite(t, stages+"rules:\n  - {name: shop, match: {images: [\"registry.example/shop/**\"]}, require: {all: [build]}}\n", nil)
+	bad := written("shop/bad", s.depot.image("shop/bad", "v1"))
+	any := gate.Workload{AnyCluster: true}
+	want(t, s.one(t.Context(), any, bad), pipeline.Deny, false, shuin.CodeUnsigned)
+	a, err := pipeline.ParseAddition([]byte("images: [registry.example/shop/bad]\nclusters: [dev]\nreason: x\nowner: y\nexpires: 2100-01-01T00:00:00Z\n"), "outside")
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain := s.gate.Rules()
+	with, err := plain.WithExceptions([]*pipeline.Addition{a})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.gate.Use(with)
+	want(t, s.one(t.Context(), any, bad), pipeline.Admit, true, "")
+	s.gate.Use(with.WithExceptionsOf(plain))
+	want(t, s.one(t.Context(), any, bad), pipeline.Deny, false, shuin.CodeUnsigned)
+}

@@ -20,12 +20,15 @@ type deciding struct {
 	rules *Rules
 	w     *Workload
 	now   time.Time
+	// clusterOf each image is where it is judged, in place of w's; nil: all in w's.
+	clusterOf []string
 }
 
 // task is one image of it.
 type task struct {
 	iv *ImageVerdict
 	*parsed
+	where pipeline.Where
 	// sel is without exceptions: they stand above what is remembered.
 	sel       pipeline.Selection
 	exception *pipeline.Exception
@@ -55,7 +58,7 @@ func (d *deciding) images(ctx context.Context, out []ImageVerdict) {
 		if first != nil {
 			first[image] = i
 		}
-		if t := (task{iv: &out[i]}); !d.begin(&t) {
+		if t := (task{iv: &out[i], where: d.where(i)}); !d.begin(&t) {
 			left := t
 			open = append(open, &left)
 		} else {
@@ -115,7 +118,7 @@ func (t *task) bound(now time.Time) {
 // choose picks the rule, for the digest as far as it is known.
 func (d *deciding) choose(t *task) {
 	sel := d.rules.policy.Select(pipeline.Question{
-		Repository: t.name, Digest: t.digest, Where: d.w.Where, Now: d.now,
+		Repository: t.name, Digest: t.digest, Where: t.where, Now: d.now,
 	})
 	t.sel, t.exception, t.expired = *sel, sel.Exception, sel.Expired
 	t.sel.Exception, t.sel.Expired = nil, nil
@@ -157,7 +160,7 @@ func (d *deciding) refused(t *task) bool {
 // excepted says whether an exception in force names some digest of the
 // repository: then it is worth knowing which one the tag names, for who pins it.
 func (d *deciding) excepted(t *task) bool {
-	return d.w.Pins && d.rules.policy.ExceptsSomeDigest(t.name, d.w.Where, d.now)
+	return d.w.Pins && d.rules.policy.ExceptsSomeDigest(t.name, t.where, d.now)
 }
 
 // known answers for a digest from what needs nobody: exceptions, lists and
@@ -181,7 +184,7 @@ func (d *deciding) known(t *task, now time.Time) bool {
 		return true
 	}
 	t.key, t.keyed = d.keyOf(t), true
-	if a, _, ok := d.m.verdicts.get(t.key, now); ok {
+	if a, ok := d.m.known(t.key, now); ok {
 		t.answered(a)
 		return true
 	}

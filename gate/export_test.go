@@ -34,7 +34,7 @@ func (g *Gate) Entries() int {
 // Decide makes it; the making of the key is left out.
 func (g *Gate) LookUp(w Workload) func() bool {
 	d := deciding{g: g, m: g.memory, rules: g.rules.Load(), w: &w, now: g.o.Now()}
-	t := task{iv: &ImageVerdict{Image: w.Images[0]}}
+	t := task{iv: &ImageVerdict{Image: w.Images[0]}, where: d.where(0)}
 	if !d.begin(&t) || !t.keyed {
 		panic("the image is not remembered")
 	}

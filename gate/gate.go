@@ -53,7 +53,9 @@ type Workload struct {
 	// AnyCluster: where it will run is not known yet, and Where.Cluster not
 	// looked at. Each image is judged in every cluster that the policy tells
 	// apart for it, and has the mildest answer: what one cluster would admit is
-	// not bad, and what could not be checked in one is not denied in all.
+	// not bad, and what could not be checked in one is not denied in all. So two
+	// images, each good in another cluster, are both admitted though no cluster
+	// would start them together: it is for who starts them there to find out.
 	AnyCluster bool
 	// Pins: who asks will deploy the pinned references of the verdict. Without
 	// it a tag alone is refused where the rule says pin.

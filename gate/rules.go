@@ -25,12 +25,13 @@ type Rules struct {
 	statements []*policy.Statement // of policy.Signers, in their order
 	stores     loadedStores
 	trust      digest.Digest
+	apart      *clusterMemory
 }
 
 // NewRules loads every trust store that the policy names. The error says which
 // cannot be used: then the rules are not fit for use.
 func NewRules(ctx context.Context, p *pipeline.Policy, stores verify.Stores) (*Rules, error) {
-	r := &Rules{policy: p, stores: loadedStores{}}
+	r := &Rules{policy: p, stores: loadedStores{}, apart: &clusterMemory{}}
 	var faults []error
 	failed := map[trust.StoreName]bool{}
 	for _, s := range p.Signers() {
@@ -69,7 +70,7 @@ func (r *Rules) WithExceptions(additions []*pipeline.Addition) (*Rules, error) {
 		return nil, err
 	}
 	out := *r
-	out.policy = p
+	out.policy, out.apart = p, &clusterMemory{}
 	return &out, nil
 }
 
@@ -77,7 +78,7 @@ func (r *Rules) WithExceptions(additions []*pipeline.Addition) (*Rules, error) {
 // policy (pipeline.Policy.WithExceptionsOf).
 func (r *Rules) WithExceptionsOf(other *Rules) *Rules {
 	out := *r
-	out.policy = r.policy.WithExceptionsOf(other.policy)
+	out.policy, out.apart = r.policy.WithExceptionsOf(other.policy), &clusterMemory{}
 	return &out
 }
 

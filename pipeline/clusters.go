@@ -38,8 +38,12 @@ func (p *Policy) Clusters(repository, namespace string) []string {
 			add(&r.place)
 		}
 	}
-	for i := range p.exceptions {
-		e := &p.exceptions[i]
+	exceptions := p.exceptions
+	if p.added != nil { // those from outside of the document are as good
+		exceptions = slices.Concat(exceptions, p.added.exceptions)
+	}
+	for i := range exceptions {
+		e := &exceptions[i]
 		if len(e.place.clusters) == 0 || !slices.ContainsFunc(e.images, func(x exceptedImage) bool { return x.matches(repository, segments) }) {
 			continue
 		}

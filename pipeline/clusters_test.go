@@ -40,7 +40,7 @@ func TestClustersAreThoseThatThePolicyTellsApart(t *testing.T) {
 func TestEveryClusterIsStoodForByOneOfClusters(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	pick := func(from ...string) string { return from[r.IntN(len(from))] }
-	read := 0
+	read, added := 0, 0
 	for range 3000 {
 		var b strings.Builder
 		b.WriteString("apiVersion: shuin.dev/v1\nkind: PipelinePolicy\nrules:\n")
@@ -61,7 +61,16 @@ func TestEveryClusterIsStoodForByOneOfClusters(t *testing.T) {
 		if err != nil {
 			continue // of two rules neither would win
 		}
-		read++
+		if read++; read%2 == 0 { // an exception from outside of it, too
+			a, err := pipeline.ParseAddition(fmt.Appendf(nil, "images: [reg.example/web]\nreason: x\nowner: y\nexpires: 2030-01-01T00:00:00Z\n%s\n", strings.TrimPrefix(place(), ", ")), "outside")
+			if err != nil {
+				continue // a cluster twice
+			}
+			if p, err = p.WithExceptions([]*pipeline.Addition{a}); err != nil {
+				t.Fatal(err)
+			}
+			added++
+		}
 		now := time.Date(2029, 1, 1, 0, 0, 0, 0, time.UTC)
 		answer := func(cluster string) string {
 			s := p.Select(pipeline.Question{Repository: "reg.example/web", Where: pipeline.Where{Cluster: cluster}, Now: now})
@@ -80,7 +89,7 @@ func TestEveryClusterIsStoodForByOneOfClusters(t *testing.T) {
 			}
 		}
 	}
-	if read < 300 {
-		t.Fatalf("%d policies were read", read)
+	if read < 300 || added < 100 {
+		t.Fatalf("%d policies were read, and to %d an exception added", read, added)
 	}
 }

@@ -4,9 +4,10 @@ import "time"
 
 // Bounds of the gate: one decision, and all that are under way.
 const (
-	GateImages   = 1000 // images of one workload
-	GateParallel = 32   // of them looked at together
-	GateClusters = 100  // that a workload is judged for, where nobody knows in which it will run
+	GateImages         = 1000 // images of one workload
+	GateParallel       = 32   // of them looked at together
+	GateClusterEntries = 1000 // repositories whose clusters a policy's rules recall
+	GateClusters       = 100  // that an image is judged for, where nobody knows in which it will run
 
 	GateFlights     = 4096        // digests and tags being asked about at a time; who comes after waits
 	GateAccessPart  = 4           // one access has a quarter at most of those that the others leave
