@@ -38,6 +38,7 @@ type answer struct {
 	decision *pipeline.Decision
 	reports  []shuin.SignatureReport
 	at       time.Time
+	turn     uint64 // of the memory, when it was begun
 	fault    bool // nothing was surveyed, or a fault of ours: not to be remembered
 }
 

@@ -34,7 +34,7 @@ type question struct {
 // answer judges, repeats what could not be checked as long as the rule says,
 // and remembers what may be.
 func (q *question) answer(ctx context.Context) *answer {
-	if a, _, ok := q.m.verdicts.get(q.key, q.g.o.Now()); ok {
+	if a, ok := q.m.known(q.key, q.g.o.Now()); ok {
 		return a // found by somebody between the asker's look and this flight
 	}
 	var a *answer
@@ -50,6 +50,9 @@ func (q *question) answer(ctx context.Context) *answer {
 }
 
 func (q *question) remember(a *answer) {
+	if a.good() && a.turn != q.m.turn.Load() {
+		return // what it was made of may be over since
+	}
 	q.m.verdicts.put(q.key, a, a.at, a.until())
 	switch {
 	case a.good():
@@ -80,7 +83,7 @@ func (q *question) turn(ctx context.Context) *answer {
 
 // attempt surveys what the rule's platforms ask for, once.
 func (q *question) attempt(ctx context.Context) *answer {
-	now := q.g.o.Now()
+	now, turn := q.g.o.Now(), q.m.turn.Load()
 	source, err := q.g.o.Sources.Open(q.access, q.ref)
 	if err != nil {
 		return q.failed(err)
@@ -91,7 +94,7 @@ func (q *question) attempt(ctx context.Context) *answer {
 			return q.failed(inTime(ctx, err))
 		}
 	}
-	a := &answer{artifact: artifact, at: now}
+	a := &answer{artifact: artifact, at: now, turn: turn}
 	index := isIndex(artifact)
 	if q.sel.Platforms != pipeline.Each || !index {
 		a.whole, a.reports = q.survey(ctx, artifact, signatures, "", now)

@@ -38,6 +38,7 @@ type memory struct {
 	lastGood *cache[*answer]          // the last good ones
 	indexes  *cache[[]shuin.Platform] // what is in an index
 	parsed   *otter.Cache[string, *parsed]
+	turn     atomic.Uint64 // rises when what was answered before does not count any more
 	surveys  flights[*answer]
 	resolves flights[resolved]
 	listings flights[listing]
