@@ -11,7 +11,7 @@ import (
 
 // Reference is what a person wrote. It may hold a tag, a digest, both, or
 // neither; it is resolved to an [Artifact] before anything is decided.
-// Exactly one of Registry and Layout is set.
+// Exactly one of Registry, Layout and File is set.
 type Reference struct {
 	// Registry is the host with its port, if any: "localhost:5000".
 	Registry string
@@ -19,6 +19,9 @@ type Reference struct {
 	Repository string
 	// Layout is the path of an OCI image layout directory.
 	Layout string
+	// File is the path of a blob: a file outside any registry. It has no tag,
+	// and [ParseReference] never sets it.
+	File string
 	// Tag is empty when none was written.
 	Tag string
 	// Digest is empty when none was written.
@@ -85,10 +88,13 @@ func ParseLayoutReference(s string) (Reference, error) {
 }
 
 // Name is the repository without tag or digest: "registry/repository", or the
-// path of the OCI layout.
+// path of the OCI layout or of the blob.
 func (r Reference) Name() string {
-	if r.Layout != "" {
+	switch {
+	case r.Layout != "":
 		return r.Layout
+	case r.File != "":
+		return r.File
 	}
 	return r.Registry + "/" + r.Repository
 }
@@ -100,7 +106,7 @@ func (r Reference) Name() string {
 // "docker.io/owner/name". A layout has no other spelling. Nothing is asked of
 // DNS: two names of one host stay two.
 func (r Reference) Canonical() Reference {
-	if r.Layout != "" {
+	if r.Layout != "" || r.File != "" {
 		return r
 	}
 	r.Registry = CanonicalRegistry(r.Registry)

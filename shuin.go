@@ -115,7 +115,7 @@ func NewArtifact(ref Reference, desc Descriptor) (Artifact, error) {
 func (a Artifact) Written() Reference { return a.ref }
 
 // Name is the repository without tag or digest, as registryScopes of a trust
-// policy spell it: "registry/repository", or the path of an OCI layout.
+// policy spell it: "registry/repository", or the path of an OCI layout or a blob.
 func (a Artifact) Name() string { return a.ref.Name() }
 
 // Descriptor is what the artifact is. Its digest is never empty.

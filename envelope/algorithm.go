@@ -10,6 +10,8 @@ import (
 	_ "crypto/sha512"
 	"errors"
 	"fmt"
+
+	"github.com/opencontainers/go-digest"
 )
 
 // Algorithm is a signature algorithm of the Notary Project
@@ -104,6 +106,21 @@ func (a Algorithm) Hash() crypto.Hash {
 		return 0
 	}
 	return algorithms[a].hash
+}
+
+// Digest is the algorithm of the digest by which a signature of a blob names it:
+// that of the signing certificate's key (PAY-03). It is "" for an invalid
+// algorithm.
+func (a Algorithm) Digest() digest.Algorithm {
+	switch a.Hash() {
+	case crypto.SHA256:
+		return digest.SHA256
+	case crypto.SHA384:
+		return digest.SHA384
+	case crypto.SHA512:
+		return digest.SHA512
+	}
+	return ""
 }
 
 // AlgorithmFromKeySpec reads "RSA-2048" … "EC-521".

@@ -58,6 +58,7 @@ type Options struct {
 // Signed is a finished signature, ready to be stored beside its artifact.
 type Signed struct {
 	MediaType string
+	Algorithm envelope.Algorithm
 	Envelope  []byte
 	Chain     [][]byte // DER, leaf first
 	// Annotations belong on the signature manifest: the certificate
@@ -233,7 +234,7 @@ func finish(data []byte, e *envelope.Envelope, extra map[string]string) (*Signed
 	}
 	annotations[shuin.AnnotationThumbprints] = string(list)
 	annotations[annotationCreated] = signingTime(e).UTC().Format(time.RFC3339)
-	return &Signed{MediaType: e.MediaType, Envelope: data, Chain: e.Chain, Annotations: annotations}, nil
+	return &Signed{MediaType: e.MediaType, Algorithm: e.Algorithm, Envelope: data, Chain: e.Chain, Annotations: annotations}, nil
 }
 
 func invalid(doing string, err error) error { return failed(doing, shuin.CodeInvalidInput, err) }

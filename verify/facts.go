@@ -94,6 +94,14 @@ type Examiner struct {
 // Examine makes the facts of one signature: envelope bytes of the given media
 // type, said to be over a. Nothing is fetched.
 func (x *Examiner) Examine(mediaType string, data []byte, a shuin.Artifact) *Facts {
+	return x.examine(mediaType, data, func(_ *envelope.Envelope, signed shuin.Descriptor) error {
+		return sameContent(signed, a.Descriptor())
+	})
+}
+
+// examine is Examine, with holds to say whether what is signed is the artifact:
+// nil, or why not. It is asked only of a signature that holds together.
+func (x *Examiner) examine(mediaType string, data []byte, holds func(e *envelope.Envelope, signed shuin.Descriptor) error) *Facts {
 	f := &Facts{}
 	if f.Envelope, f.Integrity = envelope.Parse(mediaType, data); f.Integrity != nil {
 		f.Envelope = nil
@@ -108,7 +116,12 @@ func (x *Examiner) Examine(mediaType string, data []byte, a shuin.Artifact) *Fac
 	if f.Integrity = x.integrity(f, stores); f.Integrity != nil {
 		return f
 	}
-	f.Payload, f.Artifact = payloadOf(f.Envelope, a)
+	payload, err := envelope.ParsePayload(f.Envelope.Payload)
+	if err != nil {
+		f.Artifact = tampered("read signed payload", err)
+		return f
+	}
+	f.Payload, f.Artifact = payload, holds(f.Envelope, payload.TargetArtifact)
 	return f
 }
 
@@ -140,25 +153,24 @@ func (x *Examiner) integrity(f *Facts, stores []*trust.Store) error {
 	return nil
 }
 
-// payloadOf reads the payload and compares it with the artifact (PAY-01,
-// PAY-02, VER-02).
-func payloadOf(e *envelope.Envelope, a shuin.Artifact) (envelope.Payload, error) {
-	p, err := envelope.ParsePayload(e.Payload)
-	if err != nil {
-		return envelope.Payload{}, tampered("read signed payload", err)
-	}
-	got, want := p.TargetArtifact, a.Descriptor()
+// sameContent: the payload names the artifact (PAY-01, PAY-02, VER-02).
+func sameContent(signed, want shuin.Descriptor) error {
+	var err error
 	switch {
-	case got.SameContent(want):
-		return p, nil
-	case got.Digest != want.Digest:
-		err = fmt.Errorf("it signs %s, not %s", got.Digest, want.Digest)
-	case got.MediaType != want.MediaType:
-		err = fmt.Errorf("it signs media type %.200q, the artifact has %q", got.MediaType, want.MediaType)
+	case signed.SameContent(want):
+		return nil
+	case signed.Digest != want.Digest:
+		err = fmt.Errorf("it signs %s, not %s", signed.Digest, want.Digest)
+	case signed.MediaType != want.MediaType:
+		err = fmt.Errorf("it signs media type %.200q, the artifact has %q", signed.MediaType, want.MediaType)
 	default:
-		err = fmt.Errorf("it signs a size of %d bytes, the artifact has %d", got.Size, want.Size)
+		err = fmt.Errorf("it signs a size of %d bytes, the artifact has %d", signed.Size, want.Size)
 	}
-	return p, &shuin.Error{
+	return anotherArtifact(err)
+}
+
+func anotherArtifact(err error) error {
+	return &shuin.Error{
 		Code: shuin.CodeTampered, Message: "signature is of another artifact", Err: err,
 		Hint: "the signature was attached to an artifact it was not made for; sign this one",
 	}

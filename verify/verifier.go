@@ -101,6 +101,7 @@ type run struct {
 	o          Options
 	statements []*policy.Statement
 	survey     *Survey // nil: Verify
+	blob       *blob   // nil: the artifact is known
 	report     *shuin.Report
 	examiner   Examiner
 	maximum    int // signatures judged
@@ -326,7 +327,11 @@ func (r *run) judge(s shuin.Signature) (good bool) {
 	e := &examination{run: r}
 	if s.Err == nil {
 		checks, tokenChecks := r.checks.Load(), r.tokenChecks
-		e.facts = r.examiner.Examine(s.EnvelopeMediaType, s.Envelope, r.artifact)
+		if r.blob == nil {
+			e.facts = r.examiner.Examine(s.EnvelopeMediaType, s.Envelope, r.artifact)
+		} else {
+			e.facts = r.examiner.examine(s.EnvelopeMediaType, s.Envelope, r.holdsBlob)
+		}
 		defer func() {
 			if r.v.checks != nil {
 				r.v.checks.Add(r.checks.Load() - checks)

@@ -48,6 +48,9 @@ func needsNoDirs(cmd *cobra.Command) bool {
 	if c := cmd; c.HasParent() && c.Parent().Name() == "bundle" {
 		return true
 	}
+	if c := cmd; c.HasParent() && c.Parent().Name() == "blob" {
+		return c.Name() == "inspect" || c.Name() == "verify"
+	}
 	cmd = topCommand(cmd)
 	switch cmd.Name() {
 	case "version", "dev-registry", "signer", "aws", "k8s", "help", "completion", "verify", "list", "seal", cobra.ShellCompRequestCmd, cobra.ShellCompNoDescRequestCmd:

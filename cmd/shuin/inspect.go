@@ -122,7 +122,7 @@ func (a *app) printInspection(format string, artifact shuin.Artifact, inspected 
 	root := &node{text: artifact.String()}
 	signatures := root.add(shuin.ArtifactTypeSignature)
 	for _, i := range inspected {
-		i.addTo(signatures)
+		i.fill(signatures.add(i.digest))
 	}
 	if _, err := fmt.Fprintln(a.stdout, "Inspecting all signatures for signed artifact"); err != nil {
 		return err

@@ -14,7 +14,7 @@ import (
 // inspection is what inspect shows of one signature: claims of the envelope,
 // none of them verified.
 type inspection struct {
-	digest    string
+	digest    string // of the signature's manifest; empty: a blob's, which has none
 	mediaType string
 	env       *envelope.Envelope
 	artifact  shuin.Descriptor
@@ -35,6 +35,10 @@ func inspectSignature(sig shuin.Signature) (*inspection, error) {
 	if err != nil {
 		return nil, err
 	}
+	return inspectEnvelope(env, sig)
+}
+
+func inspectEnvelope(env *envelope.Envelope, sig shuin.Signature) (*inspection, error) {
 	if env.ContentType != shuin.MediaTypePayload {
 		return nil, fmt.Errorf("payload content type %q not supported", env.ContentType)
 	}

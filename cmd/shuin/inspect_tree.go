@@ -12,9 +12,8 @@ import (
 // ctime is how tree output writes a time: UTC, space-padded day.
 func ctime(t time.Time) string { return t.UTC().Format(time.ANSIC) }
 
-// addTo hangs the signature below parent.
-func (i *inspection) addTo(parent *node) {
-	sig := parent.add(i.digest)
+// fill hangs what the signature says below sig, which names it.
+func (i *inspection) fill(sig *node) {
 	sig.pair("signature algorithm", i.env.Algorithm.String())
 	sig.pair("signature envelope type", i.mediaType)
 

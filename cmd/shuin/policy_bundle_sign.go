@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto"
 	"crypto/x509"
 	"time"
 
@@ -12,7 +11,6 @@ import (
 	"github.com/shuin/shuin"
 	"github.com/shuin/shuin/bundle"
 	"github.com/shuin/shuin/envelope"
-	"github.com/shuin/shuin/sign"
 )
 
 // bundleSignFlags say how a bundle is signed: as images are, but for what is
@@ -70,27 +68,11 @@ func (a *app) signBundle(ctx context.Context, s *bundleSignFlags, data []byte) (
 		a.warnf("the signature has no end: whoever can hold back newer bundles keeps this one in use for ever; see --expiry")
 	}
 	so.Time = a.now().Truncate(time.Second)
-	// AWS Signer's keys are of P-384; another signer of whole envelopes says
-	// what its key is by the first signature it makes.
-	hash := crypto.SHA384
-	if signer.Key != nil {
-		algorithm, err := signer.Key.Algorithm(ctx)
-		if err != nil {
-			return nil, &shuin.Error{Code: inputCode(err), Message: "read signing key", Err: err, Hint: shuin.HintOf(err)}
-		}
-		hash = algorithm.Hash()
-	}
-	signed, other, err := signBlob(ctx, signer, so, data, hash)
-	if err == nil && other != hash && signer.Key == nil {
-		a.debug().Info("The signer's key goes with another hash: signing once more")
-		hash = other
-		signed, other, err = signBlob(ctx, signer, so, data, hash)
-	}
-	switch {
-	case err != nil:
+	signed, err := signer.SignBlob(ctx, func(algorithm envelope.Algorithm) (shuin.Artifact, error) {
+		return bundle.Artifact(data, algorithm.Hash())
+	}, so)
+	if err != nil {
 		return nil, err
-	case other != hash:
-		return nil, &shuin.Error{Code: shuin.CodePluginFailed, Message: "the signer signs with another key each time, so that no digest goes with it"}
 	}
 	leaf, err := x509.ParseCertificate(signed.Chain[0])
 	if err != nil {
@@ -101,21 +83,4 @@ func (a *app) signBundle(ctx context.Context, s *bundleSignFlags, data []byte) (
 		out.suffix = bundle.COSESuffix
 	}
 	return out, nil
-}
-
-// signBlob signs, and says the hash that goes with the key that did.
-func signBlob(ctx context.Context, signer *sign.Signer, so sign.Options, data []byte, hash crypto.Hash) (*sign.Signed, crypto.Hash, error) {
-	artifact, err := bundle.Artifact(data, hash)
-	if err != nil {
-		return nil, 0, err
-	}
-	signed, err := signer.Sign(ctx, artifact, so)
-	if err != nil {
-		return nil, 0, err
-	}
-	e, err := envelope.Parse(signed.MediaType, signed.Envelope)
-	if err != nil {
-		return nil, 0, &shuin.Error{Code: shuin.CodeInternal, Message: "read the finished signature", Err: err}
-	}
-	return signed, e.Algorithm.Hash(), nil
 }

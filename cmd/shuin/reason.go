@@ -52,6 +52,8 @@ func (a *app) checkReason(sig *shuin.SignatureReport, c shuin.Check) string {
 func notationWords(sig *shuin.SignatureReport, c shuin.Check) string {
 	code := shuin.CodeOf(c.Err)
 	switch {
+	case c.Name == shuin.CheckUserMetadata && code == shuin.CodeMetadataMismatch:
+		return "unable to find specified metadata in the signature"
 	case c.Name == shuin.CheckExpiry && code == shuin.CodeExpired && sig.Expiry != nil:
 		return fmt.Sprintf("digital signature has expired on %q", sig.Expiry.UTC().Format(time.RFC1123Z))
 	case c.Name != shuin.CheckAuthenticity || code != shuin.CodeUntrusted:
@@ -74,7 +76,9 @@ func (a *app) logReport(report *shuin.Report, doc *policy.Document) {
 		s = &doc.Statements[i]
 	}
 	for _, sig := range report.Signatures {
-		a.log.Info(fmt.Sprintf("Verify signature against artifact %s: signature %s is %s", report.Artifact.Digest(), sig.Digest, sig.Result))
+		if d := report.Artifact.Digest(); d != "" { // a blob that was not read has none
+			a.log.Info(fmt.Sprintf("Verify signature against artifact %s: signature %s is %s", d, sig.Digest, sig.Result))
+		}
 		for _, c := range sig.Checks {
 			for _, words := range checkWords(&sig, c, s) {
 				a.log.Info(words)
@@ -94,7 +98,11 @@ func checkWords(sig *shuin.SignatureReport, c shuin.Check, s *policy.Statement) 
 	case shuin.CheckAuthenticity:
 		return []string{words("cert chain"), words("trust identity")}
 	case shuin.CheckAuthenticTimestamp:
-		return []string{words("authentic timestamp"), timestampWords(sig, s)}
+		out := []string{words("authentic timestamp"), timestampWords(sig, s)}
+		if c.Outcome == shuin.Passed && sig.TimeSource == shuin.TimeSourceTimestamp {
+			out = append(out, "Timestamp verification: Success")
+		}
+		return out
 	case shuin.CheckRevocation:
 		if c.Outcome == shuin.Passed {
 			return []string{words("revocation"), "No verification impacting errors encountered while checking revocation, status is OK"}

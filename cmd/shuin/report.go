@@ -28,7 +28,7 @@ func (a *app) printReport(ctx context.Context, o *verifyOptions, repo target, re
 		if o.output.value == "json" {
 			return nil
 		}
-		return a.printVerified(report, warned)
+		return a.printVerified(report, report.Artifact.String(), warned)
 	}
 	a.printReasons(report)
 	return &verdictError{
@@ -46,15 +46,17 @@ func (a *app) warnLogged(sig *shuin.SignatureReport) bool {
 	return len(warnings) > 0
 }
 
-func (a *app) printVerified(report *shuin.Report, warned bool) error {
+// printVerified writes the good result, or that nothing was verified; name is
+// the artifact's.
+func (a *app) printVerified(report *shuin.Report, name string, warned bool) error {
 	if warned {
 		fmt.Fprintln(a.stdout)
 	}
 	if report.Result == shuin.PolicySkip {
-		_, err := fmt.Fprintln(a.stdout, "Trust policy is configured to skip signature verification for", report.Artifact)
+		_, err := fmt.Fprintln(a.stdout, "Trust policy is configured to skip signature verification for", name)
 		return err
 	}
-	if _, err := fmt.Fprintln(a.stdout, "Successfully verified signature for", report.Artifact); err != nil {
+	if _, err := fmt.Fprintln(a.stdout, "Successfully verified signature for", name); err != nil {
 		return err
 	}
 	accepted := report.Accepted()

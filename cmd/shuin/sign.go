@@ -29,13 +29,19 @@ type signatureFlags struct {
 	forceReferrersTag bool
 }
 
+// add declares all of them, for signatures that a registry stores.
 func (s *signatureFlags) add(a *app, cmd *cobra.Command) {
+	s.addMaking(a, cmd)
+	cmd.Flags().BoolVar(&s.forceReferrersTag, "force-referrers-tag", false, "store the signature with the referrers tag schema even where the registry has the referrers API")
+}
+
+// addMaking declares those that say how a signature is made.
+func (s *signatureFlags) addMaking(a *app, cmd *cobra.Command) {
 	fs := cmd.Flags()
 	s.signerFlags.add(a, cmd)
 	s.metadataFlags.add(fs, "{key}={value} pairs that are signed with the artifact")
 	s.timestampFlags.add(a, fs)
 	fs.DurationVarP(&s.expiry, "expiry", "e", 0, "how long the signature is good for, in hours, minutes and seconds: 12h, 30m, 3h20m; 0 for no end")
-	fs.BoolVar(&s.forceReferrersTag, "force-referrers-tag", false, "store the signature with the referrers tag schema even where the registry has the referrers API")
 	cmd.MarkFlagsRequiredTogether("timestamp-url", "timestamp-root-cert")
 }
 

@@ -133,17 +133,20 @@ func (a *app) verifyReference(ctx context.Context, repo target, ref shuin.Refere
 		return nil, resolveError(err)
 	}
 	a.logResolved(artifact)
-	verifier := &verify.Verifier{
-		Stores:        a.trustStores(),
-		Revocation:    a.revocationChecker(&o.revocation),
-		Plugins:       a.plugins(),
-		Chains:        verify.NewChainCache(0), // signatures of one artifact often share a chain
-		MaxSignatures: o.maxSignatures,
-	}
-	if !o.installed {
-		verifier.SignerStatus = &awsclient.Status{Client: a.awsClient()}
-	}
+	verifier := a.newVerifier(&o.revocation, o.installed)
+	verifier.Chains = verify.NewChainCache(0) // signatures of one artifact often share a chain
+	verifier.MaxSignatures = o.maxSignatures
 	report := verifier.Verify(ctx, artifact, signatures, doc, vo)
 	tag.judge(report)
 	return report, nil
+}
+
+// newVerifier judges by the trust stores and plugins of the configuration
+// directory; installed: signatures of AWS Signer too by its plugin.
+func (a *app) newVerifier(r *revocationFlags, installed bool) *verify.Verifier {
+	v := &verify.Verifier{Stores: a.trustStores(), Revocation: a.revocationChecker(r), Plugins: a.plugins()}
+	if !installed {
+		v.SignerStatus = &awsclient.Status{Client: a.awsClient()}
+	}
+	return v
 }
