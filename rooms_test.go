@@ -84,6 +84,7 @@ var rooms = map[string]room{
 	"internal/awsstate":    {kind: touch, rooms: []string{"watch", "internal/awscall"}},
 	"internal/notify":      {kind: touch, rooms: []string{"watch", "internal/awscall", "internal/fetch"}, outside: []string{"github.com/nicholas-fedor/shoutrrr"}},
 	"internal/webfile":     {kind: touch},
+	"internal/download":    {kind: touch},
 	"internal/webstate":    {kind: touch, rooms: []string{"watch"}},
 	"internal/awsdeploy":   {kind: touch, rooms: []string{"internal/awscall"}},
 	"internal/awssigner":   {kind: touch, rooms: []string{"signing", "awsprofile", "internal/sigv4"}, outside: []string{"golang.org/x/time"}},

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"log/slog"
 	"os"
 	"path/filepath"
 
@@ -89,8 +91,11 @@ func (a *app) dockerConfig() string {
 // plugins are the plugins that are installed.
 func (a *app) plugins() *plugin.Host {
 	host := &plugin.Host{Dir: a.dir().Plugins()}
+	if a.getenv(envLibexec) != "" {
+		host.DirMode = 0o755 // not only the user's own
+	}
 	if a.log != nil {
-		host.Trace = func(text string) { a.log.Debug(text) }
+		host.Trace = func(level slog.Level, text string) { a.log.Log(context.Background(), level, text) }
 	}
 	return host
 }

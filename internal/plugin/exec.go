@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/exec"
 	"slices"
@@ -39,14 +40,19 @@ type Error struct {
 }
 
 func (e *Error) Error() string {
-	s := fmt.Sprintf("plugin %s failed to %s", e.Plugin, e.Command)
-	if e.Code != "" {
-		s += ": " + e.Code
+	return fmt.Sprintf("plugin %s failed to %s: %s", e.Plugin, e.Command, e.reason())
+}
+
+func (e *Error) reason() string {
+	switch {
+	case e.Message == "" && e.Code == "":
+		return e.Err.Error()
+	case e.Message == "":
+		return e.Code + ": " + e.Err.Error()
+	case e.Code == "":
+		return e.Message
 	}
-	if e.Message != "" {
-		return s + ": " + e.Message
-	}
-	return s + ": " + e.Err.Error()
+	return e.Code + ": " + e.Message
 }
 
 // Unwrap is how the process ended.
@@ -74,6 +80,7 @@ func (h *Host) call(ctx context.Context, p *Plugin, req request) ([]byte, error)
 		h.trace("Plugin %s response: %s", command, out)
 		return out, nil
 	}
+	h.traceAt(slog.LevelError, "plugin %s execution status: %v", command, err)
 	var coded *shuin.Error
 	if errors.As(err, &coded) {
 		return nil, failed(fmt.Sprintf("run plugin %q %s", p.name, command), err)
@@ -81,12 +88,15 @@ func (h *Host) call(ctx context.Context, p *Plugin, req request) ([]byte, error)
 	own := &Error{Plugin: p.name, Command: string(command), Err: err}
 	var exit *exec.ExitError
 	own.read(stderr, errors.As(err, &exit) && exit.ExitCode() == 1)
+	h.traceAt(slog.LevelError, "failed to execute the %s command for plugin %s: %s", command, p.name, own.reason())
 	return nil, failed("", own)
 }
 
-func (h *Host) trace(format string, args ...any) {
+func (h *Host) trace(format string, args ...any) { h.traceAt(slog.LevelDebug, format, args...) }
+
+func (h *Host) traceAt(level slog.Level, format string, args ...any) {
 	if h.Trace != nil {
-		h.Trace(fmt.Sprintf(format, args...))
+		h.Trace(level, fmt.Sprintf(format, args...))
 	}
 }
 

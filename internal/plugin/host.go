@@ -1,11 +1,11 @@
 // Package plugin is the host side of the Notation plugin protocol
-// (plugin-extensibility.md): it finds plugins, runs them as child processes
-// within bounds, and turns their answers into the interfaces of packages sign
-// and verify.
+// (plugin-extensibility.md): it installs plugins, finds them, runs them as
+// child processes within bounds, and turns their answers into the interfaces of
+// packages sign and verify.
 //
 // It believes nothing that a signing plugin returns before it has checked it.
 // Whether a verification plugin's answer is enough is for package verify to
-// say. It installs nothing, and retries nothing.
+// say. It downloads nothing, and retries nothing.
 package plugin
 
 import (
@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -38,9 +39,13 @@ type Host struct {
 	// MetadataTime and CommandTime bound one call of get-plugin-metadata and
 	// of any other command; 0: limits.PluginMetadataTime, limits.PluginCommandTime.
 	MetadataTime, CommandTime time.Duration
-	// Trace, when set, is told each request and response as compact JSON.
-	// They hold what the plugin's configuration holds.
-	Trace func(text string)
+	// DirMode is the mode of directories above Dir that Install has to make;
+	// 0: 0700. Dir itself is made 0755.
+	DirMode fs.FileMode
+	// Trace, when set, is told each request and response as compact JSON, and
+	// the steps of an installation. They hold what the plugin's configuration
+	// holds.
+	Trace func(level slog.Level, text string)
 }
 
 // SecretVariables are the environment variables that no plugin inherits.
@@ -104,7 +109,7 @@ func (h *Host) List() ([]string, error) {
 	}
 	var names []string
 	for _, e := range entries {
-		if e.IsDir() { // not so for symlinks
+		if e.IsDir() && !temporary(e.Name()) { // not so for symlinks
 			names = append(names, e.Name())
 		}
 	}
@@ -120,6 +125,11 @@ func (h *Host) Open(ctx context.Context, name string, config map[string]string) 
 	if err != nil {
 		return nil, failed(fmt.Sprintf("find plugin %q", name), err)
 	}
+	return h.openAt(ctx, name, path, config)
+}
+
+// openAt asks the plugin whose executable is at path for its metadata.
+func (h *Host) openAt(ctx context.Context, name, path string, config map[string]string) (*Plugin, error) {
 	p := &Plugin{host: h, name: name, path: path}
 	out, err := h.call(ctx, p, plugin.GetMetadataRequest{PluginConfig: config})
 	if err != nil {
@@ -153,7 +163,7 @@ func (h *Host) Verifier(ctx context.Context, name string) (verify.PluginVerifier
 // executable, in a directory of its own that is no symlink either (PLG-01).
 // Differs from upstream: it follows symlinks, although its list leaves them out.
 func (h *Host) find(name string) (string, error) {
-	if name == "" || name == "." || name == ".." || strings.ContainsAny(name, "/\\\x00") || !filepath.IsLocal(name) {
+	if !validName(name) {
 		return "", errors.New("that is not the name of a plugin")
 	}
 	if h.Dir == "" {
@@ -178,6 +188,12 @@ func (h *Host) find(name string) (string, error) {
 		return "", fmt.Errorf("plugin executable file is not executable: %s", path)
 	}
 	return path, nil
+}
+
+// validName reports whether a plugin may be called name: it is the name of a
+// directory and of a file in it.
+func validName(name string) bool {
+	return name != "" && name != "." && name != ".." && !strings.ContainsAny(name, "/\\\x00") && filepath.IsLocal(name) && !temporary(name)
 }
 
 // executable is the file name of a plugin's executable.

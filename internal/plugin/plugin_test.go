@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -186,12 +187,12 @@ func TestMetadataIsHeldToTheContract(t *testing.T) {
 	cases := map[string]string{
 		"meta-name":    `"notation-another`,
 		"meta-version": "empty version",
-		"meta-none":    "no capabilities",
+		"meta-none":    "empty capabilities",
 		"meta-higher":  "needs contract version 1.1",
 		"meta-major":   "not in the list of the plugin supported versions",
 		"meta-twice":   "more than one contract version 1.x",
 		"meta-odd":     "not a contract version",
-		"meta-no":      "no supported contract versions",
+		"meta-no":      "supported contract versions not specified",
 	}
 	for name, want := range cases {
 		t.Run("PLG-03 PLG-05 "+name, func(t *testing.T) {
@@ -243,7 +244,7 @@ func TestPluginsGetNoSecrets(t *testing.T) {
 func TestRawKeysSign(t *testing.T) {
 	h := install(t, "good")
 	var traced []string
-	h.Trace = func(text string) { traced = append(traced, text) }
+	h.Trace = func(_ slog.Level, text string) { traced = append(traced, text) }
 	key, err := h.RawKey(t.Context(), "good", keyID, map[string]string{"k": "v"})
 	if err != nil {
 		t.Fatal(err)
