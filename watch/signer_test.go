@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/shuin/shuin"
+	"github.com/shuin/shuin/internal/limits"
 	"github.com/shuin/shuin/pipeline"
 	"github.com/shuin/shuin/watch"
 )
@@ -205,6 +206,12 @@ func TestACallThatCannotBeJudgedIsToldAsThatAndJudgedWhenItComesAgain(t *testing
 		t.Errorf("%v: %s", err, data)
 	}
 	observe(event("e-1", "dev", true), watch.Decided, "") // told once
+	observe(event("e-0", "dev", true), watch.Decided, "") // another call of the same
+	admin := event("e-7", "dev", true)
+	admin.Action = "AddProfilePermission"
+	observe(admin, watch.Decided, "medium signer-not-judged")
+	admin.ID = "e-8" // is another thing
+	observe(admin, watch.Decided, "medium signer-not-judged")
 	observe(event("e-2", "ci/build-7", true), watch.Decided, "medium signer-not-judged")
 	refused := event("e-3", "dev", true)
 	refused.ErrorCode = "AccessDenied"
@@ -219,7 +226,8 @@ func TestACallThatCannotBeJudgedIsToldAsThatAndJudgedWhenItComesAgain(t *testing
 	// There is a policy again, and somebody brings the events.
 	s.Policy = func() *pipeline.Policy { return policy }
 	for _, one := range []struct{ id, principal, told string }{
-		{"e-1", "dev", "low signer-not-judged: over\nhigh signer-wrong-principal"},
+		{"e-1", "dev", "high signer-wrong-principal"}, // of the same finding there are more
+		{"e-0", "dev", ""},
 		{"e-2", "ci/build-7", "low signer-not-judged: over"},
 		{"e-6", "ci/build-8", ""},
 	} {
@@ -228,10 +236,83 @@ func TestACallThatCannotBeJudgedIsToldAsThatAndJudgedWhenItComesAgain(t *testing
 		observe(e, watch.Decided, one.told)
 		observe(e, watch.Dropped, "")
 	}
-	// One is still open.
+	for _, id := range []string{"e-7", "e-8"} {
+		admin := event(id, "dev", false)
+		admin.Why, admin.Action = nil, "AddProfilePermission"
+		observe(admin, watch.Decided, "high signer-not-admin\nlow signer-not-judged: over")
+	}
+	// One is still open, and the last of its finding.
 	left := event("e-3", "dev", false)
 	left.Why, left.ErrorCode = nil, "AccessDenied"
-	observe(left, watch.Decided, "low signer-not-judged: over\nlow signer-wrong-principal")
+	observe(left, watch.Decided, "low signer-wrong-principal\nlow signer-not-judged: over")
+	// What comes later is another time.
+	s.Policy = func() *pipeline.Policy { return nil }
+	observe(event("e-9", "dev", true), watch.Decided, "medium signer-not-judged")
+}
+
+// unjudged observes calls that cannot be judged, and again once they can.
+func unjudged(t *testing.T, s *scene, ids ...string) (again func(id string, want watch.Disposition)) {
+	t.Helper()
+	policy := duties(t, roles+"ci", "", "")
+	s.Policy = func() *pipeline.Policy { return nil }
+	e := call("SignPayload", "build", roles+"ci")
+	for _, id := range ids {
+		e.ID, e.Last = id, true
+		if r, err := s.ObserveSigner(t.Context(), e); err != nil || r.Disposition != watch.Decided {
+			t.Fatal(r, err)
+		}
+	}
+	s.told("medium signer-not-judged")
+	s.Policy = func() *pipeline.Policy { return policy }
+	return func(id string, want watch.Disposition) {
+		t.Helper()
+		e.ID, e.Last = id, false
+		if r, err := s.ObserveSigner(t.Context(), e); err != nil || r.Disposition != want {
+			t.Fatal(r, err)
+		}
+	}
+}
+
+func TestThatTheLastCallIsJudgedIsToldThoughItCouldNotBeAtFirst(t *testing.T) {
+	s := newScene(t)
+	again := unjudged(t, s, "a", "b")
+	again("b", watch.Decided)
+	again("b", watch.Dropped)
+	s.told("")
+	s.pager.fail = true
+	again("a", watch.Retry)
+	s.pager.fail = false
+	s.pager.take()
+	again("a", watch.Decided)
+	s.told("low signer-not-judged: over")
+}
+
+func TestAFindingOfManyCallsIsOverWithTheLastOfThem(t *testing.T) {
+	s := newScene(t)
+	var ids []string
+	for i := range 900 {
+		ids = append(ids, fmt.Sprint("e-", i))
+	}
+	again := unjudged(t, s, ids...)
+	for _, id := range ids[1:] {
+		again(id, watch.Decided)
+	}
+	s.told("")
+	again(ids[0], watch.Decided)
+	s.told("low signer-not-judged: over")
+}
+
+func TestAFindingOfMoreCallsThanAreNotedIsNeverSaidToBeOver(t *testing.T) {
+	s := newScene(t)
+	var ids []string
+	for i := range 2 * limits.WatchUnjudgedParts * limits.WatchUnjudged {
+		ids = append(ids, fmt.Sprint("e-", i))
+	}
+	again := unjudged(t, s, ids...)
+	for _, id := range ids {
+		again(id, watch.Decided)
+	}
+	s.told("")
 }
 
 func TestWhatCouldNotBeToldOfACallThatCannotBeJudgedComesAgain(t *testing.T) {
