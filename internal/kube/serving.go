@@ -46,7 +46,7 @@ type Serving struct {
 
 	mu        sync.Mutex
 	state     *servingcert.State
-	published bool  // every configuration that is there has every CA
+	published bool  // every configuration that is there trusts what serves
 	absent    bool  // a configuration is not there
 	fault     error // of the last look
 }
@@ -144,7 +144,7 @@ func (s *Serving) Look(ctx context.Context) error {
 	s.fault = err
 	s.mu.Unlock()
 	if err != nil && !told {
-		s.Log.Error("the serving certificate could not be looked after; what serves stays", "error", err)
+		s.Log.Error("the serving certificate could not be looked after; what serves stays", "error", err, "hint", shuin.HintOf(err))
 	}
 	return err
 }
@@ -173,7 +173,7 @@ func (s *Serving) look(ctx context.Context) error {
 	s.mu.Unlock()
 	err = s.publish(ctx, have, state.Bundle())
 	s.mu.Lock()
-	s.published = err == nil || have.all(state.Bundle())
+	s.published = err == nil || have.serve(state, s.Names, s.Now())
 	s.mu.Unlock()
 	return err
 }
@@ -253,6 +253,18 @@ type trustedAll []trusted
 func (t trustedAll) all(bundle []byte) bool {
 	for _, one := range t {
 		if !bytes.Equal(one.bundle, bundle) {
+			return false
+		}
+	}
+	return true
+}
+
+// serve says whether each of the webhooks trusts what serves, whatever else it
+// trusts: where a CA that is not in use yet cannot be written, or one that somebody
+// wrote cannot be taken away, the API server calls all the same.
+func (t trustedAll) serve(state *servingcert.State, names []string, now time.Time) bool {
+	for _, one := range t {
+		if !state.Trusts(one.bundle, names, now) {
 			return false
 		}
 	}

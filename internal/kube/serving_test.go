@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -319,6 +320,48 @@ func TestARevokedPermissionIsNamedAndWhatServesStays(t *testing.T) {
 	}
 	if s.Fault() == nil || s.Ready() != nil || !trusted(t, s, caBundles(t, core)[0], noon) {
 		t.Error("what served does not any more")
+	}
+}
+
+func TestAGateThatMayNotWriteItsCAIsReadyWhereItIsTrusted(t *testing.T) {
+	clock := &shuintest.Clock{}
+	clock.Set(noon)
+	core := fake.NewClientset(configurations()...)
+	s := serving(core, clock)
+	if err := s.Look(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	own := caBundles(t, core)[0]
+	core.PrependReactor("patch", "*", func(a clienttesting.Action) (bool, runtime.Object, error) {
+		return true, nil, apierrors.NewForbidden(a.GetResource().GroupResource(), "shuin-gate", errors.New("no RBAC policy matched"))
+	})
+	another, _, err := servingcert.Advance(nil, []string{"another"}, noon, servingcert.Lives{}, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name   string
+		bundle []byte
+		ready  bool
+	}{
+		{"another CA beside its own", append(slices.Clone(own), another.Bundle()...), true},
+		{"another in place of its own", another.Bundle(), false},
+		{"none", nil, false},
+	} {
+		one, err := core.AdmissionregistrationV1().ValidatingWebhookConfigurations().Get(t.Context(), "shuin", metav1.GetOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		one.Webhooks[0].ClientConfig.CABundle = c.bundle
+		if _, err := core.AdmissionregistrationV1().ValidatingWebhookConfigurations().Update(t.Context(), one, metav1.UpdateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Look(t.Context()); shuin.CodeOf(err) != shuin.CodeForbidden || !strings.Contains(shuin.HintOf(err), "patch on validatingwebhookconfigurations") {
+			t.Errorf("%s: %v, hint %q", c.name, err, shuin.HintOf(err))
+		}
+		if err := s.Ready(); (err == nil) != c.ready {
+			t.Errorf("%s: ready: %v", c.name, err)
+		}
 	}
 }
 
