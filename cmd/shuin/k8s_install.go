@@ -78,6 +78,9 @@ func (a *app) k8sInstall(ctx context.Context, o *k8sInstallOptions) error {
 	if err != nil {
 		return err
 	}
+	if err := checkK8sValues(values); err != nil {
+		return err
+	}
 	if o.print {
 		return printManifests(a.stdout, all)
 	}

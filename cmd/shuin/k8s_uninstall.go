@@ -22,7 +22,7 @@ func newK8sUninstallCmd(a *app) *cobra.Command {
 		Use:   "uninstall [flags]",
 		Short: "Remove the admission gate: first what has the API server ask it",
 		Long: a.help(`Remove the admission gate from a cluster: first the guard and the webhook configurations, so that nothing waits for a gate that
-is gone, then the gate. What stays is told: the namespace, PolicyExceptions and their definition, PolicyReports.
+is gone, then the gate. What stays is told: the namespace, PolicyExceptions and their definition, PolicyReports, findings.
 
 An installation that Helm made is left to "helm uninstall"; --webhooks-only works for it too, and lets everything into the cluster
 at once.
@@ -80,14 +80,15 @@ func (a *app) k8sUninstall(ctx context.Context, o *k8sUninstallOptions) error {
 	for _, args := range [][]string{
 		{inNamespace, "--selector", o.selector(), "--namespace", o.namespace},
 		{"lease", o.name, "--namespace", o.namespace},
-		{"clusterrolebinding,clusterrole", "--selector", o.selector()},
+		{"clusterrolebinding,clusterrole,flowschema,prioritylevelconfiguration,validatingadmissionpolicybinding,validatingadmissionpolicy", "--selector", o.selector()},
 	} {
 		if _, err := k.run(ctx, "", append([]string{"delete", "--ignore-not-found"}, args...)...); err != nil {
 			return err
 		}
 	}
 	return a.say(`Removed the gate. What stays: the namespace %s; PolicyExceptions with their definition (kubectl delete crd policyexceptions.shuin.dev
-removes both); PolicyReports (kubectl delete policyreports -A -l app.kubernetes.io/managed-by=shuin); policies of namespaces (ConfigMaps shuin-policy).`, o.namespace)
+removes both); PolicyReports (kubectl delete policyreports -A -l app.kubernetes.io/managed-by=shuin); policies of namespaces (ConfigMaps shuin-policy);
+the volume of findings, where they were kept (PersistentVolumeClaim %s-findings).`, o.namespace, o.name)
 }
 
 // own refuses webhook configurations of that name that have a gate in another

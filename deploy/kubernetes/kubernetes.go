@@ -102,6 +102,9 @@ func Render(r Release, given Values) ([]Manifest, error) {
 	if err := validate(values); err != nil {
 		return nil, err
 	}
+	if err := checkMemory(values); err != nil {
+		return nil, err
+	}
 	about, err := ParseValues(Chart()["Chart.yaml"])
 	if err != nil {
 		return nil, err
