@@ -241,7 +241,7 @@ func integer(n *ast.IntegerNode, ok bool) (int64, bool) {
 	case int64:
 		return i, true
 	case uint64:
-		return int64(i), i <= 1<<31
+		return int64(i), i <= 1<<53 // what every reader of numbers takes for what it is: BundleSequence
 	}
 	return 0, false
 }
