@@ -190,16 +190,21 @@ func (n *NamespacePolicies) Broken() error { return n.watched.broken() }
 
 // Of is the policy of a namespace. Both nil: it has none. Rules with an error:
 // what stands there now cannot be used, and the rules are the last that could.
-// An error alone: there is a policy, and none that could be used: nobody knows
-// what it would refuse, so that nothing may be admitted there.
+// An error alone: there is a policy, and none that could be used, or it is not
+// known yet whether there is one: nobody knows what it would refuse, so that
+// nothing may be admitted there.
 func (n *NamespacePolicies) Of(namespace string) (*gate.Rules, error) {
+	read := n.Synced()
 	n.mu.RLock()
 	defer n.mu.RUnlock()
 	k := n.known[namespace]
-	if k == nil {
-		return nil, nil
+	switch {
+	case k != nil:
+		return k.rules, k.fault
+	case !read && namespace != n.Own: // a replica that starts may be asked before it is ready
+		return nil, &shuin.Error{Code: shuin.CodeNotBegun, Message: "the policies of namespaces were not read yet", Err: n.Broken(), Hint: "try again"}
 	}
-	return k.rules, k.fault
+	return nil, nil
 }
 
 // Faults are the namespaces whose policy cannot be used, and why; in use is how

@@ -233,6 +233,33 @@ func namespaced(t *testing.T, core *fake.Clientset, cluster *sync.Map) *kube.Nam
 	return n
 }
 
+func TestNothingIsLetInBeforeItIsKnownWhichNamespacesHavePolicies(t *testing.T) {
+	core := fake.NewClientset(configMap("shop", kube.NamespacePolicyName, 1, map[string]string{kube.NamespacePolicyKey: fmt.Sprintf(namespacePolicy, "own", "first"), "ca.own.pem": string(rootPEM())}))
+	var denied atomic.Bool
+	denied.Store(true)
+	core.PrependReactor("list", "configmaps", func(k8stesting.Action) (bool, runtime.Object, error) {
+		return denied.Load(), nil, apierrors.NewForbidden(schema.GroupResource{Resource: "configmaps"}, "", errors.New("no RBAC policy matched"))
+	})
+	n := namespaced(t, core, &sync.Map{})
+	await(t, "the list is refused", func() bool { return n.Broken() != nil })
+	for _, namespace := range []string{"shop", "plain"} {
+		if rules, err := n.Of(namespace); rules != nil || shuin.CodeOf(err) != shuin.CodeNotBegun || !strings.Contains(err.Error(), "were not read yet: list configmaps") {
+			t.Errorf("%s: %v, %v", namespace, rules, err)
+		}
+	}
+	if rules, err := n.Of("shuin"); rules != nil || err != nil {
+		t.Errorf("the gate's own namespace: %v, %v", rules, err)
+	}
+	denied.Store(false)
+	await(t, "read", n.Synced)
+	if rules, err := n.Of("shop"); rules == nil || err != nil {
+		t.Errorf("shop: %v, %v", rules, err)
+	}
+	if rules, err := n.Of("plain"); rules != nil || err != nil {
+		t.Errorf("plain: %v, %v", rules, err)
+	}
+}
+
 func TestANamespacesPolicyIsUsedAndItsLastGoodOneKept(t *testing.T) {
 	core := fake.NewClientset(
 		configMap("shop", kube.NamespacePolicyName, 1, map[string]string{kube.NamespacePolicyKey: fmt.Sprintf(namespacePolicy, "own", "first"), "ca.own.pem": string(rootPEM())}),
