@@ -214,8 +214,9 @@ func (g *gatePart) options(ctx context.Context, dir notationdir.Dir, n *node) (o
 	agent := "shuind/" + strings.TrimPrefix(version, "v")
 	aws := &awsclient.Client{Caller: &awscall.Caller{UserAgent: agent, Now: g.now, Warn: g.warn}}
 	aws.NoHostPrefix = g.app.env("AWS_DISABLE_HOST_PREFIX_INJECTION") == "true"
+	checker := g.revocation(dir, agent)
 	verifier := verify.Verifier{
-		Revocation:   g.revocation(dir, agent),
+		Revocation:   checker,
 		SignerStatus: &awsclient.Status{Client: aws},
 		Chains:       verify.NewChainCache(0),
 	}
@@ -226,6 +227,11 @@ func (g *gatePart) options(ctx context.Context, dir notationdir.Dir, n *node) (o
 		if verifier.SignerStatus, err = newOwnStatus(ctx, n, verifier.SignerStatus); err != nil {
 			return o, err
 		}
+	}
+	if g.kube != nil {
+		checker.Follow = true
+		g.kube.look = &revocationLook{checker, &revocation.Statuses{Of: verifier.SignerStatus, Now: g.now}}
+		verifier.SignerStatus = g.kube.look.statuses
 	}
 	client, err := g.client(dir, agent, aws)
 	if err != nil {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
-	"strconv"
 	"sync"
 	"time"
 
@@ -171,6 +170,9 @@ func (g *gatePart) run(ctx context.Context) {
 		case <-g.kube.changed():
 			g.kube.settle(ctx)
 			asked = true
+		case <-g.kube.excepted():
+			g.takeExceptions()
+			continue
 		case <-tick.C:
 		}
 		g.look(ctx, asked)
@@ -219,10 +221,8 @@ func (g *gatePart) lookAtPolicy(ctx context.Context, asked bool) {
 		g.log.Error("the policy or a trust store cannot be used; the old ones stay in use", "error", fault, "hint", shuin.HintOf(fault), "policy", g.gate.Rules().Policy().Digest())
 		g.kube.policyRefused(fault)
 	}
-	if err != nil {
-		g.lookAtExceptions()
-	}
 	if !take {
+		g.lookAtExceptions()
 		return
 	}
 	before := g.gate.Rules()
@@ -236,9 +236,18 @@ func (g *gatePart) lookAtPolicy(ctx context.Context, asked bool) {
 	g.warnings(rules.Policy())
 }
 
-// lookAtExceptions takes over the cluster's exceptions while its policy, or a
-// trust store, cannot be used: who lets something in for a time, or ends that,
-// does not wait until that is mended.
+// takeExceptions takes over the cluster's exceptions, and looks at nothing else:
+// whoever may make one has no file read before it is whole, and no bundle that was
+// refused verified anew.
+func (g *gatePart) takeExceptions() {
+	g.looking.Lock()
+	defer g.looking.Unlock()
+	g.lookAtExceptions()
+}
+
+// lookAtExceptions takes over the cluster's exceptions beside the rules in use:
+// who lets something in for a time, or ends that, does not wait until a policy that
+// cannot be used is mended.
 func (g *gatePart) lookAtExceptions() {
 	added := &g.files.added
 	added.look(g.files.kube)
@@ -247,18 +256,18 @@ func (g *gatePart) lookAtExceptions() {
 	}
 	before := g.gate.Rules()
 	rules, err := before.WithExceptions(added.list)
-	if err != nil { // too many: load says so
+	if err != nil { // too many, which there never are; the next look would say so
 		return
 	}
 	g.excepted = added.turn
 	g.gate.Use(rules)
 	g.kube.policyInUse(before, rules, g.kube.inUse.Load().stores)
-	g.log.Info("other exceptions are in use, beside a policy that stays because what is there now cannot be used", "policy", rules.Policy().Digest())
+	g.log.Info("other exceptions are in use", "policy", rules.Policy().Digest())
 }
 
 // state names what rules were made of.
 func (f *gateFiles) state(r *gate.Rules) string {
-	state := r.Policy().Digest().String() + " " + r.TrustHash().String() + " " + strconv.Itoa(f.added.turn)
+	state := r.Policy().Digest().String() + " " + r.TrustHash().String()
 	if f.bundle != nil && f.bundle.last != nil {
 		state += " " + f.bundle.last.key
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -112,4 +113,56 @@ func TestWhatWasToldOfIsForgottenAlsoWhereNoSweepIsWhole(t *testing.T) {
 	if s.tellPods(nil, false); len(s.told) != 0 {
 		t.Errorf("%d groups that do not run are remembered", len(s.told))
 	}
+}
+
+// A policy that is a file counts when it is seen twice alike. Whoever makes an
+// exception just then has nobody take over one that is half written.
+func TestAnExceptionHasNoPolicyLookedAt(t *testing.T) {
+	b := newClusterBench(t)
+	b.write(t, "c.yaml", strings.NewReplacer("  records:", "  policy: pipeline.yaml\n  trust: notation\n  records:",
+		"  policy: {configMap: policy}\n", "", "  trust: {configMap: trust}\n", "").Replace(clusterConfigText))
+	g := b.part(t)
+	before := g.gate.Rules().Policy().Digest()
+	b.write(t, "pipeline.yaml", gatePolicy("half-written"))
+	if _, err := b.dyn.Resource(kube.PolicyExceptionResource).Namespace("shop").Create(t.Context(), hotfix(), metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-g.kube.excepted():
+	case <-time.After(20 * time.Second):
+		t.Fatal("nothing is told")
+	}
+	g.takeExceptions()
+	lets(t, g, "shop", badImage, true)
+	if g.gate.Rules().Policy().Digest() != before || g.policyWatch.pending != "" {
+		t.Error("the policy was looked at")
+	}
+	g.look(t.Context(), false)
+	if g.gate.Rules().Policy().Digest() != before {
+		t.Error("a policy is taken over that was seen once")
+	}
+	g.look(t.Context(), false)
+	if g.gate.Rules().Policy().Digest() == before {
+		t.Error("a policy that was seen twice is not taken over")
+	}
+	lets(t, g, "shop", badImage, true)
+	if len(g.kube.told) > 0 {
+		t.Error("an exception is told as a policy")
+	}
+}
+
+func TestTheEndOfAnExceptionIsWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &sweeper{k: &kubePart{g: &gatePart{now: time.Now}}}
+		if s.ended() != nil {
+			t.Error("without one")
+		}
+		began := time.Now()
+		s.ends = began.Add(time.Hour)
+		<-s.ended()
+		if waited := time.Since(began); waited != time.Hour {
+			t.Errorf("it waited %v", waited)
+		}
+		<-s.ended() // it is over: a sweep that failed is tried again
+	})
 }

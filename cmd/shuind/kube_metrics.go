@@ -22,6 +22,8 @@ type kubeMetrics struct {
 	swept      prometheus.Gauge
 	sweepTime  prometheus.Gauge
 	pods       *prometheus.GaugeVec
+	looks      prometheus.Counter
+	turns      *prometheus.CounterVec
 	collectors []prometheus.Collector // of what is asked when it is wanted
 }
 
@@ -43,7 +45,9 @@ func newKubeMetrics(k *kubePart) *kubeMetrics {
 		swept:    gauge("shuin_kube_last_sweep_timestamp_seconds", "When the last sweep ended that saw all that runs; 0: none did, or another replica sweeps."),
 		sweepTime: gauge("shuin_kube_last_sweep_seconds",
 			"How long that sweep took."),
-		pods: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "shuin_kube_pods", Help: "Pods that run, by the outcome of the last sweep; of the replica that sweeps."}, []string{"outcome"}),
+		pods:  prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "shuin_kube_pods", Help: "Pods that run, by the outcome of the last sweep; of the replica that sweeps."}, []string{"outcome"}),
+		looks: prometheus.NewCounter(prometheus.CounterOpts{Name: "shuin_kube_revocation_looks_total", Help: "Looks at the revocation of what was decided, between decisions."}),
+		turns: counter("shuin_kube_revocation_changes_total", "Certificates and signatures that a look found to be revoked, or good again; each has what runs judged soon.", "to"),
 	}
 	m.asked(k)
 	for _, endpoint := range []string{admission.Validate, admission.Mutate} {
@@ -53,6 +57,9 @@ func newKubeMetrics(k *kubePart) *kubeMetrics {
 	}
 	for _, result := range []string{sweepWhole, sweepPartial, sweepFailed} {
 		m.sweeps.WithLabelValues(result)
+	}
+	for _, to := range []string{"revoked", "good"} {
+		m.turns.WithLabelValues(to)
 	}
 	return m
 }
@@ -110,7 +117,7 @@ func truth(b bool) float64 {
 }
 
 func (m *kubeMetrics) register(r *prometheus.Registry) {
-	r.MustRegister(m.reviews, m.seconds, m.images, m.pinned, m.excepted, m.sweeps, m.swept, m.sweepTime, m.pods)
+	r.MustRegister(m.reviews, m.seconds, m.images, m.pinned, m.excepted, m.sweeps, m.swept, m.sweepTime, m.pods, m.looks, m.turns)
 	r.MustRegister(m.collectors...)
 }
 

@@ -39,8 +39,10 @@ type kubePart struct {
 	metrics    *kubeMetrics
 	handler    http.Handler
 
-	told   chan struct{} // to look at policy, trust and exceptions again
+	told   chan struct{} // to look at policy and trust again
+	except chan struct{} // to take over the exceptions that there are now
 	sweeps chan struct{} // to sweep again soon
+	look   *revocationLook
 	inUse  atomic.Pointer[inUse]
 	warm   atomic.Bool // what runs was decided once, or the time for that is over
 	began  time.Time
@@ -67,7 +69,7 @@ func newKubePart(ctx context.Context, g *gatePart) (*kubePart, error) {
 		return nil, err
 	}
 	k := &kubePart{
-		g: g, c: c, api: api, began: g.now(), told: make(chan struct{}, 1), sweeps: make(chan struct{}, 1),
+		g: g, c: c, api: api, began: g.now(), told: make(chan struct{}, 1), except: make(chan struct{}, 1), sweeps: make(chan struct{}, 1),
 		leader: &kube.Leader{Core: api.Core, Namespace: api.Namespace, Lease: c.Leader.Lease, Identity: host},
 		events: kube.NewEvents(api.Core, "shuin-gate", host),
 	}
@@ -96,26 +98,26 @@ func (k *kubePart) watch(ctx context.Context) (err error) {
 			return err
 		}
 		k.ending.Go(func() { k.own.Run(ctx) })
-		k.follow(ctx, k.own.Changed())
+		k.follow(ctx, k.own.Changed(), k.told)
 	}
 	if c.Exceptions {
 		k.exceptions = &kube.Exceptions{Own: k.api.Namespace, Now: k.g.now, Log: k.g.log}
 		k.exceptions.Watch(k.api.Dynamic)
 		k.ending.Go(func() { k.exceptions.Run(ctx) })
-		k.follow(ctx, k.exceptions.Changed())
+		k.follow(ctx, k.exceptions.Changed(), k.except)
 	}
 	return nil
 }
 
-// follow has the gate look again whenever it is told of a change.
-func (k *kubePart) follow(ctx context.Context, changed <-chan struct{}) {
+// follow tells on whenever it is told of a change.
+func (k *kubePart) follow(ctx context.Context, changed <-chan struct{}, tell chan struct{}) {
 	k.ending.Go(func() {
 		for {
 			select {
 			case <-ctx.Done():
 				return
 			case <-changed:
-				nudge(k.told)
+				nudge(tell)
 			}
 		}
 	})
@@ -180,6 +182,7 @@ func (k *kubePart) run(ctx context.Context) {
 		all.Go(func() { k.spaces.Run(ctx) })
 	}
 	all.Go(func() { k.warmUp(ctx) })
+	all.Go(func() { k.lookAtRevocation(ctx) })
 	all.Go(func() {
 		if err := k.leader.Run(ctx, k.lead); err != nil {
 			k.g.log.Error("this replica cannot lead", "error", err)
@@ -255,7 +258,7 @@ func (k *kubePart) additions() []*pipeline.Addition {
 	return k.exceptions.Additions()
 }
 
-// changed is told when there is something to look at.
+// changed is told when there is a policy or trust to look at.
 func (k *kubePart) changed() <-chan struct{} {
 	if k == nil {
 		return nil
@@ -263,25 +266,36 @@ func (k *kubePart) changed() <-chan struct{} {
 	return k.told
 }
 
+// excepted is told when there are other exceptions.
+func (k *kubePart) excepted() <-chan struct{} {
+	if k == nil {
+		return nil
+	}
+	return k.except
+}
+
 // settle waits until nothing more comes for a moment, where policy and trust are
 // kept in two objects: they are changed one after the other, and a pair that
-// nobody meant is not taken over. What comes meanwhile, of exceptions too, is
-// looked at with the rest; whoever changes something without end holds nothing
-// up for longer than KubePairMost.
+// nobody meant is not taken over. What comes of them meanwhile is looked at with
+// the rest; whoever changes something without end holds nothing up for longer than
+// KubePairMost. Exceptions do not wait, nor prolong it.
 func (k *kubePart) settle(ctx context.Context) {
 	if !k.c.pairInCluster() {
 		return
 	}
-	most := time.After(limits.KubePairMost)
+	most, quiet := time.After(limits.KubePairMost), time.After(limits.KubePairPause)
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-most:
 			return
-		case <-time.After(limits.KubePairPause):
+		case <-quiet:
 			return
 		case <-k.told:
+			quiet = time.After(limits.KubePairPause)
+		case <-k.except:
+			k.g.takeExceptions()
 		}
 	}
 }
@@ -387,7 +401,7 @@ func (k *kubernetesConfig) describe() []string {
 			lines = append(lines, one.text)
 		}
 	}
-	return append(lines, fmt.Sprintf("All that runs is judged again every %v by the replica that holds the Lease %s; readiness waits for it %v at most.", k.Sweep.Every, k.Leader.Lease, k.WarmUp))
+	return append(lines, fmt.Sprintf("All that runs is judged again every %v, and when something changed that it depends on, by the replica that holds the Lease %s; readiness waits for it %v at most.", k.Sweep.Every, k.Leader.Lease, k.WarmUp))
 }
 
 // checkOutside checks what can be checked outside of the cluster where policy or

@@ -156,10 +156,11 @@ type sweeper struct {
 	reports *kube.Reports
 	watcher *watching.Watcher // nil: no findings are kept
 	told    map[string]string // by group: what was told of it last
+	ends    time.Time         // when the first exception ends that something runs by; zero: there is none
 }
 
 // run sweeps at once, regularly, and a moment after something changed that
-// verdicts depend on.
+// verdicts depend on, or an exception ended that something runs by.
 func (s *sweeper) run(ctx context.Context) {
 	tick := time.NewTicker(s.k.c.Sweep.Every)
 	defer tick.Stop()
@@ -175,12 +176,38 @@ func (s *sweeper) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+			continue
 		case <-s.k.sweeps:
-			if wait(ctx, untilSweep(time.Since(ended), ended.Sub(began))) != nil {
-				return
+		case <-s.ended():
+		}
+		if wait(ctx, untilSweep(time.Since(ended), ended.Sub(began))) != nil {
+			return
+		}
+	}
+}
+
+// ended is told when the first exception has ended that something runs by.
+func (s *sweeper) ended() <-chan time.Time {
+	if s.ends.IsZero() {
+		return nil
+	}
+	return time.After(s.ends.Sub(s.k.g.now()))
+}
+
+// firstEnd is when the first of the exceptions ends by which something runs that
+// was judged; zero: there is none.
+func firstEnd(judged []kube.Judged) (first time.Time) {
+	for _, j := range judged {
+		if j.Verdict == nil {
+			continue
+		}
+		for i := range j.Verdict.Images {
+			if e := j.Verdict.Images[i].Exception; e != nil && (first.IsZero() || e.Expires.Before(first)) {
+				first = e.Expires
 			}
 		}
 	}
+	return first
 }
 
 // untilSweep is how long a sweep that something changed for waits, so long after
@@ -208,6 +235,7 @@ func (s *sweeper) sweep(ctx context.Context) {
 		return
 	}
 	judged, err := k.judge(ctx, running.Groups)
+	s.ends = firstEnd(judged)
 	whole := err == nil && !running.More && count(judged) == len(judged)
 	s.tellPods(judged, whole)
 	s.findings(ctx, judged, began, whole)

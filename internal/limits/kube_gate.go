@@ -19,6 +19,8 @@ const (
 	KubeSweepTime       = 30 * time.Minute // of one sweep
 	KubeSweepPause      = 10 * time.Second // after something changed, until a sweep: what changes together is judged together
 	KubeRevocationEvery = time.Minute      // between two looks at the revocation of what was decided, a tenth more or less
+	KubeRevocationTime  = time.Minute      // of one such look
+	KubeRevocationTold  = 20               // certificates and signatures that one names in the log
 	KubeSweepParallel   = 16               // groups of Pods decided together
 	KubeSweepDecision   = 30 * time.Second // of one of them
 	KubeSweepEvents     = 3                // Pods of a group that an Event is written at
