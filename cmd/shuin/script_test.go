@@ -36,7 +36,7 @@ func TestMain(m *testing.M) {
 }
 
 func TestScripts(t *testing.T) {
-	for _, dir := range []string{"cli", "image"} {
+	for _, dir := range []string{"cli", "image", "blob"} {
 		t.Run(dir, func(t *testing.T) {
 			testscript.Run(t, testscript.Params{
 				Dir:                 filepath.Join("testdata", dir),
@@ -44,7 +44,7 @@ func TestScripts(t *testing.T) {
 				RequireExplicitExec: true,
 				RequireUniqueNames:  true,
 				UpdateScripts:       os.Getenv("UPDATE_SCRIPTS") == "1",
-				Cmds: sealCmds(map[string]func(*testscript.TestScript, bool, []string){
+				Cmds: blobCmds(sealCmds(map[string]func(*testscript.TestScript, bool, []string){
 					"status":       cmdStatus,
 					"unprivileged": cmdUnprivileged,
 					"registry":     cmdRegistry,
@@ -71,7 +71,7 @@ func TestScripts(t *testing.T) {
 					"jobid":        cmdJobID,
 					"version":      cmdVersion,
 					"wiring":       cmdWiring,
-				}),
+				})),
 			})
 		})
 	}
