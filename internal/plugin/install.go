@@ -83,60 +83,57 @@ func (h *Host) install(ctx context.Context, p *Package, force bool) (out Install
 		return out, err
 	}
 	defer os.RemoveAll(stage)
-	name, path, skipped, err := h.unpackInto(ctx, stage, p)
+	root, err := os.OpenRoot(stage)
 	if err != nil {
 		return out, err
 	}
+	defer root.Close()
+	u := &unpacker{ctx: ctx, root: root, files: map[string]fs.FileMode{}, trace: h.trace}
+	file, err := h.unpack(u, p)
+	if err != nil {
+		return out, err
+	}
+	name, _ := pluginName(file)
+	path := filepath.Join(stage, file)
 	fresh, err := h.openAt(ctx, name, path, nil)
 	if err != nil {
-		showPath(err, path, shownAs(p, path))
+		showPath(err, path, shownAs(p, file))
 		return out, &InstallError{"failed to get metadata of new plugin", err}
 	}
-	out = Installed{Metadata: fresh.meta, Skipped: skipped}
+	out = Installed{Metadata: fresh.meta, Skipped: u.skipped}
 	if out.Replaced, err = h.mayReplace(ctx, fresh.meta, force); err != nil {
 		return out, err
 	}
-	if err := ctx.Err(); err != nil {
+	if err := errors.Join(u.sync(), root.Close(), ctx.Err()); err != nil {
 		return out, err
 	}
 	return out, place(stage, filepath.Join(h.Dir, name))
 }
 
-// unpackInto writes the package's files into stage, and says which is the
-// plugin.
-func (h *Host) unpackInto(ctx context.Context, stage string, p *Package) (name, path string, skipped []string, err error) {
-	root, err := os.OpenRoot(stage)
-	if err != nil {
-		return "", "", nil, err
-	}
-	defer root.Close()
+// unpack writes the package's files, and says which is the plugin.
+func (h *Host) unpack(u *unpacker, p *Package) (file string, err error) {
 	f, err := p.format()
 	if err != nil {
-		return "", "", nil, err
+		return "", err
 	}
-	if f == bare {
-		if err := checkBare(p); err != nil {
-			return "", "", nil, err
-		}
-	}
-	u := &unpacker{ctx: ctx, root: root, trace: h.trace}
-	if err := u.unpack(p); err != nil {
-		return "", "", nil, err
-	}
-	from := stage
+	from := u.root.Name()
 	if f == bare {
 		from = p.Path
+		if err := checkBare(p); err != nil {
+			return "", err
+		}
+	}
+	if err := u.unpack(p, f); err != nil {
+		return "", err
 	}
 	h.trace("Installing plugin from path %s", from)
-	executable, err := u.executable(h)
-	if err != nil {
-		return "", "", nil, &InstallError{"failed to read plugin from input directory", err}
+	if file, err = u.executable(h); err != nil {
+		return "", &InstallError{"failed to read plugin from input directory", err}
 	}
-	name, _ = pluginName(executable)
-	if !validName(name) {
-		return "", "", nil, fmt.Errorf("%q is not the name of a plugin", name)
+	if name, _ := pluginName(file); !validName(name) {
+		return "", fmt.Errorf("%q is not the name of a plugin", name)
 	}
-	return name, filepath.Join(stage, executable), u.skipped, nil
+	return file, nil
 }
 
 // checkBare refuses a bare executable by its name and mode.
@@ -155,13 +152,13 @@ func checkBare(p *Package) error {
 // executable; or the only one so named, which then is made executable.
 func (u *unpacker) executable(h *Host) (string, error) {
 	var named, runnable []string
-	for _, f := range u.files {
-		if _, ok := pluginName(f.name); !ok {
+	for name, mode := range u.files {
+		if _, ok := pluginName(name); !ok {
 			continue
 		}
-		named = append(named, f.name)
-		if mayRun(f.mode) {
-			runnable = append(runnable, f.name)
+		named = append(named, name)
+		if mayRun(mode) {
+			runnable = append(runnable, name)
 		}
 	}
 	switch {
@@ -173,12 +170,7 @@ func (u *unpacker) executable(h *Host) (string, error) {
 		return "", errors.New("no plugin executable file was found")
 	}
 	h.traceAt(levelWarn, "Found candidate plugin executable file %q without executable permission. Setting user executable bit and trying to install.", named[0])
-	for _, f := range u.files {
-		if f.name == named[0] {
-			return f.name, u.root.Chmod(f.name, f.mode|0o100)
-		}
-	}
-	return "", errSeveral
+	return named[0], u.root.Chmod(named[0], u.files[named[0]]|0o100)
 }
 
 // pluginName is the name of the plugin whose executable is called so.
@@ -282,11 +274,11 @@ func (h *Host) Uninstall(ctx context.Context, name string) (err error) {
 
 // shownAs is what errors call the executable of the package: the file that was
 // given, or the name inside the archive.
-func shownAs(p *Package, path string) string {
-	if base := filepath.Base(path); base != p.Name {
-		return base
+func shownAs(p *Package, file string) string {
+	if file == p.Name {
+		return p.Path
 	}
-	return p.Path
+	return file
 }
 
 // showPath puts a path that the user knows into the error of a process that did

@@ -31,6 +31,7 @@ type Package struct {
 	Mode fs.FileMode
 
 	file *os.File
+	gone bool // the file has no name any more
 	sum  hash.Hash
 	size int64
 }
@@ -41,7 +42,9 @@ func NewPackage() (*Package, error) {
 	if err != nil {
 		return nil, invalid(err)
 	}
-	return &Package{file: f, sum: sha256.New()}, nil
+	// Without a name it goes with this process, however that ends.
+	gone := os.Remove(f.Name()) == nil
+	return &Package{file: f, gone: gone, sum: sha256.New()}, nil
 }
 
 // OpenPackage copies the package at path, a regular file.
@@ -105,7 +108,11 @@ func (p *Package) Write(b []byte) (int, error) {
 
 // Close removes the temporary file.
 func (p *Package) Close() error {
-	return errors.Join(p.file.Close(), os.Remove(p.file.Name()))
+	err := p.file.Close()
+	if !p.gone {
+		err = errors.Join(err, os.Remove(p.file.Name()))
+	}
+	return err
 }
 
 // ErrChecksum is a package with another SHA-256 than was asked for.

@@ -140,9 +140,14 @@ func place(stage, target string) error {
 		return settle(os.Rename(stage, target), target)
 	}
 	err := exchange(stage, target)
-	if !errors.Is(err, errors.ErrUnsupported) {
-		return settle(err, target)
+	if errors.Is(err, errors.ErrUnsupported) {
+		err = displace(stage, target)
 	}
+	return settle(err, target)
+}
+
+// displace is place in two steps: for a moment nothing is at target.
+func displace(stage, target string) error {
 	old := strings.TrimSuffix(stage, tempSuffix) + ".old" + tempSuffix
 	if err := os.Rename(target, old); err != nil {
 		return err
@@ -151,7 +156,7 @@ func place(stage, target string) error {
 		return errors.Join(err, os.Rename(old, target))
 	}
 	_ = os.RemoveAll(old) // or the next one does
-	return settle(nil, target)
+	return nil
 }
 
 // settle makes a rename last; a directory that cannot be synced is left to the

@@ -31,23 +31,13 @@ type unpacker struct {
 	archive string // what errors call the package: "zip", "tar.gz"
 	total   int64  // bytes of the files so far
 	entries int
-	files   []file
+	files   map[string]fs.FileMode
 	skipped []string
 	trace   func(format string, args ...any)
 }
 
-// file is one that was unpacked.
-type file struct {
-	name string
-	mode fs.FileMode
-}
-
-// unpack writes what the package holds.
-func (u *unpacker) unpack(p *Package) error {
-	f, err := p.format()
-	if err != nil {
-		return err
-	}
+// unpack writes what the package of that format holds.
+func (u *unpacker) unpack(p *Package, f format) error {
 	switch f {
 	case zipped:
 		u.archive = "zip"
@@ -237,11 +227,10 @@ func (u *unpacker) write(name string, r io.Reader, size int64, mode fs.FileMode)
 	if u.total += size; size < 0 || u.total >= limits.PluginBinary {
 		return overLimit(what)
 	}
-	if i := slices.IndexFunc(u.files, func(f file) bool { return f.name == name }); i >= 0 {
+	if _, again := u.files[name]; again {
 		if _, ok := pluginName(name); ok {
 			return errSeveral
 		}
-		u.files = slices.Delete(u.files, i, i+1)
 		if err := u.root.Remove(name); err != nil {
 			return err
 		}
@@ -253,7 +242,7 @@ func (u *unpacker) write(name string, r io.Reader, size int64, mode fs.FileMode)
 	if err := u.copy(name, r, size, mode); err != nil {
 		return err
 	}
-	u.files = append(u.files, file{name, mode})
+	u.files[name] = mode
 	return nil
 }
 
@@ -269,10 +258,21 @@ func (u *unpacker) copy(name string, r io.Reader, size int64, mode fs.FileMode) 
 	if err == nil {
 		err = f.Chmod(mode)
 	}
-	if err == nil {
-		err = f.Sync()
-	}
 	return errors.Join(err, f.Close())
+}
+
+// sync makes what was written last.
+func (u *unpacker) sync() error {
+	for name := range u.files {
+		f, err := u.root.Open(name)
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(f.Sync(), f.Close()); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // fileName reports whether a file may be called so: one element of a path, in
