@@ -85,15 +85,6 @@ func Defaults() Values {
 	return v
 }
 
-// Version is the chart's own.
-func Version() string {
-	v, err := ParseValues(Chart()["Chart.yaml"])
-	if err != nil {
-		panic(err)
-	}
-	return v["version"].(string)
-}
-
 // Render writes the manifests of a release, in the order in which they are to be
 // applied, without the CRDs. given are laid over the chart's values; what the
 // schema does not allow is an error that names every fault.

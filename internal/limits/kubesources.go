@@ -8,7 +8,7 @@ const (
 	KubeObjectBytes = 2 << 20 // the values of one ConfigMap or Secret that are used: the API keeps 1 MiB
 
 	KubeNamespacePolicyBytes    = 64 << 10               // a namespace's policy with its trust stores
-	KubeNamespacePolicyBytesAll = 32 << 20               // those of all namespaces
+	KubeNamespacePolicyBytesAll = 8 << 20                // those of all namespaces: what is made of them is some ten times as large
 	KubeNamespacePolicyEvery    = 2 * time.Second        // between two readings of one namespace's policy
 	KubeNamespacePolicyTime     = 10 * time.Second       // to make rules of one
 	KubeExceptionPause          = 250 * time.Millisecond // between two readings of all PolicyExceptions
