@@ -5,14 +5,17 @@ package kube
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/util/yaml"
 
 	product "github.com/shuin/shuin/deploy/kubernetes"
+	"github.com/shuin/shuin/test/kube/cluster"
 )
 
 // valueSets are values for the product's chart: each switches something that
@@ -133,4 +136,71 @@ func TestTheAPIServerTakesEveryManifestOfTheChart(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What values switch on does what it is for, in a cluster that is installed with
+// them: decisions are recorded, the gate has a share of the API server of its
+// own, and who writes an exception owns it.
+func TestTheChartsGateRecordsItsDenialsAndHasAShareOfItsOwn(t *testing.T) {
+	w := newWorld(t, "shop/unsigned:v1")
+	w.install(w.policy("enforce"), "--set", "records=stdout", "--set", "exceptionsBySelf=true").OK(t)
+	ns := w.Namespace(t)
+	image := w.registry + "/shop/unsigned:v1"
+	if r := w.Kubectl(t, "run", "app", "-n", ns, "--image="+image); r.Code == 0 || !strings.Contains(r.Stderr, "[unsigned]") {
+		t.Fatalf("%d %s", r.Code, r.Stderr)
+	}
+	w.eventually(10*time.Second, func() error {
+		for line := range strings.Lines(w.gate.Log(t)) {
+			var d struct {
+				Kind, Namespace, Cluster, Outcome string
+				Allowed                           bool
+				Images                            []struct{ Image, Code string }
+			}
+			if json.Unmarshal([]byte(line), &d) == nil && d.Kind == "decision" && d.Namespace == ns && !d.Allowed {
+				if d.Cluster != "prod-1" || d.Outcome != "deny" || len(d.Images) != 1 || d.Images[0].Image != image || d.Images[0].Code != "unsigned" {
+					t.Errorf("recorded %s", line)
+				}
+				return nil
+			}
+		}
+		return errors.New("the denial is not recorded")
+	})
+	if n := flowed(t, w, gateName); n == 0 {
+		t.Error("nothing that the gate asked for went by its FlowSchema")
+	}
+	exception := func(owner string) cluster.Result {
+		return w.Apply(t, fmt.Sprintf("apiVersion: shuin.dev/v1alpha1\nkind: PolicyException\nmetadata: {name: hotfix, namespace: %s}\n"+
+			"spec: {images: [%q], reason: INC-1, owner: %q, expires: %q}\n", ns, w.registry+"/shop/unsigned@"+w.digest("shop/unsigned", "v1"), owner, time.Now().Add(time.Hour).UTC().Format(time.RFC3339)))
+	}
+	me := w.Kubectl(t, "auth", "whoami", "-o", "jsonpath={.status.userInfo.username}").OK(t)
+	w.eventually(30*time.Second, func() error { // until the API server goes by the policy
+		if r := exception("somebody-else"); r.Code == 0 || !strings.Contains(r.Stderr, "spec.owner has to be who writes the exception: "+me) {
+			return fmt.Errorf("%d %s", r.Code, r.Stderr)
+		}
+		return nil
+	})
+	w.Kubectl(t, "delete", "policyexception", "hotfix", "-n", ns, "--ignore-not-found").OK(t)
+	exception(me).OK(t)
+	w.Kubectl(t, "label", "policyexception", "hotfix", "-n", ns, "--as=somebody", "--as-group=system:masters", "seen=yes").OK(t)
+	w.must("k8s", "uninstall", "--yes")
+	if left := w.Kubectl(t, "get", "flowschema,prioritylevelconfiguration,validatingadmissionpolicy,validatingadmissionpolicybinding", "-l", "app.kubernetes.io/instance="+gateName, "-o", "name").OK(t); left != "" {
+		t.Errorf("left: %s", left)
+	}
+}
+
+// flowed is how many requests went by a FlowSchema.
+func flowed(t *testing.T, w *world, schema string) (n float64) {
+	t.Helper()
+	all, err := w.Metrics(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range all["apiserver_flowcontrol_dispatched_requests_total"].GetMetric() {
+		for _, l := range m.GetLabel() {
+			if l.GetName() == "flow_schema" && l.GetValue() == schema {
+				n += m.GetCounter().GetValue()
+			}
+		}
+	}
+	return n
 }
