@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/opencontainers/go-digest"
+
 	"github.com/shuin/shuin/internal/limits"
 	"github.com/shuin/shuin/pipeline"
 )
@@ -15,7 +17,13 @@ import (
 type Lister interface {
 	// Open is a page of the findings of images that are open, with the page
 	// that comes next; both empty: the first, and that this was the last.
-	Open(ctx context.Context, page string) (all []Finding, next string, err error)
+	Open(ctx context.Context, page string) (all []Listed, next string, err error)
+}
+
+// Listed is a finding that is open somewhere.
+type Listed struct {
+	Finding
+	Own bool // it was told by who asks, and by nobody since
 }
 
 // endGone resolves what was told of images of which a whole sweep saw nothing:
@@ -41,9 +49,15 @@ func (w *Watcher) endGone(ctx context.Context, out *[]Delivery, swept map[string
 				break
 			}
 			for i := range all {
-				f := &all[i]
-				if _, seen := swept[f.ID]; seen || asked[f.ID] || f.Kind != NotAdmitted || f.Container == "" || !covers(&f.Subject) {
+				f := &all[i].Finding
+				if _, seen := swept[f.ID]; seen || f.Kind != NotAdmitted || f.Container == "" || !covers(&f.Subject) {
 					continue // of no container: a sweep names each, and sees it under another ID
+				}
+				if all[i].Own && w.Shared && f.Time.Before(began.Add(-limits.WatchSeenEvery)) {
+					faults = append(faults, w.endUnknown(ctx, out, f, &w.Routes[k]))
+				}
+				if asked[f.ID] {
+					continue
 				}
 				asked[f.ID] = true
 				over := gone(f, w.Now())
@@ -57,6 +71,44 @@ func (w *Watcher) endGone(ctx context.Context, out *[]Delivery, swept map[string
 		}
 	}
 	return errors.Join(faults...)
+}
+
+// endUnknown resolves one state that is open somewhere, was told by this watcher
+// long before the sweep, and of whose ID the store knows nothing any more: it was
+// forgotten to be told as over, and neither that nor that it was not could be
+// written down (a server that keeps both was away), or it made room for others.
+// Who keeps it goes first, for where he does not hear it, it is found again.
+func (w *Watcher) endUnknown(ctx context.Context, out *[]Delivery, f *Finding, keeps *Route) error {
+	told, err := w.Store.Tellings(ctx, f.ID)
+	if err != nil {
+		return fmt.Errorf("ask what was told of finding %s: %w", f.ID, err)
+	}
+	if len(told) > 0 {
+		return nil
+	}
+	over := gone(f, w.Now())
+	over.Ends = []digest.Digest{f.State}
+	over.Message = "finding resolved: a whole sweep of what runs there saw nothing of it that is not admitted"
+	if err := w.sendOver(ctx, out, over, keeps); err != nil {
+		return err
+	}
+	var faults []error
+	for k := range w.Routes {
+		if one := &w.Routes[k]; one.Notifier.Name() != keeps.Notifier.Name() && one.wants(f) {
+			faults = append(faults, w.sendOver(ctx, out, over, one))
+		}
+	}
+	return errors.Join(faults...)
+}
+
+func (w *Watcher) sendOver(ctx context.Context, out *[]Delivery, over Finding, to *Route) error {
+	d := Delivery{Finding: over, To: to.Notifier.Name()}
+	d.Err = send(ctx, to.Notifier, over)
+	*out = append(*out, d)
+	if d.Err != nil {
+		return fmt.Errorf("tell %s that finding %s is resolved: %w", d.To, over.ID, d.Err)
+	}
+	return nil
 }
 
 // gone is the finding that says that f is over because nothing shows it.

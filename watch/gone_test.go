@@ -11,6 +11,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"github.com/shuin/shuin/pipeline"
 	"github.com/shuin/shuin/watch"
 )
 
@@ -18,6 +19,7 @@ import (
 type keeper struct {
 	pager
 	kept []watch.Finding
+	by   string // who told it, where that is another
 	fail error
 }
 
@@ -37,14 +39,14 @@ func (k *keeper) open() (all []watch.Finding) {
 	return slices.DeleteFunc(slices.Clone(k.kept), func(f watch.Finding) bool { return f.Resolved })
 }
 
-func (k *keeper) Open(_ context.Context, page string) (all []watch.Finding, next string, err error) {
+func (k *keeper) Open(_ context.Context, page string) (all []watch.Listed, next string, err error) {
 	from := 0
 	if page != "" {
 		_, _ = fmt.Sscan(page, &from)
 	}
 	for i := from; i < len(k.kept) && next == "" && k.fail == nil; i++ {
 		if !k.kept[i].Resolved {
-			all = append(all, k.kept[i])
+			all = append(all, watch.Listed{Finding: k.kept[i], Own: k.by == ""})
 		}
 		if len(all) == 2 {
 			next = fmt.Sprint(i + 1)
@@ -160,4 +162,90 @@ func TestWhatASweepSeesUnderAnotherNameIsNotGone(t *testing.T) {
 	if n := len(server.open()); n != 2 {
 		t.Errorf("%d are open", n)
 	}
+}
+
+// TestWhatIsOpenAndNobodyRemembersIsOver: who keeps what was told and what was
+// decided was away between that it was forgotten and told to be over.
+func TestWhatIsOpenAndNobodyRemembersIsOver(t *testing.T) {
+	for name, c := range map[string]struct {
+		shared     bool
+		by         string
+		remembered bool // the store knows of it
+		after      time.Duration
+		sees       string // what the sweep sees of it
+		over       bool
+	}{
+		"it is gone":                               {shared: true, over: true},
+		"it is admitted":                           {shared: true, sees: "good", over: true},
+		"it is bad still":                          {shared: true, sees: "bad"},
+		"it could not be checked":                  {shared: true, sees: "dark"},
+		"another told of it":                       {shared: true, by: "another"},
+		"each instance remembers for itself":       {},
+		"it was told since the sweep began":        {shared: true, after: time.Second},
+		"the store knows that it was seen since":   {shared: true, remembered: true, after: time.Second},
+		"the store knows of it, and it is not new": {shared: true, remembered: true, over: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newScene(t)
+			s.Shared = c.shared
+			server := &keeper{pager: pager{name: "server"}, by: c.by}
+			s.Routes = append(s.Routes, watch.Route{Notifier: server})
+			s.gate.say(app, bad)
+			began := s.Now().Add(6 * time.Hour)
+			if c.after > 0 {
+				began = s.Now().Add(-c.after)
+			}
+			s.observe(task("a", 1, app), watch.Decided)
+			s.told("high app deny unsigned")
+			if !c.remembered {
+				s.Store = &watch.MemoryStore{} // it lost it
+			}
+			s.after(6 * time.Hour)
+			if c.sees != "" {
+				s.gate.say(app, map[string]said{"good": good, "bad": bad, "dark": unknown}[c.sees])
+				o := swept("a", began, app)
+				o.Last = true
+				s.observe(o, watch.Decided)
+				s.pager.take()
+			}
+			for range 2 {
+				if _, err := s.EndSweep(t.Context(), began, func(*watch.Subject) bool { return true }); err != nil {
+					t.Fatal(err)
+				}
+				if c.sees == "" && c.over {
+					s.told("resolved app") // wherever it was told, and once
+					c.sees = "told"
+				}
+			}
+			open := slices.DeleteFunc(server.open(), func(f watch.Finding) bool { return f.Outcome != pipeline.Deny })
+			if (len(open) == 0) != c.over {
+				t.Errorf("%d are open", len(open))
+			}
+		})
+	}
+}
+
+func TestWhoKeepsWhatIsOverIsToldUntilHeHearsIt(t *testing.T) {
+	s := newScene(t)
+	s.Shared = true
+	server := &keeper{pager: pager{name: "server"}}
+	s.Routes = append(s.Routes, watch.Route{Notifier: server})
+	s.observe(task("a", 1, app), watch.Decided)
+	s.told("high app deny unsigned")
+	s.Store = &watch.MemoryStore{}
+	s.after(6 * time.Hour)
+	everything := func(*watch.Subject) bool { return true }
+	server.pager.fail = true
+	if _, err := s.EndSweep(t.Context(), s.Now(), everything); err == nil {
+		t.Error("no error")
+	}
+	s.told("") // nor others
+	server.pager.fail = false
+	for i := range server.kept {
+		server.kept[i].Resolved = false // who does not answer keeps nothing
+	}
+	if _, err := s.EndSweep(t.Context(), s.Now(), everything); err != nil || len(server.open()) != 0 {
+		t.Errorf("%v, %d are open", err, len(server.open()))
+	}
+	s.told("resolved app")
 }

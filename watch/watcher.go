@@ -55,6 +55,9 @@ type Watcher struct {
 	// EndSweep). Longer than the interval of sweeps, or it is told and resolved
 	// in turns; 0: limits.WatchSettle.
 	Settle time.Duration
+	// Shared: the Store is one for all that tell as this watcher does, and lasts.
+	// What it knows nothing of was then not told, or was told to be over.
+	Shared bool
 	// Lease is how long one observation may take, telling included; 0:
 	// limits.WatchLease. Longer than the function's own time limit.
 	Lease     time.Duration

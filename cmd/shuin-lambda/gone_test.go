@@ -15,10 +15,10 @@ import (
 // lists keeps what it is told, and says that all of it is open.
 type lists struct{ *hears }
 
-func (l lists) Open(context.Context, string) (all []watch.Finding, next string, err error) {
+func (l lists) Open(context.Context, string) (all []watch.Listed, next string, err error) {
 	for _, f := range l.told {
 		if !f.Resolved {
-			all = append(all, f)
+			all = append(all, watch.Listed{Finding: f, Own: true})
 		}
 	}
 	return all, "", nil

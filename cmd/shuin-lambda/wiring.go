@@ -96,6 +96,7 @@ func (f *function) newWatcher(caller *awscall.Caller, env func(string) string, s
 	}
 	return &watch.Watcher{
 		Gate: f, Store: leased{s.store(caller, to)}, Routes: routes, Policy: f.policies.policy, Now: f.now, Remind: s.Remind, Reactor: f.ecs,
+		Shared: s.State.shared(),
 		Settle: max(s.Sweep.Interval/2*3, limits.WatchSettle),
 		Reactions: watch.Reactions{
 			DangerouslyStopTasks:                 s.React.DangerouslyStopTasks,

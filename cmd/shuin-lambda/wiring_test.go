@@ -37,7 +37,7 @@ sweep: {interval: 40h}
 	if diff := cmp.Diff(wanted, w.Reactions); diff != "" {
 		t.Errorf("reactions: %s", diff)
 	}
-	if w.Remind != 9*time.Hour || w.Settle != 60*time.Hour || w.Gate != f || w.Reactor != f.ecs || w.Policy == nil || w.Now == nil {
+	if w.Remind != 9*time.Hour || w.Settle != 60*time.Hour || w.Gate != f || w.Reactor != f.ecs || w.Policy == nil || w.Now == nil || !w.Shared {
 		t.Errorf("remind %s, settle %s, %+v", w.Remind, w.Settle, w)
 	}
 	filters := []watch.Route{
@@ -56,8 +56,8 @@ sweep: {interval: 40h}
 	if h := f.hook; h.Retries != 7 || h.Delay != 70*time.Second || h.Margin != 2*time.Second || !h.Warn || h.Gate != f || h.Reader != f.ecs || h.Record == nil {
 		t.Errorf("%+v", h)
 	}
-	s.Sweep.Interval = time.Hour
-	if w, err := f.newWatcher(f.ecs.Caller, env, io.Discard); err != nil || w.Settle != limits.WatchSettle {
+	s.Sweep.Interval, s.State.DynamoDB = time.Hour, ""
+	if w, err := f.newWatcher(f.ecs.Caller, env, io.Discard); err != nil || w.Settle != limits.WatchSettle || w.Shared {
 		t.Errorf("with sweeps of each hour it settles after %s, want the least of %s (%v)", w.Settle, limits.WatchSettle, err)
 	}
 }

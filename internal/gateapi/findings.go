@@ -37,6 +37,7 @@ type receipt struct {
 type findingsPage struct {
 	MediaType string       `json:"mediaType"`
 	Findings  []watch.Kept `json:"findings"`
+	Principal string       `json:"principal"` // who asked, as those who told are named
 	Next      string       `json:"next,omitempty"`
 }
 
@@ -175,7 +176,7 @@ func (d *door) list(q *asked, p *Principal) (answer, *failure) {
 	if err != nil {
 		return answer{}, notKept(err)
 	}
-	out := findingsPage{mediaTypeFindings, page.Findings, page.Next}
+	out := findingsPage{mediaTypeFindings, page.Findings, p.Name, page.Next}
 	if out.Findings == nil {
 		out.Findings = []watch.Kept{}
 	}

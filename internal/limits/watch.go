@@ -20,8 +20,8 @@ const (
 	WatchEnds      = 25                  // states that one message says to be over: some places are sent one for each
 	WatchTellings  = 250                 // states told of one finding: 80 KB in one item of DynamoDB, which each change writes
 
-	WatchUnjudgedParts = 8   // in which the calls of a caller that could not be judged are noted
-	WatchUnjudged      = 200 // calls in each, of WatchTellings: the others are for those who note at the same time
+	WatchUnjudgedParts = 16  // in which the calls of a caller that could not be judged are noted
+	WatchUnjudged      = 100 // calls in each: WatchTellings with those that note at the same time, and what DynamoDB keeps of a day
 
 	WatchMessageBytes = 2 << 10 // of a finding's message: the reason with all missing stages
 	WatchHintBytes    = 1 << 10

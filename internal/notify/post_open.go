@@ -21,7 +21,7 @@ var _ watch.Lister = (*Post)(nil)
 
 // Open is watch.Lister's: what shuind keeps open of images, as far as the
 // principal whose token this is sees it (GET /v1/findings, docs/gate.md).
-func (p *Post) Open(ctx context.Context, page string) ([]watch.Finding, string, error) {
+func (p *Post) Open(ctx context.Context, page string) ([]watch.Listed, string, error) {
 	if err := p.Check(); err != nil {
 		return nil, "", err
 	}
@@ -40,7 +40,7 @@ func (p *Post) Open(ctx context.Context, page string) ([]watch.Finding, string, 
 }
 
 // list asks once, and says whether another try may help.
-func (p *Post) list(ctx context.Context, query url.Values) (all []watch.Finding, next string, again bool, err error) {
+func (p *Post) list(ctx context.Context, query url.Values) (all []watch.Listed, next string, again bool, err error) {
 	token, err := p.Secrets.read(ctx, p.Token)
 	if err != nil {
 		return nil, "", false, err
@@ -77,14 +77,16 @@ func (p *Post) list(ctx context.Context, query url.Values) (all []watch.Finding,
 
 // readList reads a page; a finding that cannot be read, or is not open, makes
 // it none.
-func readList(data []byte) (all []watch.Finding, next string, err error) {
+func readList(data []byte) (all []watch.Listed, next string, err error) {
 	var in struct {
 		MediaType string `json:"mediaType"`
 		Findings  []struct {
 			Status  string         `json:"status"`
+			By      string         `json:"by"`
 			Finding jsontext.Value `json:"finding"`
 		} `json:"findings"`
-		Next string `json:"next"`
+		Next      string `json:"next"`
+		Principal string `json:"principal"` // who asked; older servers do not say
 	}
 	if err := json.Unmarshal(data, &in); err != nil || in.MediaType != "application/vnd.shuin.findings.v1+json" {
 		return nil, "", unlisted(shuin.CodeMalformed, errors.New("its answer is no list of findings"))
@@ -94,7 +96,7 @@ func readList(data []byte) (all []watch.Finding, next string, err error) {
 		if err != nil || one.Status != "open" || f.Resolved {
 			return nil, "", unlisted(shuin.CodeMalformed, errors.New("its answer holds what is no open finding"))
 		}
-		all = append(all, f)
+		all = append(all, watch.Listed{Finding: f, Own: one.By != "" && one.By == in.Principal})
 	}
 	return all, in.Next, nil
 }

@@ -26,7 +26,7 @@ func listOf(tb testing.TB, next string, all ...watch.Finding) string {
 		}
 		parts = append(parts, `{"status":"open","first":"2026-03-01T12:00:00Z","last":"2026-03-01T12:00:00Z","told":"2026-03-01T12:00:00Z","by":"lambda","finding":`+string(text)+`}`)
 	}
-	return `{"mediaType":"` + typeList + `","findings":[` + strings.Join(parts, ",") + `],"next":"` + next + `"}`
+	return `{"mediaType":"` + typeList + `","findings":[` + strings.Join(parts, ",") + `],"next":"` + next + `","principal":"lambda"}`
 }
 
 func TestShuindSaysWhatIsOpen(t *testing.T) {
@@ -41,7 +41,7 @@ func TestShuindSaysWhatIsOpen(t *testing.T) {
 		fmt.Fprint(w, listOf(t, next, f))
 	})
 	all, next, err := p.Open(ctx, "")
-	if err != nil || len(all) != 1 || all[0].ID != f.ID || all[0].State != f.State || next != "7" {
+	if err != nil || len(all) != 1 || all[0].ID != f.ID || all[0].State != f.State || !all[0].Own || next != "7" {
 		t.Errorf("%+v, %q, %v", all, next, err)
 	}
 	if want := "GET /prefix/v1/findings?kind=image-not-admitted&limit=1000&status=open Bearer " + token; asked != want {
@@ -49,6 +49,31 @@ func TestShuindSaysWhatIsOpen(t *testing.T) {
 	}
 	if _, next, err := p.Open(ctx, "7"); err != nil || next != "" || !strings.Contains(asked, "page=7") {
 		t.Errorf("%q, %v (%s)", next, err, asked)
+	}
+}
+
+func TestWhoToldAFindingIsItsOwnerWhereTheServerSaysSo(t *testing.T) {
+	for _, c := range []struct {
+		from, to string
+		own      bool
+	}{
+		{"", "", true},
+		{`"by":"lambda"`, `"by":"cluster"`, false},
+		{`"principal":"lambda"`, `"principal":"reader"`, false},
+		{`,"principal":"lambda"`, "", false}, // as older servers answer
+	} {
+		p := newPost(t, func(w http.ResponseWriter, _ *http.Request) {
+			fmt.Fprint(w, strings.Replace(listOf(t, "", finding()), c.from, c.to, 1))
+		})
+		if all, _, err := p.Open(ctx, ""); err != nil || len(all) != 1 || all[0].Own != c.own {
+			t.Errorf("%s: %+v, %v", c.to, all, err)
+		}
+	}
+	p := newPost(t, func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprint(w, strings.NewReplacer(`"by":"lambda",`, "", `,"principal":"lambda"`, "").Replace(listOf(t, "", finding())))
+	})
+	if all, _, err := p.Open(ctx, ""); err != nil || len(all) != 1 || all[0].Own {
+		t.Errorf("nobody's: %+v, %v", all, err)
 	}
 }
 
