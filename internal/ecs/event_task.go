@@ -25,27 +25,52 @@ func (ev *Event) irrelevant(format string, args ...any) {
 // taskDetail is detail of "ECS Task State Change" ("Amazon ECS task state
 // change events", Amazon ECS Developer Guide).
 type taskDetail struct {
-	Task           string `json:"taskArn"`
-	Cluster        string `json:"clusterArn"`
-	TaskDefinition string `json:"taskDefinitionArn"`
-	Group          string `json:"group"`
-	StartedBy      string `json:"startedBy"`
-	LastStatus     string `json:"lastStatus"`
-	DesiredStatus  string `json:"desiredStatus"`
-	Version        int64  `json:"version"`
-	PullStarted    string `json:"pullStartedAt"`
-	Started        string `json:"startedAt"`
-	Containers     []struct {
-		Name        string `json:"name"`
-		Image       string `json:"image"`
-		ImageDigest string `json:"imageDigest"`
-	} `json:"containers"`
+	Task           string          `json:"taskArn"`
+	Cluster        string          `json:"clusterArn"`
+	TaskDefinition string          `json:"taskDefinitionArn"`
+	Group          string          `json:"group"`
+	StartedBy      string          `json:"startedBy"`
+	LastStatus     string          `json:"lastStatus"`
+	DesiredStatus  string          `json:"desiredStatus"`
+	Version        int64           `json:"version"`
+	PullStarted    string          `json:"pullStartedAt"`
+	Started        string          `json:"startedAt"`
+	Containers     []taskContainer `json:"containers"`
+}
+
+type taskContainer struct {
+	Name        string `json:"name"`
+	Image       string `json:"image"`
+	ImageDigest string `json:"imageDigest"`
+	ExitCode    *int64 `json:"exitCode"` // of one that ran, and has ended
+}
+
+// ran leaves those containers that ran or were pulled, where one of a task that
+// never started ran and no digest is told of it: an init container, which others
+// wait for. It says whether that is so. What never ran is nothing to judge then,
+// for what its tag names would be held against it.
+func (d *taskDetail) ran() bool {
+	var ran []taskContainer
+	untold := false
+	for _, c := range d.Containers {
+		if c.Image == "" {
+			return false // the task definition has to be read, which has all
+		}
+		if c.ImageDigest != "" || c.ExitCode != nil {
+			ran = append(ran, c)
+		}
+		untold = untold || c.ImageDigest == "" && c.ExitCode != nil
+	}
+	if untold {
+		d.Containers = ran
+	}
+	return untold
 }
 
 // began reports whether anything of the task ran, or was pulled to run.
 func (d *taskDetail) began() bool {
 	for _, c := range d.Containers {
-		if c.ImageDigest != "" {
+		if c.ImageDigest != "" || c.ExitCode != nil {
 			return true
 		}
 	}
@@ -86,7 +111,7 @@ func (e *envelope) task(ev *Event) error {
 	}
 	ev.What += " " + d.LastStatus
 	over := d.over()
-	if over && d.LastStatus == "STOPPED" && d.Started == "" {
+	if over && d.LastStatus == "STOPPED" && d.Started == "" && !d.ran() {
 		phase = watch.Starting // a container that tells no digest may never have been pulled
 	} else if over {
 		phase = watch.Running

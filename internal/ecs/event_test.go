@@ -377,6 +377,43 @@ func TestWhatRanIsJudgedWhenItIsOver(t *testing.T) {
 	}
 }
 
+// TestAnInitContainerThatRanIsJudgedByWhatNobodyTells: the task never started,
+// and what its tag names now is not what it ran.
+func TestAnInitContainerThatRanIsJudgedByWhatNobodyTells(t *testing.T) {
+	task := strings.NewReplacer(`"lastStatus": "RUNNING",
+  "overrides"`, `"lastStatus": "STOPPED",
+  "overrides"`, `"createdAt"`, `"pullStartedAt": "2026-11-20T08:15:10Z", "createdAt"`).Replace(sample(t, "task-running"))
+	ran := func(container, code string) string {
+		return strings.Replace(task, `"name": "`+container+`"`, `"name": "`+container+`", "exitCode": `+code, 1)
+	}
+	const undigested = `,
+    "imageDigest": "sha256:1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a"`
+	for name, c := range map[string]struct {
+		payload string
+		phase   watch.Phase
+		images  string
+	}{
+		"one whose digest nobody tells ran":         {ran("proxy", "0"), watch.Running, "app proxy log"},
+		"and another was never pulled":              {strings.Replace(ran("proxy", "1"), undigested, "", 1), watch.Running, "proxy log"},
+		"one whose digest is told ran":              {ran("app", "0"), watch.Starting, "app proxy log"},
+		"none ran":                                  {task, watch.Starting, "app proxy log"},
+		"an exit code that is null is of none":      {ran("proxy", "null"), watch.Starting, "app proxy log"},
+		"the task definition has to be read for it": {strings.Replace(ran("proxy", "0"), `"image": "nginx:1.29"`, `"x": 1`, 1), watch.Starting, "app proxy log"},
+	} {
+		ev, err := Parse([]byte(c.payload))
+		if err != nil || ev.Seen == nil {
+			t.Fatalf("%s: %+v, %v", name, ev, err)
+		}
+		var images []string
+		for _, i := range ev.Seen.Observation.Images {
+			images = append(images, i.Name)
+		}
+		if o := ev.Seen.Observation; o.Phase != c.phase || !o.Over || strings.Join(images, " ") != c.images {
+			t.Errorf("%s: %s, over %t, %q", name, o.Phase, o.Over, images)
+		}
+	}
+}
+
 func TestWhatCloudTrailLeavesOutIsNotTakenForNothing(t *testing.T) {
 	for name, payload := range map[string]string{
 		"what was asked of a service": changed(t, "update-service-scale", `"desiredCount": 5`, `"omitted": true`),
