@@ -20,6 +20,7 @@ import (
 	"sync"
 	"time"
 
+	"cloud.google.com/go/compute/metadata"
 	"github.com/go-json-experiment/json"
 	"golang.org/x/oauth2/google"
 	"golang.org/x/sync/singleflight"
@@ -89,6 +90,23 @@ func (l *Logins) RegistryToken(ctx context.Context, host string, pushes bool) (u
 		}
 	}
 	return t.username, t.password, t.until, !t.none, nil
+}
+
+// Nobody says of the registry at host that it was asked for nobody, for want of an
+// identity at its cloud: what it refuses, and what it says is not there, it may
+// refuse the anonymous alone. Empty: it is no such registry, or there was one.
+func (l *Logins) Nobody(host string) string {
+	of := cloud(host)
+	key, name, how := host, "Azure", envAzureToken+" is not set"
+	if of == "google" {
+		key, name, how = of, "Google Cloud", "neither "+envGoogle+" nor a metadata server gives it one"
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if of == "" || !l.kept[key].none {
+		return ""
+	}
+	return "it was asked without a credential, for the gate has no identity at " + name + " (" + how + ")"
 }
 
 // DropRegistryToken forgets a token that was refused, and says whether a new one
@@ -165,17 +183,47 @@ func (l *Logins) googleToken(ctx context.Context, _ string) (token, error) {
 // errNobody: the process has no identity at this cloud.
 var errNobody = errors.New("there are no credentials")
 
+// envGoogle names a file with credentials.
+const envGoogle = "GOOGLE_APPLICATION_CREDENTIALS"
+
+// googleScope is what the token may do.
+const googleScope = "https://www.googleapis.com/auth/cloud-platform.read-only"
+
 // defaultCredentials are Google's, as its own programs find them.
 func defaultCredentials(ctx context.Context) (string, time.Time, error) {
-	c, err := google.FindDefaultCredentials(ctx, "https://www.googleapis.com/auth/cloud-platform.read-only")
-	if err != nil {
-		return "", time.Time{}, errNobody // its error is that there are none, or a file that is none
+	c, err := google.FindDefaultCredentials(ctx, googleScope)
+	switch {
+	case err != nil && os.Getenv(envGoogle) != "":
+		return "", time.Time{}, errors.New(envGoogle + " names a file that holds no credentials of Google Cloud, or cannot be read")
+	case err != nil:
+		return metadataToken(ctx)
 	}
 	t, err := c.TokenSource.Token()
 	if err != nil {
 		return "", time.Time{}, errors.New("no token was given: see to the identity of the service account at Google Cloud")
 	}
 	return t.AccessToken, t.Expiry, nil
+}
+
+// metadataToken asks the metadata server, which on a node that just started may
+// not answer yet: the library takes that for the rest of the process's life.
+func metadataToken(ctx context.Context) (string, time.Time, error) {
+	server := metadata.NewClient(nil)
+	if !server.OnGCEWithContext(ctx) {
+		return "", time.Time{}, errNobody
+	}
+	text, err := server.GetWithContext(ctx, "instance/service-accounts/default/token?"+url.Values{"scopes": {googleScope}}.Encode())
+	var t struct {
+		Token string `json:"access_token"`
+		Life  int64  `json:"expires_in"`
+	}
+	switch {
+	case err != nil:
+		return "", time.Time{}, errors.New("the metadata server gives no token: see to the identity of the service account at Google Cloud")
+	case len(text) > limits.CloudLoginBytes || json.Unmarshal([]byte(text), &t) != nil || t.Token == "" || t.Life <= 0 || t.Life > int64(limits.CloudLoginLife/time.Second)*24:
+		return "", time.Time{}, errors.New("the metadata server answers no token")
+	}
+	return t.Token, time.Now().Add(time.Duration(t.Life) * time.Second), nil
 }
 
 // The variables that Azure's workload identity webhook sets.
@@ -191,8 +239,11 @@ const (
 // refresh token of the registry (POST /oauth2/exchange).
 func (l *Logins) azureToken(ctx context.Context, host string) (token, error) {
 	tenant, client, file := l.Getenv(envAzureTenant), l.Getenv(envAzureClient), l.Getenv(envAzureToken)
-	if tenant == "" || client == "" || file == "" {
+	switch {
+	case file == "": // the webhook did not see the Pod, which is to have no identity
 		return l.nobody(), nil
+	case tenant == "" || client == "":
+		return token{}, fmt.Errorf("%s is set, and %s or %s is not: see to the annotation azure.workload.identity/client-id of the service account", envAzureToken, envAzureClient, envAzureTenant)
 	}
 	authority, err := authorityOf(l.Getenv(envAzureAuthority))
 	if err != nil {

@@ -83,6 +83,9 @@ func TestAzureGivesATokenForItsRegistriesOnly(t *testing.T) {
 	if n := len(a.asked); n != 2 {
 		t.Errorf("asked %d times", n)
 	}
+	if why := l.Nobody("shop.azurecr.io") + l.Nobody("registry.example") + l.Nobody("gcr.io"); why != "" {
+		t.Errorf("who asked with an identity, or was not asked for, asked for nobody: %s", why)
+	}
 	*now = now.Add(59 * time.Minute)
 	if _, _, _, ok, _ := l.RegistryToken(t.Context(), "shop.azurecr.io", false); !ok || len(a.asked) != 2 {
 		t.Error("a token that is good was asked for again")
@@ -102,6 +105,9 @@ func TestWhoHasNoIdentityIsAnonymous(t *testing.T) {
 	for _, host := range []string{"shop.azurecr.io", "europe-docker.pkg.dev", "gcr.io"} {
 		if _, _, _, ok, err := l.RegistryToken(t.Context(), host, false); ok || err != nil {
 			t.Errorf("%s: %v %v", host, ok, err)
+		}
+		if why := l.Nobody(host); !strings.Contains(why, "no identity at") {
+			t.Errorf("%s: it is not said that nobody asked: %q", host, why)
 		}
 		if l.DropRegistryToken(host) {
 			t.Errorf("%s: there is a new token to ask for, and nobody to ask", host)
@@ -144,6 +150,8 @@ func TestWhatGoesWrongIsNoSecretAndNotAnonymous(t *testing.T) {
 		{"an answer without a token", azure{body: "{}"}, nil, "gives no token"},
 		{"a huge answer", azure{body: `{"access_token": "` + strings.Repeat("x", 70_000) + `"}`}, nil, "answers no token"},
 		{"no token file", azure{}, map[string]string{envAzureToken: "/nonexistent/token"}, envAzureToken},
+		{"no client beside the token", azure{}, map[string]string{envAzureClient: ""}, envAzureClient},
+		{"no tenant beside the token", azure{}, map[string]string{envAzureTenant: ""}, envAzureTenant},
 		{"an authority without TLS", azure{}, map[string]string{envAzureAuthority: "http://login.example"}, "no https address"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -167,5 +175,60 @@ func TestWhatGoesWrongIsNoSecretAndNotAnonymous(t *testing.T) {
 	l.google = func(context.Context) (string, time.Time, error) { return "", time.Time{}, errors.New("no") }
 	if _, _, _, ok, err := l.RegistryToken(t.Context(), "gcr.io", false); ok || err == nil {
 		t.Error("an identity that gives no token is taken for none")
+	}
+}
+
+func TestAFileOfGoogleThatIsNoneIsAFaultAndNotAnonymous(t *testing.T) {
+	for name, text := range map[string]string{"no file": "", "no credentials": `{"type": "unheard-of", "private_key": "secret-in-file"}`, "no JSON": "secret-in-file"} {
+		t.Run(name, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "google.json")
+			if text != "" {
+				if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			t.Setenv(envGoogle, file)
+			l, _ := newLogins(t, &azure{}, nil)
+			l.google = nil
+			_, _, _, ok, err := l.RegistryToken(t.Context(), "gcr.io", false)
+			if ok || shuin.CodeOf(err) != shuin.CodeUnavailable || !strings.Contains(err.Error(), envGoogle) || strings.Contains(err.Error(), "secret") || l.Nobody("gcr.io") != "" {
+				t.Errorf("%v %v %q", ok, err, l.Nobody("gcr.io"))
+			}
+		})
+	}
+}
+
+func TestTheMetadataServerGivesATokenOrAFault(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		status int
+		body   string
+		want   string // of the error; empty: it is given
+	}{
+		{"a token", http.StatusOK, `{"access_token": "ya29", "expires_in": 3599, "token_type": "Bearer"}`, ""},
+		{"no identity bound", http.StatusNotFound, "secret-in-answer", "gives no token"},
+		{"a refusal", http.StatusForbidden, "secret-in-answer", "gives no token"},
+		{"no JSON", http.StatusOK, "secret-in-answer", "answers no token"},
+		{"no token", http.StatusOK, `{"expires_in": 3599}`, "answers no token"},
+		{"no end", http.StatusOK, `{"access_token": "ya29"}`, "answers no token"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path != "/computeMetadata/v1/instance/service-accounts/default/token" || r.URL.Query().Get("scopes") != googleScope || r.Header.Get("Metadata-Flavor") != "Google" {
+					t.Errorf("asked %s %v", r.URL, r.Header)
+				}
+				w.WriteHeader(c.status)
+				_, _ = w.Write([]byte(c.body))
+			}))
+			defer server.Close()
+			t.Setenv("GCE_METADATA_HOST", strings.TrimPrefix(server.URL, "http://"))
+			text, until, err := metadataToken(t.Context())
+			if c.want == "" && (err != nil || text != "ya29" || time.Until(until) < 50*time.Minute) {
+				t.Errorf("%q %v %v", text, until, err)
+			}
+			if c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "secret")) {
+				t.Errorf("%v", err)
+			}
+		})
 	}
 }
