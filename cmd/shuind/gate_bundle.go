@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"net/http"
@@ -34,7 +35,8 @@ type signedByConfig struct {
 	TrustStores []string `yaml:"trustStores"`
 	// LeastSequence: no bundle with a lower one is taken.
 	LeastSequence int `yaml:"leastSequence"`
-	// Signature is the signature's file; empty: the bundle's, and .jws.sig.
+	// Signature is the signature's file; empty: the bundle's with its digest, and
+	// .jws.sig, then without.
 	Signature string `yaml:"signature"`
 }
 
@@ -52,6 +54,17 @@ func (g *gateConfig) signature() string {
 		return g.SignedBy.Signature
 	}
 	return g.Bundle + bundle.JWSSuffix
+}
+
+// signatures are the files in which the signature of a bundle is looked for, one
+// after another. One that is named by the bundle's digest goes before: while two
+// files are copied, the other's name has the signature of the next bundle, or
+// that of the one before.
+func (g *gateConfig) signatures(data []byte) []string {
+	if g.SignedBy.Signature != "" {
+		return []string{g.SignedBy.Signature}
+	}
+	return []string{bundle.SignatureName(g.Bundle, data, bundle.JWSSuffix), g.signature()}
 }
 
 // validateBundle looks at gate.bundle and who signs it.
@@ -85,9 +98,10 @@ func (g *gateConfig) validateBundle(f *faults) {
 // bundleFile is the policy bundle as its file says now, with the signature
 // beside it. One goroutine uses it at a time.
 type bundleFile struct {
-	path, signature string
-	guard           bundle.Guard // without a signer: the file is trusted as a policy file is
-	now             func() time.Time
+	path       string
+	signatures func(data []byte) []string // files
+	guard      bundle.Guard               // without a signer: the file is trusted as a policy file is
+	now        func() time.Time
 
 	last *loadedBundle
 	// What was refused last and until when it stays so, so that the same is not
@@ -100,11 +114,12 @@ type bundleFile struct {
 
 // loadedBundle is a bundle that was good when it was loaded.
 type loadedBundle struct {
-	key       string // names the bytes of bundle and signature
-	data, sig []byte
-	bundle    *bundle.Bundle
-	rules     *gate.Rules
-	signed    *bundle.Signed // nil: unsigned
+	key    string // names the bytes of bundle and signatures
+	data   []byte
+	sig    bundle.Signature // that is good
+	bundle *bundle.Bundle
+	rules  *gate.Rules
+	signed *bundle.Signed // nil: unsigned
 }
 
 // newBundleFile is nil where the gate decides by a policy file.
@@ -121,7 +136,7 @@ func (c *config) newBundleFile(v verify.Verifier, now func() time.Time, logger *
 	if b.guard.Statement, err = g.SignedBy.signer().Statement(); err != nil {
 		return nil, err
 	}
-	b.signature, b.guard.Succession.Least = g.signature(), int64(g.SignedBy.LeastSequence)
+	b.signatures, b.guard.Succession.Least = g.signatures, int64(g.SignedBy.LeastSequence)
 	b.guard.Verifier.Stores, b.guard.Verifier.Plugins = c.gateDir(logger), nil
 	return b, nil
 }
@@ -139,20 +154,23 @@ func (f *bundleFile) load(ctx context.Context) (*gate.Rules, error) {
 	if err != nil {
 		return nil, invalid("", "gate.bundle: %w", err)
 	}
-	var sig []byte
+	var sigs []bundle.Signature
 	if f.guard.Statement != nil {
-		if sig, err = readFile(f.signature, limits.BundleSignatureBytes, "BundleSignatureBytes"); err != nil {
+		if sigs, err = f.readSignatures(data); err != nil {
 			return nil, invalid("sign it with \"shuin policy bundle --sign\", and put the signature there", "gate.bundle is unsigned, or its signature cannot be read: %w", err)
 		}
 	}
-	key := digest.FromBytes(data).String() + " " + digest.FromBytes(sig).String()
+	key := digest.FromBytes(data).String()
+	for i := range sigs {
+		key += " " + digest.FromBytes(sigs[i].Envelope).String()
+	}
 	switch {
 	case f.last != nil && f.last.key == key && !f.last.signed.Stale(f.now()):
 		return f.last.rules, nil
 	case f.err != nil && f.refused == key && f.now().Before(f.until):
 		return nil, f.err
 	}
-	loaded, err := f.unpack(ctx, key, data, sig)
+	loaded, err := f.unpack(ctx, key, data, sigs)
 	if err != nil {
 		f.refused, f.until = key, f.now().Add(limits.GateRefusedBundle)
 		f.err = &shuin.Error{Code: shuin.CodeOf(err), Message: "gate.bundle " + f.path + " cannot be used", Err: err, Hint: shuin.HintOf(err)}
@@ -165,17 +183,48 @@ func (f *bundleFile) load(ctx context.Context) (*gate.Rules, error) {
 	return loaded.rules, nil
 }
 
-// unpack looks into a bundle once its signature is good.
-func (f *bundleFile) unpack(ctx context.Context, key string, data, sig []byte) (*loadedBundle, error) {
-	b, signed, err := f.guard.Open(ctx, data, func(context.Context) (bundle.Signature, error) {
-		return bundle.Signature{MediaType: bundle.SignatureType(f.signature), Envelope: sig}, nil
-	}, f.now())
-	if err != nil {
-		return nil, err
+// readSignatures reads those files that are there, at least one.
+func (f *bundleFile) readSignatures(data []byte) (all []bundle.Signature, err error) {
+	for _, name := range f.signatures(data) {
+		envelope, fault := readFile(name, limits.BundleSignatureBytes, "BundleSignatureBytes")
+		switch {
+		case fault == nil:
+			all = append(all, bundle.Signature{MediaType: bundle.SignatureType(name), Envelope: envelope})
+		case !errors.Is(fault, fs.ErrNotExist):
+			return nil, fault
+		default:
+			err = fault
+		}
 	}
-	l := &loadedBundle{key: key, data: data, sig: sig, bundle: b, signed: signed}
-	l.rules, err = gate.NewRules(ctx, b.Policy(), b)
-	return l, err
+	if len(all) > 0 {
+		return all, nil
+	}
+	return nil, err
+}
+
+// unpack looks into a bundle once one of its signatures is good.
+func (f *bundleFile) unpack(ctx context.Context, key string, data []byte, sigs []bundle.Signature) (l *loadedBundle, err error) {
+	if len(sigs) == 0 {
+		sigs = []bundle.Signature{{}} // nobody has to sign it
+	}
+	var before error
+	for i := range sigs {
+		l = &loadedBundle{key: key, data: data, sig: sigs[i]}
+		l.bundle, l.signed, err = f.guard.Open(ctx, data, func(context.Context) (bundle.Signature, error) { return sigs[i], nil }, f.now())
+		if err == nil {
+			l.rules, err = gate.NewRules(ctx, l.bundle.Policy(), l.bundle)
+			return l, err
+		}
+		if before != nil {
+			code := shuin.CodeOf(err)
+			if was := shuin.CodeOf(before); was.Undecided() {
+				code = was // it may be good: it is tried again
+			}
+			err = &shuin.Error{Code: code, Err: fmt.Errorf("%w; by the signature named by the bundle's digest: %w", err, before), Hint: shuin.HintOf(err)}
+		}
+		before = err
+	}
+	return nil, err
 }
 
 // publish has the API hand out the bundle that was taken over, with its
@@ -187,7 +236,7 @@ func (g *gatePart) publish() {
 	}
 	p := &gateapi.PolicyBundle{MediaType: bundle.MediaType, Data: f.last.data}
 	if f.last.signed != nil {
-		p.Signature, p.SignatureType = f.last.sig, bundle.SignatureType(f.signature)
+		p.Signature, p.SignatureType = f.last.sig.Envelope, f.last.sig.MediaType
 	}
 	g.published.Store(p)
 }

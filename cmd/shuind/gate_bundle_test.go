@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/shuin/shuin/bundle"
 	"github.com/shuin/shuin/internal/limits"
 	"github.com/shuin/shuin/internal/shuintest"
@@ -140,6 +142,75 @@ func TestAGateDecidesByASignedBundleAndFollowsIt(t *testing.T) {
 	g.look(t.Context(), true)
 	if got := rule(); got != "fourth" {
 		t.Errorf("decided by the rule %q after all that", got)
+	}
+}
+
+// TestASignatureNamedByTheBundlesDigestLeavesNoGap: a server that begins while
+// the next bundle is copied finds the signature of the one that is there.
+func TestASignatureNamedByTheBundlesDigestLeavesNoGap(t *testing.T) {
+	read := func(b *gateBench, name string) []byte {
+		t.Helper()
+		data, err := os.ReadFile(b.path(name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return data
+	}
+	b := newBundleBench(t)
+	b.publish(t, 7, "first", nil)
+	first, firstSig := read(b, "policy.json"), read(b, "policy.json.jws.sig")
+	b.publish(t, 8, "second", nil)
+	second, secondSig := read(b, "policy.json"), read(b, "policy.json.jws.sig")
+	byDigest := func(data, sig []byte) {
+		b.write(t, bundle.SignatureName("policy.json", data, bundle.JWSSuffix), string(sig))
+	}
+	for _, c := range []struct {
+		name   string
+		put    func()
+		want   string // the rule; empty: it does not begin
+		handed []byte // the signature that the API hands out
+	}{
+		{"the signature came first", func() { b.write(t, "policy.json", string(first)) }, "", nil},
+		{"and lies beside it by its digest", func() { byDigest(first, firstSig) }, "first", firstSig},
+		{"the bundle came, the fixed name has the one before", func() {
+			b.write(t, "policy.json", string(second))
+			b.write(t, "policy.json.jws.sig", string(firstSig))
+			byDigest(second, secondSig)
+		}, "second", secondSig},
+		{"there is none by the fixed name", func() {
+			if err := os.Remove(b.path("policy.json.jws.sig")); err != nil {
+				t.Fatal(err)
+			}
+		}, "second", secondSig},
+		{"what has the bundle's name is of another, and the fixed one is good", func() {
+			byDigest(second, firstSig)
+			b.write(t, "policy.json.jws.sig", string(secondSig))
+		}, "second", secondSig},
+		{"neither is good", func() { b.write(t, "policy.json.jws.sig", string(firstSig)) }, "", nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			c.put()
+			config, err := b.loadConfig(b.path("c.yaml"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			g, err := b.newGatePart(t.Context(), config, b.path("c.yaml"), nil, newLogger(b, config.Log), prometheus.NewRegistry())
+			if err == nil {
+				defer g.Close()
+			}
+			if err != nil || c.want == "" {
+				if err == nil || c.want != "" || !strings.Contains(err.Error(), "of another artifact") {
+					t.Errorf("%v, want the rule %q", err, c.want)
+				}
+				return
+			}
+			if a := askGate(t, g.handler, gateToken, openImage); a.status != http.StatusOK || a.Images[0].Rule != c.want {
+				t.Errorf("%+v, want the rule %q", a, c.want)
+			}
+			if p := g.published.Load(); p == nil || !bytes.Equal(p.Signature, c.handed) {
+				t.Errorf("it hands out %+v", p)
+			}
+		})
 	}
 }
 
