@@ -238,6 +238,9 @@ func (g *gatePart) options(ctx context.Context, dir notationdir.Dir, n *node) (o
 		return o, err
 	}
 	sources := &clients{client: client}
+	if g.kube != nil {
+		sources.nobody = g.kube.logins.Nobody
+	}
 	if g.c.Kubernetes.PullSecrets {
 		sources.pull = newPulled(g.kube.secrets, client)
 	}
@@ -279,7 +282,9 @@ func (g *gatePart) client(dir notationdir.Dir, agent string, aws *awsclient.Clie
 	store := &registry.Store{NotationConfig: config, DockerConfig: g.c.Gate.Credentials.DockerConfig}
 	tokens := registry.Tokens(aws)
 	if g.c.admits() {
-		tokens = cloudTokens{aws, &cloudlogin.Logins{HTTP: &http.Client{Transport: registryTransport()}, Getenv: g.app.env, Now: g.now}}
+		logins := &cloudlogin.Logins{HTTP: &http.Client{Transport: registryTransport()}, Getenv: g.app.env, Now: g.now}
+		g.kube.logins = logins
+		tokens = cloudTokens{aws, logins}
 	}
 	client.UseStore(func() *registry.Store { return store }, tokens, false)
 	if g.c.Gate.Cache != "" {
@@ -316,7 +321,8 @@ func registryTransport() *http.Transport {
 // and those that Pods bring.
 type clients struct {
 	client *registry.Client
-	pull   *pulled // nil: there are no others
+	pull   *pulled                  // nil: there are no others
+	nobody func(host string) string // says why a registry is asked for nobody; nil: nobody knows
 }
 
 // Open opens a repository.
@@ -333,6 +339,9 @@ func (s *clients) Open(access string, ref shuin.Reference) (gate.Source, error) 
 	repo, err := s.client.Repository(ref)
 	if err != nil {
 		return nil, err
+	}
+	if s.nobody != nil {
+		return asNobody{repo, func() string { return s.nobody(ref.Registry) }}, nil
 	}
 	return repo, nil
 }

@@ -120,7 +120,7 @@ func TestWhatWasToldOfIsForgottenAlsoWhereNoSweepIsWhole(t *testing.T) {
 func TestAnExceptionHasNoPolicyLookedAt(t *testing.T) {
 	b := newClusterBench(t)
 	b.write(t, "c.yaml", strings.NewReplacer("  records:", "  policy: pipeline.yaml\n  trust: notation\n  records:",
-		"  policy: {configMap: policy}\n", "", "  trust: {configMap: trust}\n", "").Replace(clusterConfigText))
+		"  namespacePolicies: true\n", "", "  policy: {configMap: policy}\n", "", "  trust: {configMap: trust}\n", "").Replace(clusterConfigText))
 	g := b.part(t)
 	before := g.gate.Rules().Policy().Digest()
 	b.write(t, "pipeline.yaml", gatePolicy("half-written"))

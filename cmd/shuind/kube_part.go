@@ -16,6 +16,7 @@ import (
 	"github.com/shuin/shuin/gate"
 	"github.com/shuin/shuin/internal/admission"
 	"github.com/shuin/shuin/internal/buildinfo"
+	"github.com/shuin/shuin/internal/cloudlogin"
 	"github.com/shuin/shuin/internal/kube"
 	"github.com/shuin/shuin/internal/limits"
 	"github.com/shuin/shuin/pipeline"
@@ -43,6 +44,7 @@ type kubePart struct {
 	except chan struct{} // to take over the exceptions that there are now
 	sweeps chan struct{} // to sweep again soon
 	look   *revocationLook
+	logins *cloudlogin.Logins
 	inUse  atomic.Pointer[inUse]
 	warm   atomic.Bool // what runs was decided once, or the time for that is over
 	began  time.Time

@@ -82,7 +82,7 @@ rules:
     require: {all: [build]}
 `, host))
 	b.configMap(t, "shuin-system", "trust", "ca.ci.pem", string(b.pki.RootPEM()))
-	b.gateBench.write(t, "c.yaml", strings.Replace(clusterConfigText, "  records:", "  revocation: {allowPrivateAddresses: true}\n  records:", 1))
+	b.gateBench.write(t, "c.yaml", strings.NewReplacer("  records:", "  revocation: {allowPrivateAddresses: true}\n  records:", "  namespacePolicies: true\n", "").Replace(clusterConfigText))
 	pod := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "web", UID: types.UID("web")},
 		Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "app", Image: b.images[0]}}},

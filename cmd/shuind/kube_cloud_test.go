@@ -1,0 +1,67 @@
+package main
+
+import (
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/shuin/shuin"
+	"github.com/shuin/shuin/internal/devregistry"
+	"github.com/shuin/shuin/internal/registry"
+)
+
+func TestWhatARegistryRefusesTheAnonymousIsSaidToBeThat(t *testing.T) {
+	for _, c := range []struct {
+		name, repository, nobody string
+		password                 string
+		want                     shuin.Code
+	}{
+		{"a refusal", "shop/app", "the gate has no identity at Google Cloud", "secret", shuin.CodeUnauthorized},
+		{"what is not there, for the anonymous", "shop/other", "the gate has no identity at Google Cloud", "", shuin.CodeNotFound},
+		{"what is not there", "shop/other", "", "", shuin.CodeNotFound},
+		{"what everybody may read", "shop/app", "the gate has no identity at Google Cloud", "", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			o := devregistry.Options{}
+			if c.password != "" {
+				o = devregistry.Options{Username: "u", Password: c.password, Token: true}
+			}
+			reg, err := devregistry.New(o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := reg.PutSample(shuin.Reference{Repository: "shop/app", Tag: "v1"}); err != nil {
+				t.Fatal(err)
+			}
+			server := httptest.NewServer(reg)
+			defer server.Close()
+			host := "localhost:" + server.URL[strings.LastIndexByte(server.URL, ':')+1:]
+			s := &clients{
+				client: &registry.Client{PlainHTTP: func(host string) bool { return registry.PlainHTTP(host, false, nil) }},
+				nobody: func(of string) string {
+					if of != host {
+						t.Errorf("asked about %q", of)
+					}
+					return c.nobody
+				},
+			}
+			ref := shuin.Reference{Registry: host, Repository: c.repository, Tag: "v1"}
+			source, err := s.Open("", ref)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for what, ask := range map[string]func() error{
+				"resolve":  func() error { _, err := source.Resolve(t.Context(), ref); return err },
+				"discover": func() error { _, _, err := source.Discover(t.Context(), ref); return err },
+			} {
+				err := ask()
+				if shuin.CodeOf(err) != c.want {
+					t.Errorf("%s: %v", what, err)
+				}
+				if told := err != nil && strings.Contains(err.Error(), "no identity"); told != (err != nil && c.nobody != "") {
+					t.Errorf("%s: %v", what, err)
+				}
+			}
+		})
+	}
+}
