@@ -1,6 +1,7 @@
 package sign_test
 
 import (
+	"context"
 	"errors"
 	"testing"
 
@@ -91,6 +92,42 @@ func TestAnEnveloperTellsItsKeyByWhatItMade(t *testing.T) {
 			checkBlobPayload(t, signed, tt.hash)
 			if len(d.asked) != tt.n || d.asked[0] != envelope.ES384 {
 				t.Errorf("described for %v", d.asked)
+			}
+		})
+	}
+}
+
+// blobEnveloper says that its key has an algorithm.
+type blobEnveloper struct {
+	enveloper
+	algorithm envelope.Algorithm
+	err       error
+}
+
+func (e *blobEnveloper) Algorithm(context.Context) (envelope.Algorithm, error) {
+	return e.algorithm, e.err
+}
+
+// TestPLG08AnEnveloperThatTellsItsKeyIsHeldToIt: the blob is described once.
+func TestPLG08AnEnveloperThatTellsItsKeyIsHeldToIt(t *testing.T) {
+	env := shuintest.EnvelopeOptions{Chain: signing, Time: now}
+	for name, tt := range map[string]struct {
+		e    blobEnveloper
+		code shuin.Code
+		n    int
+	}{
+		"PLG-08 the key it told":      {blobEnveloper{enveloper{env: env}, envelope.ES256, nil}, "", 1},
+		"PLG-08 another key":          {blobEnveloper{enveloper{env: env}, envelope.ES384, nil}, shuin.CodePluginFailed, 1},
+		"PLG-08 it does not tell one": {blobEnveloper{enveloper{env: env}, 0, errors.New("no such key")}, shuin.CodeInvalidInput, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var d described
+			signed, err := (&sign.Signer{Enveloper: &tt.e}).SignBlob(t.Context(), d.artifact, options())
+			if shuin.CodeOf(err) != tt.code || (signed != nil) != (tt.code == "") || len(d.asked) != tt.n {
+				t.Fatalf("signed %v, described for %v, error %v", signed, d.asked, err)
+			}
+			if signed != nil {
+				checkBlobPayload(t, signed, digest.SHA256)
 			}
 		})
 	}

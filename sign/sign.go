@@ -26,6 +26,14 @@ type Enveloper interface {
 	Envelope(ctx context.Context, req EnvelopeRequest) (EnvelopeResponse, error)
 }
 
+// BlobEnveloper is an Enveloper that tells its key beforehand: the digest of a
+// blob is in the hash of the key (PAY-03, PLG-08).
+type BlobEnveloper interface {
+	Enveloper
+	// Algorithm is the one the key signs with.
+	Algorithm(ctx context.Context) (envelope.Algorithm, error)
+}
+
 // Timestamper gets an RFC 3161 countersignature. internal/timestamp satisfies it.
 type Timestamper interface {
 	// Timestamp returns a DER TimeStampToken over signature (the primitive

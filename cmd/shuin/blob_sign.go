@@ -12,7 +12,6 @@ import (
 
 	"github.com/shuin/shuin"
 	"github.com/shuin/shuin/envelope"
-	"github.com/shuin/shuin/internal/plugin"
 	"github.com/shuin/shuin/sign"
 )
 
@@ -26,7 +25,7 @@ type blobSignOptions struct {
 }
 
 func newBlobSignCmd(a *app) *cobra.Command {
-	var o blobSignOptions
+	o := blobSignOptions{signatureFlags: signatureFlags{signerFlags: signerFlags{blobs: true}}}
 	cmd := &cobra.Command{
 		Use:   "sign [flags] <blob_path>",
 		Short: "Produce a detached signature for a given blob",
@@ -100,9 +99,6 @@ func (a *app) signBlob(ctx context.Context, o *blobSignOptions) error {
 	if err != nil {
 		return err
 	}
-	if err := signsBlobs(signer); err != nil {
-		return err
-	}
 	if err := a.addTimestamper(ctx, signer, &o.timestampFlags); err != nil {
 		return err
 	}
@@ -129,18 +125,6 @@ func (a *app) signBlob(ctx context.Context, o *blobSignOptions) error {
 		return err
 	}
 	return a.storeBlobSignature(ctx, o, signed)
-}
-
-// signsBlobs refuses plugins that make whole envelopes: the contract has them
-// for images, whose digest is known before the key (PLG-08).
-func signsBlobs(signer *sign.Signer) error {
-	p, ok := signer.Enveloper.(*plugin.Enveloper)
-	if !ok {
-		return nil
-	}
-	return &shuin.Error{Code: shuin.CodePluginFailed,
-		Message: fmt.Sprintf("the plugin %q lacks the signature generator capability required for blob signing", p.PluginName()),
-		Hint:    "use a plugin with the capability " + plugin.CapabilityRaw}
 }
 
 // storeBlobSignature writes the signature to its file. One that is there is

@@ -29,6 +29,8 @@ type signerFlags struct {
 	profile string
 	// installed asks for AWS Signer's installed plugin in place of what is built in.
 	installed bool
+	// blobs: the key is to sign blobs. It is no flag.
+	blobs bool
 }
 
 func (s *signerFlags) add(a *app, cmd *cobra.Command) {
@@ -83,7 +85,7 @@ func (a *app) newSigner(ctx context.Context, s *signerFlags, config map[string]s
 		err = a.useSigner(signer, key.ID, config)
 	case key.External():
 		config = merged(key.PluginConfig, config)
-		err = a.usePlugin(ctx, signer, key, config)
+		err = a.usePlugin(ctx, signer, key, config, s.blobs)
 	default:
 		err = invalid("unsupported key, either provide a local key and certificate file paths, or a key name in config.json, check https://notaryproject.dev/docs/user-guides/how-to/notation-config-file/ for details")
 	}
@@ -103,8 +105,9 @@ func (a *app) warnWritable(path string) {
 	}
 }
 
-// usePlugin lets a plugin sign: the bytes where it can, else the whole envelope.
-func (a *app) usePlugin(ctx context.Context, signer *sign.Signer, key notationdir.SigningKey, config map[string]string) error {
+// usePlugin lets a plugin sign: the bytes where it can, else the whole envelope;
+// over blobs where it says that it can (PLG-08).
+func (a *app) usePlugin(ctx context.Context, signer *sign.Signer, key notationdir.SigningKey, config map[string]string, blobs bool) error {
 	p, err := a.plugins().Open(ctx, key.PluginName, config)
 	if err != nil {
 		return err
@@ -112,6 +115,10 @@ func (a *app) usePlugin(ctx context.Context, signer *sign.Signer, key notationdi
 	switch {
 	case p.Has(plugin.CapabilityRaw):
 		signer.Key, err = p.RawKey(key.ID, config)
+	case blobs && p.Has(plugin.CapabilityEnvelopeForBlob):
+		signer.Enveloper, err = p.BlobEnveloper(key.ID, config)
+	case blobs:
+		err = p.SignsNoBlobs()
 	case p.Has(plugin.CapabilityEnvelope):
 		signer.Enveloper, err = p.Enveloper(key.ID, config)
 	default:

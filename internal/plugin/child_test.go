@@ -68,6 +68,12 @@ func answer(v any) int {
 }
 
 func metadata(name string) map[string]any {
+	if strings.HasPrefix(name, "blob-") {
+		return map[string]any{
+			"name": name, "description": "d", "version": "1.2.3", "url": "https://example.com",
+			"supportedContractVersions": []string{"1.0"}, "capabilities": []string{"SIGNATURE_GENERATOR.ENVELOPE_FOR_BLOB"},
+		}
+	}
 	return map[string]any{
 		"name": name, "description": "d", "version": "1.2.3", "url": "https://example.com", "later": 1,
 		"supportedContractVersions": []string{"1.0"},

@@ -40,9 +40,6 @@ var (
 	_ sign.Enveloper = (*Enveloper)(nil)
 )
 
-// PluginName is the name of the plugin.
-func (e *Enveloper) PluginName() string { return e.plugin.name }
-
 // RawKey opens the plugin and takes the key keyID of it. config is the
 // plugin's configuration, as the key list and flags give it; nil: none.
 func (h *Host) RawKey(ctx context.Context, name, keyID string, config map[string]string) (*RawKey, error) {
