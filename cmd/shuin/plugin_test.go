@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"crypto"
 	"crypto/x509"
 	"encoding/json"
@@ -14,25 +15,42 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/shuin/shuin/internal/shuintest"
 )
 
-// pluginInTests is a raw signing plugin: the key and chain are files that its
-// configuration names.
-const pluginInTests = "scriptkey"
+// Plugins of contract 1.0 that these tests run. The keys of the signing ones
+// are files that their configuration names.
+const (
+	pluginInTests   = "scriptkey"      // signs bytes
+	envelopeInTests = "scriptenvelope" // makes whole envelopes
+	verifierInTests = "scriptverifier" // checks identity and revocation
+)
 
 type pluginRequest struct {
-	KeyID        string            `json:"keyId"`
-	Payload      []byte            `json:"payload"`
-	PluginConfig map[string]string `json:"pluginConfig"`
+	KeyID                 string            `json:"keyId"`
+	Payload               []byte            `json:"payload"`
+	PluginConfig          map[string]string `json:"pluginConfig"`
+	SignatureEnvelopeType string            `json:"signatureEnvelopeType"`
+	TrustPolicy           struct {
+		SignatureVerification []string `json:"signatureVerification"`
+	} `json:"trustPolicy"`
+}
+
+// pluginCapabilities are what each plugin can.
+var pluginCapabilities = map[string][]string{
+	pluginInTests:   {"SIGNATURE_GENERATOR.RAW"},
+	envelopeInTests: {"SIGNATURE_GENERATOR.ENVELOPE"},
+	verifierInTests: {"SIGNATURE_VERIFIER.TRUSTED_IDENTITY", "SIGNATURE_VERIFIER.REVOCATION_CHECK"},
 }
 
 func pluginMain() {
 	var answer any
 	var req pluginRequest
+	name := strings.TrimPrefix(filepath.Base(os.Args[0]), "notation-")
 	in, err := io.ReadAll(os.Stdin)
 	if err == nil {
 		err = json.Unmarshal(in, &req)
@@ -41,13 +59,17 @@ func pluginMain() {
 		switch os.Args[1] {
 		case "get-plugin-metadata":
 			answer = map[string]any{
-				"name": pluginInTests, "description": "signs with a file", "version": "1.0.0", "url": "https://example.com",
-				"supportedContractVersions": []string{"1.0"}, "capabilities": []string{"SIGNATURE_GENERATOR.RAW"},
+				"name": name, "description": "signs with a file", "version": "1.0.0", "url": "https://example.com",
+				"supportedContractVersions": []string{"1.0"}, "capabilities": pluginCapabilities[name],
 			}
 		case "describe-key":
 			answer = map[string]any{"keyId": req.KeyID, "keySpec": "EC-256"}
 		case "generate-signature":
 			answer, err = pluginSign(&req)
+		case "generate-envelope":
+			answer, err = pluginEnvelope(&req)
+		case "verify-signature":
+			answer = pluginVerify(&req)
 		default:
 			err = fmt.Errorf("unknown command %q", os.Args[1])
 		}
@@ -62,8 +84,44 @@ func pluginMain() {
 	json.NewEncoder(os.Stdout).Encode(answer)
 }
 
-func pluginSign(req *pluginRequest) (any, error) {
-	keyPEM, err := os.ReadFile(req.PluginConfig["key"])
+// pluginVerify passes every check that its configuration does not call failed.
+func pluginVerify(req *pluginRequest) any {
+	results := map[string]any{}
+	for _, check := range req.TrustPolicy.SignatureVerification {
+		results[check] = map[string]any{"success": true}
+		if reason := req.PluginConfig[check]; reason != "" {
+			results[check] = map[string]any{"success": false, "reason": reason}
+		}
+	}
+	return map[string]any{"verificationResults": results, "processedAttributes": []string{}}
+}
+
+// pluginEnvelope names the verification plugin that its configuration names.
+// "type" is answered as the envelope's type, "spoil" spoils the signature.
+func pluginEnvelope(req *pluginRequest) (any, error) {
+	chain, err := pluginChain(req.PluginConfig)
+	if err != nil {
+		return nil, err
+	}
+	o := shuintest.EnvelopeOptions{MediaType: req.SignatureEnvelopeType, Payload: req.Payload, Chain: chain, Critical: map[string]any{}}
+	for option, header := range map[string]string{"verifier": "io.cncf.notary.verificationPlugin", "least": "io.cncf.notary.verificationPluginMinVersion"} {
+		if v := req.PluginConfig[option]; v != "" {
+			o.Critical[header] = v
+		}
+	}
+	if req.PluginConfig["spoil"] != "" {
+		o.Signature = func(s []byte) []byte { s[0] ^= 1; return s }
+	}
+	b, err := shuintest.NewEnvelope(o)
+	if err != nil {
+		return nil, err
+	}
+	return map[string]any{"signatureEnvelope": b, "signatureEnvelopeType": cmp.Or(req.PluginConfig["type"], req.SignatureEnvelopeType)}, nil
+}
+
+// pluginChain reads the key and chain that a configuration names.
+func pluginChain(config map[string]string) (*shuintest.Chain, error) {
+	keyPEM, err := os.ReadFile(config["key"])
 	if err != nil {
 		return nil, err
 	}
@@ -72,19 +130,36 @@ func pluginSign(req *pluginRequest) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	signature, err := shuintest.Sign(key.(crypto.Signer), req.Payload)
+	certPEM, err := os.ReadFile(config["chain"])
 	if err != nil {
 		return nil, err
 	}
-	certPEM, err := os.ReadFile(req.PluginConfig["chain"])
-	if err != nil {
-		return nil, err
-	}
-	var chain [][]byte
+	c := &shuintest.Chain{Keys: []crypto.Signer{key.(crypto.Signer)}}
 	for block, rest := pem.Decode(certPEM); block != nil; block, rest = pem.Decode(rest) {
-		chain = append(chain, block.Bytes)
+		cert, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return nil, err
+		}
+		c.Certs, c.DER = append(c.Certs, cert), append(c.DER, block.Bytes)
 	}
-	return map[string]any{"keyId": req.KeyID, "signature": signature, "signingAlgorithm": "ECDSA-SHA-256", "certificateChain": chain}, nil
+	return c, nil
+}
+
+// pluginSign signs. "answers" is the key that it says it used, "spoil" spoils
+// the signature.
+func pluginSign(req *pluginRequest) (any, error) {
+	chain, err := pluginChain(req.PluginConfig)
+	if err != nil {
+		return nil, err
+	}
+	signature, err := shuintest.Sign(chain.Key(), req.Payload)
+	if err != nil {
+		return nil, err
+	}
+	if req.PluginConfig["spoil"] != "" {
+		signature[0] ^= 1
+	}
+	return map[string]any{"keyId": cmp.Or(req.PluginConfig["answers"], req.KeyID), "signature": signature, "signingAlgorithm": "ECDSA-SHA-256", "certificateChain": chain.DER}, nil
 }
 
 // cmdPlugin installs the plugin of these tests: plugin.

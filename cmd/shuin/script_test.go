@@ -29,14 +29,16 @@ import (
 
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
-		"shuin":                     scriptMain,
-		"notation":                  scriptMain,
-		"notation-" + pluginInTests: pluginMain,
+		"shuin":                       scriptMain,
+		"notation":                    scriptMain,
+		"notation-" + pluginInTests:   pluginMain,
+		"notation-" + envelopeInTests: pluginMain,
+		"notation-" + verifierInTests: pluginMain,
 	})
 }
 
 func TestScripts(t *testing.T) {
-	for _, dir := range []string{"cli", "image", "blob"} {
+	for _, dir := range []string{"cli", "image", "blob", "plugin"} {
 		t.Run(dir, func(t *testing.T) {
 			testscript.Run(t, testscript.Params{
 				Dir:                 filepath.Join("testdata", dir),
@@ -44,7 +46,7 @@ func TestScripts(t *testing.T) {
 				RequireExplicitExec: true,
 				RequireUniqueNames:  true,
 				UpdateScripts:       os.Getenv("UPDATE_SCRIPTS") == "1",
-				Cmds: blobCmds(sealCmds(map[string]func(*testscript.TestScript, bool, []string){
+				Cmds: pluginCmds(blobCmds(sealCmds(map[string]func(*testscript.TestScript, bool, []string){
 					"status":       cmdStatus,
 					"unprivileged": cmdUnprivileged,
 					"registry":     cmdRegistry,
@@ -71,7 +73,7 @@ func TestScripts(t *testing.T) {
 					"jobid":        cmdJobID,
 					"version":      cmdVersion,
 					"wiring":       cmdWiring,
-				})),
+				}))),
 			})
 		})
 	}
@@ -225,7 +227,7 @@ func runAs(ctx context.Context, ts *testscript.TestScript, want int, prepare fun
 	cmd.Stdout, cmd.Stderr = ts.Stdout(), ts.Stderr()
 	for _, name := range []string{"HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "PATH", "TMPDIR", "NOTATION_CONFIG", "NOTATION_CACHE",
 		"NOTATION_LIBEXEC", "NOTATION_USERNAME", "NOTATION_PASSWORD", "NOTATION_EXPERIMENTAL", "DOCKER_CONFIG",
-		"HTTP_PROXY", "NO_PROXY", "AWS_EC2_METADATA_DISABLED", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY",
+		"HTTP_PROXY", "NO_PROXY", "SSL_CERT_FILE", "AWS_EC2_METADATA_DISABLED", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY",
 		"AWS_SESSION_TOKEN", "AWS_REGION", "AWS_PROFILE", "AWS_MAX_ATTEMPTS", "AWS_DISABLE_HOST_PREFIX_INJECTION", "AWS_USE_FIPS_ENDPOINT", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_SIGNER", "AWS_ENDPOINT_URL_ECR", "AWS_ENDPOINT_URL_ECR_PUBLIC", "AWS_ENDPOINT_URL_ECS", envTestRoot} {
 		if v := ts.Getenv(name); v != "" {
 			cmd.Env = append(cmd.Env, name+"="+v)
