@@ -284,6 +284,9 @@ func (i *k8sInstall) run(ctx context.Context, all []chart.Manifest) error {
 	if err := i.apply(ctx, guard); err != nil {
 		return err
 	}
+	if err := i.prune(ctx, all); err != nil {
+		return err
+	}
 	i.say("The gate is installed: %s k8s status says how it is.", i.a.name)
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	chart "github.com/shuin/shuin/deploy/kubernetes"
 	"github.com/shuin/shuin/pipeline"
 )
 
@@ -291,14 +292,25 @@ func metricsOf(text string) (m gateMetrics) {
 	return m
 }
 
-// written is the digest of the policy in the ConfigMap that the chart made;
-// empty where it cannot be told.
+// written is the digest of the policy in the ConfigMap that the gate's
+// configuration names; empty where it cannot be told, as of a bundle.
 func (q *k8sAsker) written(ctx context.Context) string {
-	var c k8sObject
-	if err := q.k.object(ctx, &c, "configmap", q.f.name+"-policy", "--namespace", q.f.namespace); err != nil {
+	var gates, c k8sObject
+	if err := q.k.object(ctx, &gates, "configmap", q.f.name, "--namespace", q.f.namespace); err != nil {
 		return ""
 	}
-	text, ok := c.Data["policy.yaml"]
+	config, err := chart.ParseValues([]byte(gates.Data["shuind.yaml"]))
+	if err != nil {
+		return ""
+	}
+	name, key := valueAt[string](config, "kubernetes", "policy", "configMap"), valueAt[string](config, "kubernetes", "policy", "key")
+	if name == "" {
+		return ""
+	}
+	if err := q.k.object(ctx, &c, "configmap", name, "--namespace", q.f.namespace); err != nil {
+		return ""
+	}
+	text, ok := c.Data[key]
 	if !ok {
 		return ""
 	}

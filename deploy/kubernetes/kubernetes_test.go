@@ -1,6 +1,8 @@
 package kubernetes
 
 import (
+	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -249,4 +251,30 @@ func FuzzRender(f *testing.F) {
 			}
 		}
 	})
+}
+
+// The image is what the chart runs: the program where ENTRYPOINT looks for it,
+// and the user that the Pod has.
+func TestTheImageIsWhatTheChartRuns(t *testing.T) {
+	data, err := os.ReadFile("Dockerfile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var lines []string
+	for line := range strings.Lines(string(data)) {
+		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
+			lines = append(lines, line)
+		}
+	}
+	deployment := render(t, least)["deployment.yaml"]
+	user := ""
+	for line := range strings.Lines(deployment) {
+		if id, ok := strings.CutPrefix(strings.TrimSpace(line), "runAsUser: "); ok {
+			user = id
+		}
+	}
+	want := []string{"COPY shuind /usr/local/bin/shuind", "USER " + user + ":" + user, `ENTRYPOINT ["/usr/local/bin/shuind"]`}
+	if len(lines) != 4 || !strings.HasPrefix(lines[0], "FROM ") || !strings.HasSuffix(lines[0], ":nonroot") || !slices.Equal(lines[1:], want) || strings.Contains(deployment, "command:") {
+		t.Errorf("%q, and the chart runs %q", lines, want)
+	}
 }

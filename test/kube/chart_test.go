@@ -182,6 +182,10 @@ func TestTheChartsGateRecordsItsDenialsAndHasAShareOfItsOwn(t *testing.T) {
 	w.Kubectl(t, "delete", "policyexception", "hotfix", "-n", ns, "--ignore-not-found").OK(t)
 	exception(me).OK(t)
 	w.Kubectl(t, "label", "policyexception", "hotfix", "-n", ns, "--as=somebody", "--as-group=system:masters", "seen=yes").OK(t)
+	w.install(w.policy("enforce"), "--set", "records=stdout").OK(t)
+	if left := w.Kubectl(t, "get", "validatingadmissionpolicy,validatingadmissionpolicybinding", "-o", "name").OK(t); strings.Contains(left, "-exceptions") || !strings.Contains(left, "-guard") {
+		t.Errorf("after exceptionsBySelf was switched off there are %s", left)
+	}
 	w.must("k8s", "uninstall", "--yes")
 	if left := w.Kubectl(t, "get", "flowschema,prioritylevelconfiguration,validatingadmissionpolicy,validatingadmissionpolicybinding", "-l", "app.kubernetes.io/instance="+gateName, "-o", "name").OK(t); left != "" {
 		t.Errorf("left: %s", left)
