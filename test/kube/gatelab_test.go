@@ -4,15 +4,18 @@ package kube
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"os"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -69,8 +72,8 @@ func (l *lab) installed(args ...string) {
 // policy is the lab's, with what has the mode given for shop.
 func (l *lab) policy(mode string) string {
 	more := ""
-	for name, mode := range map[string]string{"trial": "warn", "seen": "audit"} {
-		more += fmt.Sprintf("  - name: %[2]s\n    match: {images: [\"%[1]s/%[2]s/**\"]}\n    require: {all: [build]}\n    mode: %[3]s\n    tags: pin\n", l.registry, name, mode)
+	for _, one := range [][2]string{{"trial", "warn"}, {"seen", "audit"}} {
+		more += fmt.Sprintf("  - name: %[2]s\n    match: {images: [\"%[1]s/%[2]s/**\"]}\n    require: {all: [build]}\n    mode: %[3]s\n    tags: pin\n", l.registry, one[0], one[1])
 	}
 	text := strings.ReplaceAll(l.world.policy(mode), l.registry+"/**", l.registry+"/shop/**")
 	return strings.Replace(text, "default: deny", more+"default: deny", 1)
@@ -84,9 +87,23 @@ func (l *lab) in(t testing.TB) *lab {
 	return &lab{world: &w, way: l.way}
 }
 
-// down ends the gate at once, as the loss of all its nodes does; up starts another
-// with what is configured now.
+// down ends the gate at once, as the loss of all its nodes does, and leave in
+// peace, as an update does: then it gives up its lead. Up starts another with what
+// is configured now.
 func (l *lab) down() { l.gate.Kill() }
+
+func (l *lab) leave() {
+	l.t.Helper()
+	if err := l.gate.Signal(syscall.SIGTERM); err != nil {
+		l.t.Fatal(err)
+	}
+	l.eventually(limit, func() error {
+		if err := l.gate.Signal(syscall.Signal(0)); !errors.Is(err, os.ErrProcessDone) {
+			return fmt.Errorf("the gate is still there: %v", err)
+		}
+		return nil
+	})
+}
 
 func (l *lab) up() {
 	l.t.Helper()
@@ -166,6 +183,8 @@ type way struct {
 	wait    atomic.Int64
 	mu      sync.Mutex
 	asked   []string
+	held    string // paths with this wait for open
+	open    chan struct{}
 }
 
 func newWay(t testing.TB, registry string) *way {
@@ -179,8 +198,12 @@ func newWay(t testing.TB, registry string) *way {
 	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		w.mu.Lock()
 		w.asked = append(w.asked, r.Method+" "+r.URL.Path)
+		open := w.open
+		if !strings.Contains(r.URL.Path, w.held) {
+			open = nil
+		}
 		w.mu.Unlock()
-		if waited(r.Context(), time.Duration(w.wait.Load())) {
+		if waited(r.Context(), time.Duration(w.wait.Load()), open) {
 			proxy.ServeHTTP(rw, r)
 		}
 	}))
@@ -190,10 +213,15 @@ func newWay(t testing.TB, registry string) *way {
 	return w
 }
 
-// waited is false where nobody waits any more.
-func waited(ctx context.Context, d time.Duration) bool {
-	if d == 0 {
-		return true
+// waited waits so long, and until open is closed where it is not nil. It is false
+// where nobody waits any more.
+func waited(ctx context.Context, d time.Duration, open <-chan struct{}) bool {
+	if open != nil {
+		select {
+		case <-open:
+		case <-ctx.Done():
+			return false
+		}
 	}
 	select {
 	case <-time.After(d):
@@ -201,6 +229,21 @@ func waited(ctx context.Context, d time.Duration) bool {
 	case <-ctx.Done():
 		return false
 	}
+}
+
+// hold has requests wait whose path has part in it, until release is called. It may
+// be called again.
+func (w *way) hold(part string) (release func()) {
+	open := make(chan struct{})
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.held, w.open = part, open
+	return sync.OnceFunc(func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.open = nil
+		close(open)
+	})
 }
 
 // slow has the registry answer each request so much later.
