@@ -6,6 +6,9 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/shuin/shuin"
+	"github.com/shuin/shuin/envelope"
 )
 
 func newBlobCmd(a *app) *cobra.Command {
@@ -27,6 +30,29 @@ const signatureExt = ".sig"
 // Signatures"; BLOB-01).
 func signatureFile(dir, blobPath, format string) string {
 	return filepath.Join(dir, filepath.Base(blobPath)+"."+format+signatureExt)
+}
+
+// signatureType is the media type of the envelope in a signature file. Notation
+// knows it by the file's name alone. Shuin takes the shorter names of the
+// envelopes' specifications too, and where a name says nothing it tries each
+// (BLOB-01, VER-01).
+func (a *app) signatureType(path string, data []byte) (string, error) {
+	mediaType, err := signatureFileType(path)
+	if err == nil || a.asNotation() {
+		return mediaType, err
+	}
+	switch strings.ToLower(filepath.Ext(path)) {
+	case ".jws":
+		return shuin.MediaTypeJWS, nil
+	case ".cose":
+		return shuin.MediaTypeCOSE, nil
+	}
+	for _, mediaType := range []string{shuin.MediaTypeJWS, shuin.MediaTypeCOSE} {
+		if _, err := envelope.Parse(mediaType, data); err == nil {
+			return mediaType, nil
+		}
+	}
+	return "", err
 }
 
 // signatureFileType is the media type of the envelope in a signature file, by

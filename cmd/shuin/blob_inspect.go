@@ -46,13 +46,16 @@ func (a *app) inspectBlob(ctx context.Context, o *blobInspectOptions) error {
 	if err := o.output.check(); err != nil {
 		return &shuin.Error{Code: shuin.CodeInvalidInput, Message: "unrecognized output format " + o.output.value, Hint: shuin.HintOf(err)}
 	}
-	mediaType, err := signatureFileType(o.path)
-	if err != nil {
-		return err
+	if _, err := signatureFileType(o.path); err != nil && a.asNotation() {
+		return err // before it is looked for
 	}
 	data, err := readFile(ctx, o.path, limits.EnvelopeBytes, "EnvelopeBytes")
 	if err != nil {
 		return fmt.Errorf("failed to read signature file: %w", err)
+	}
+	mediaType, err := a.signatureType(o.path, data)
+	if err != nil {
+		return err
 	}
 	env, err := envelope.Parse(mediaType, data)
 	if err != nil {

@@ -17,6 +17,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/shuin/shuin"
+	"github.com/shuin/shuin/internal/shuintest"
 )
 
 func TestASignatureFileIsKnownByItsName(t *testing.T) {
@@ -46,6 +47,33 @@ func TestASignatureFileIsKnownByItsName(t *testing.T) {
 		}
 		if got, err := signatureFileType(signatureFile("d", "x/f.txt", format)); got != mediaType || err != nil {
 			t.Errorf("BLOB-01 %s: what is written is read as %q, %v", format, got, err)
+		}
+	}
+}
+
+func TestShuinReadsSignaturesWhoseNameSaysLess(t *testing.T) {
+	chain := shuintest.MustChain(shuintest.ChainOptions{})
+	data := map[string][]byte{}
+	for _, mediaType := range []string{shuin.MediaTypeJWS, shuin.MediaTypeCOSE} {
+		data[mediaType] = shuintest.MustEnvelope(shuintest.EnvelopeOptions{
+			MediaType: mediaType, Chain: chain, Payload: shuintest.Payload("text/plain", digest.FromString("x").String(), 1, nil)})
+	}
+	for _, tt := range []struct{ path, want, is string }{
+		{"f.jws", shuin.MediaTypeJWS, shuin.MediaTypeJWS},
+		{"f.COSE", shuin.MediaTypeCOSE, shuin.MediaTypeJWS}, // the name counts
+		{"f.jws.sig", shuin.MediaTypeJWS, shuin.MediaTypeCOSE},
+		{"f.sig", shuin.MediaTypeJWS, shuin.MediaTypeJWS},
+		{"f.txt.sig", shuin.MediaTypeCOSE, shuin.MediaTypeCOSE},
+		{"signature", shuin.MediaTypeCOSE, shuin.MediaTypeCOSE},
+		{"signature", "", "neither"},
+	} {
+		got, err := (&app{name: "shuin"}).signatureType(tt.path, data[tt.is])
+		if got != tt.want || (err == nil) != (tt.want != "") {
+			t.Errorf("BLOB-01 %s, which is %s: %q, %v; want %q", tt.path, tt.is, got, err, tt.want)
+		}
+		theirs, theirErr := (&app{name: notationName}).signatureType(tt.path, data[tt.is])
+		if named, err := signatureFileType(tt.path); theirs != named || (theirErr == nil) != (err == nil) {
+			t.Errorf("%s under the name notation: %q, %v", tt.path, theirs, theirErr)
 		}
 	}
 }

@@ -108,7 +108,7 @@ func (a *app) verifyBlob(ctx context.Context, o *blobVerifyOptions) error {
 	if err != nil {
 		return fail(err)
 	}
-	sig, bo, err := o.question(data)
+	sig, bo, err := a.blobQuestion(o, data)
 	if err != nil {
 		return fail(err)
 	}
@@ -119,8 +119,8 @@ func (a *app) verifyBlob(ctx context.Context, o *blobVerifyOptions) error {
 	return a.printBlobReport(o, report)
 }
 
-// question is what is asked about the signature.
-func (o *blobVerifyOptions) question(data []byte) (sig shuin.Signature, bo verify.BlobOptions, err error) {
+// blobQuestion is what is asked about the signature.
+func (a *app) blobQuestion(o *blobVerifyOptions, data []byte) (sig shuin.Signature, bo verify.BlobOptions, err error) {
 	bo.Policy, bo.MediaType = o.policy, o.mediaType
 	if bo.Metadata, bo.PluginConfig, err = o.metadataFlags.parse(); err != nil {
 		return sig, bo, err
@@ -128,7 +128,7 @@ func (o *blobVerifyOptions) question(data []byte) (sig shuin.Signature, bo verif
 	if _, err := awsclient.SettingsOf(bo.PluginConfig); err != nil && !o.installed {
 		return sig, bo, err
 	}
-	mediaType, err := signatureFileType(o.signature)
+	mediaType, err := a.signatureType(o.signature, data)
 	if err != nil {
 		return sig, bo, err
 	}
