@@ -20,7 +20,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/shuin/shuin"
 	"github.com/shuin/shuin/gate"
 	"github.com/shuin/shuin/internal/awscall"
 	"github.com/shuin/shuin/internal/awsclient"
@@ -315,35 +314,6 @@ func registryTransport() *http.Transport {
 	}
 	t.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}
 	return t
-}
-
-// clients are the repositories of registries, with the gate's own credentials
-// and those that Pods bring.
-type clients struct {
-	client *registry.Client
-	pull   *pulled                  // nil: there are no others
-	nobody func(host string) string // says why a registry is asked for nobody; nil: nobody knows
-}
-
-// Open opens a repository.
-func (s *clients) Open(access string, ref shuin.Reference) (gate.Source, error) {
-	if access != "" {
-		if s.pull == nil {
-			return nil, &shuin.Error{Code: shuin.CodeInternal, Message: "this server has no credentials but its own"}
-		}
-		source, err := s.pull.open(access, ref)
-		if err != nil || source != nil {
-			return source, err
-		}
-	}
-	repo, err := s.client.Repository(ref)
-	if err != nil {
-		return nil, err
-	}
-	if s.nobody != nil {
-		return asNobody{repo, func() string { return s.nobody(ref.Registry) }}, nil
-	}
-	return repo, nil
 }
 
 // wait waits for d, or ends with ctx and says why.

@@ -13,6 +13,35 @@ import (
 	"github.com/shuin/shuin/verify"
 )
 
+// clients are the repositories of registries, with the gate's own credentials
+// and those that Pods bring.
+type clients struct {
+	client *registry.Client
+	pull   *pulled                  // nil: there are no others
+	nobody func(host string) string // says why a registry is asked for nobody; nil: nobody knows
+}
+
+// Open opens a repository.
+func (s *clients) Open(access string, ref shuin.Reference) (gate.Source, error) {
+	if access != "" {
+		if s.pull == nil {
+			return nil, &shuin.Error{Code: shuin.CodeInternal, Message: "this server has no credentials but its own"}
+		}
+		source, err := s.pull.open(access, ref)
+		if err != nil || source != nil {
+			return source, err
+		}
+	}
+	repo, err := s.client.Repository(ref)
+	if err != nil {
+		return nil, err
+	}
+	if s.nobody != nil {
+		return asNobody{repo, func() string { return s.nobody(ref.Registry) }}, nil
+	}
+	return repo, nil
+}
+
 // pulled opens repositories with the credentials that Pods bring. A client for
 // each credential is kept, with the tokens that it was given: nothing of it is
 // ever used for another credential. Safe for concurrent use.

@@ -9,12 +9,14 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/shuin/shuin"
+	"github.com/shuin/shuin/internal/limits"
 )
 
 func serve(t *testing.T, h http.HandlerFunc) string {
@@ -217,5 +219,49 @@ func TestOnlyTheProxyOfTheCallerIsUsed(t *testing.T) {
 func TestRedact(t *testing.T) {
 	if got := Redact("https://u:p@h/x?token=1#f"); got != "https://h/x" {
 		t.Errorf("got %q", got)
+	}
+}
+
+func TestWhatTheServerStillHasIsNotSentAgain(t *testing.T) {
+	var asked []string
+	status := http.StatusOK
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked = append(asked, r.Header.Get("If-None-Match")+" "+r.Header.Get("If-Modified-Since"))
+		w.Header().Set("ETag", `"1"`)
+		w.Header().Set("Last-Modified", "Sun, 22 Nov 2026 04:00:00 GMT")
+		w.WriteHeader(status)
+		if status == http.StatusOK {
+			_, _ = w.Write([]byte("list"))
+		}
+	}))
+	defer srv.Close()
+	c := &Client{AllowPrivateAddresses: true}
+	first, err := c.Do(t.Context(), Request{URL: srv.URL, MaxBytes: 10})
+	known := Validators{ETag: `"1"`, Modified: "Sun, 22 Nov 2026 04:00:00 GMT"}
+	if err != nil || first.Same || first.Validators != known {
+		t.Fatalf("%+v %v", first, err)
+	}
+	status = http.StatusNotModified
+	again, err := c.Do(t.Context(), Request{URL: srv.URL, MaxBytes: 10, Known: first.Validators})
+	if err != nil || !again.Same || len(again.Body) != 0 || again.Validators != known {
+		t.Errorf("%+v %v", again, err)
+	}
+	if want := []string{" ", known.ETag + " " + known.Modified}; !slices.Equal(asked, want) {
+		t.Errorf("asked with %q, want %q", asked, want)
+	}
+	var other *StatusError
+	if _, err := c.Do(t.Context(), Request{URL: srv.URL, MaxBytes: 10}); !errors.As(err, &other) || other.Status != http.StatusNotModified {
+		t.Errorf("a 304 that nobody asked for: %v", err)
+	}
+}
+
+func TestValidatorsThatAreTooLongAreNotKept(t *testing.T) {
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("ETag", `"`+strings.Repeat("x", limits.FetchValidators)+`"`)
+	}))
+	defer srv.Close()
+	got, err := (&Client{AllowPrivateAddresses: true}).Do(t.Context(), Request{URL: srv.URL, MaxBytes: 10})
+	if err != nil || got.Validators != (Validators{}) {
+		t.Errorf("%+v %v", got, err)
 	}
 }
