@@ -68,6 +68,28 @@ func (g *gatePart) watching() func(principal, once string, now time.Time) watchi
 	}
 }
 
+// tidyFindings forgets what watchers need no more, until ctx ends: at once, and
+// once a day.
+func (g *gatePart) tidyFindings(ctx context.Context) {
+	tick := time.NewTicker(limits.StateTidyEvery)
+	defer tick.Stop()
+	for {
+		switch forgot, err := g.findings.Tidy(ctx, g.now()); {
+		case ctx.Err() != nil:
+			return
+		case err != nil:
+			g.log.Error("what watchers decided and told long ago could not be forgotten", "error", err)
+		case forgot > 0:
+			g.log.Info("what watchers decided and told long ago is forgotten", "rows", forgot)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
 // The reasons why a finding was not kept, or not read: labels of a metric.
 const (
 	reasonFull  = "full"

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -13,6 +15,7 @@ import (
 
 	"github.com/shuin/shuin"
 	"github.com/shuin/shuin/gate"
+	"github.com/shuin/shuin/internal/limits"
 	"github.com/shuin/shuin/internal/notify"
 	"github.com/shuin/shuin/internal/sqlstore"
 	"github.com/shuin/shuin/pipeline"
@@ -246,6 +249,35 @@ func TestConfigurationsOfFindingsThatAreRefused(t *testing.T) {
 		if _, err := b.loadConfig(b.path("c.yaml")); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v", c.name, err)
 		}
+	}
+}
+
+// TestWhatAPrincipalLeftIsForgottenWhileTheServerRuns: whoever is configured.
+func TestWhatAPrincipalLeftIsForgottenWhileTheServerRuns(t *testing.T) {
+	b := newFindingsBench(t)
+	g := b.part(t)
+	s, long := g.findings.State("nobody any more"), time.Now().Add(-2*limits.WatchClaimLife)
+	claim := watching.Claim{Key: "task/1", Version: 1}
+	token, err := s.Begin(t.Context(), claim, long, time.Minute)
+	if err == nil {
+		err = s.Done(t.Context(), claim, token, long)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { g.run(ctx) })
+	defer running.Wait()
+	defer stop()
+	for !strings.Contains(b.log(), `"what watchers decided and told long ago is forgotten","rows":1`) {
+		if t.Context().Err() != nil {
+			t.Fatal(b.log())
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	if _, err := s.Begin(t.Context(), claim, time.Now(), time.Minute); err != nil {
+		t.Errorf("it is known still: %v", err)
 	}
 }
 

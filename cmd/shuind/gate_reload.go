@@ -158,6 +158,9 @@ func (g *gatePart) run(ctx context.Context) {
 	if g.kube != nil {
 		others.Go(func() { g.kube.run(ctx) })
 	}
+	if g.findings != nil {
+		others.Go(func() { g.tidyFindings(ctx) })
+	}
 	tick := time.NewTicker(limits.GateReloadEvery)
 	defer tick.Stop()
 	for {

@@ -26,6 +26,8 @@ const (
 	StateClaims     = 1_000_000               // of one watcher; the oldest make room
 	StateTellings   = 200_000                 // likewise
 	StateCounts     = 10_000                  // likewise, and no more are taken
+	StateTidied     = 1000                    // rows that nobody needs any more, deleted at once
+	StateTidyEvery  = 24 * time.Hour          // between two looks for them
 	StateNames      = 100                     // of what is in use, likewise
 	StateValueBytes = 1 << 10                 // of what is in use
 	StateLeaseMost  = 24 * time.Hour          // of a claim, and of a turn to tell
