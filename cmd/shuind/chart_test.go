@@ -180,7 +180,7 @@ func TestWhatTheChartTakesTheGateTakes(t *testing.T) {
 	long := strings.Repeat("a", 63)
 	for _, given := range []string{
 		`{}`, `{"sweep": {"every": "1m"}}`, `{"sweep": {"every": "24h"}}`, `{"sweep": {"every": "1440m"}}`, `{"sweep": {"every": "23h59m"}}`, `{"sweep": {"every": "1h30m"}}`,
-		`{"warmUp": "1s"}`, `{"warmUp": "10m"}`, `{"warmUp": "600s"}`, `{"warmUp": "9m59s"}`,
+		`{"webhooks": {"timeoutSeconds": 1}}`, `{"webhooks": {"timeoutSeconds": 30}}`, `{"warmUp": "1s"}`, `{"warmUp": "10m"}`, `{"warmUp": "600s"}`, `{"warmUp": "9m59s"}`,
 		`{"cluster": "` + strings.Repeat("a", limits.GateAPINameBytes) + `"}`, `{"cluster": "` + strings.Repeat("\U0001F6A2", limits.GateAPINameBytes/4) + `"}`, `{"cluster": "it's \"prod\": #1"}`,
 		`{"policy": {"text": "", "configMap": "` + long + `.b", "key": "` + strings.Repeat("k", 253) + `"}, "trust": {"secret": "` + long + `"}}`,
 		`{"pullSecrets": true, "pinOwners": true, "registryCredentials": "regcred", "revocation": {"allowPrivateAddresses": true}, "records": "stdout"}`,

@@ -49,7 +49,6 @@ type entrance struct {
 	ln      net.Listener
 	handler http.Handler
 	tls     *tls.Config // nil: plain HTTP
-	http2   bool        // for API servers, which send many reviews over one connection
 }
 
 // listen opens an address for at most max connections at a time; see
@@ -64,17 +63,17 @@ func listen(ctx context.Context, what, address string, max int) (net.Listener, e
 }
 
 // httpServer has a bound on everything a client can make it wait for or keep.
-// HTTP/2 is off, but for API servers: no other client needs it, and its streams
-// would escape the bound on connections.
+// HTTP/2 is off: no client needs it, and its streams would escape the bound on
+// connections. API servers too speak HTTP/1.1 with webhooks, but for one at a
+// loopback address (k8s.io/apiserver, package webhook), and a review costs half
+// as much by it.
 func (e entrance) httpServer(logger *slog.Logger) *http.Server {
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
-	protocols.SetHTTP2(e.http2)
 	return &http.Server{
 		Handler:           e.handler,
 		TLSConfig:         e.tls,
 		Protocols:         &protocols,
-		HTTP2:             &http.HTTP2Config{MaxReceiveBufferPerConnection: limits.ServerStreamBytes, MaxReceiveBufferPerStream: limits.ServerStreamBytes},
 		ReadHeaderTimeout: limits.ServerHeaderTime,
 		ReadTimeout:       limits.ServerReadTime,
 		WriteTimeout:      limits.ServerWriteTime,

@@ -40,6 +40,9 @@ type kubernetesConfig struct {
 	// Serving is how the certificate of the webhooks is made, by the gate itself.
 	Serving kubernetesServingConfig `yaml:"serving"`
 	Sweep   kubernetesSweepConfig   `yaml:"sweep"`
+	// Timeout is the timeoutSeconds of the webhook configurations: nobody who asks
+	// for more is answered later.
+	Timeout time.Duration `yaml:"timeout"`
 	// WarmUp is how long readiness waits for what runs to be decided once.
 	WarmUp time.Duration          `yaml:"warmUp"`
 	Leader kubernetesLeaderConfig `yaml:"leader"`
@@ -128,6 +131,9 @@ func (k *kubernetesConfig) defaults() {
 	if k.Sweep.Every == 0 {
 		k.Sweep.Every = limits.KubeSweepEvery
 	}
+	if k.Timeout == 0 {
+		k.Timeout = limits.AdmissionTimeout
+	}
 	if k.WarmUp == 0 {
 		k.WarmUp = limits.KubeWarmUp
 	}
@@ -173,6 +179,7 @@ func (c *config) validateKubernetes(f *faults) {
 	k.validateRules(f, &c.Gate)
 	k.validateServing(f)
 	between(f, "kubernetes.sweep.every", k.Sweep.Every, limits.KubeSweepEveryLeast, limits.KubeSweepEveryMost)
+	between(f, "kubernetes.timeout", k.Timeout, limits.AdmissionTimeoutLeast, limits.AdmissionTimeoutMost)
 	between(f, "kubernetes.warmUp", k.WarmUp, time.Second, limits.KubeWarmUpMost)
 }
 

@@ -50,6 +50,7 @@ kubernetes:
 		{name: "from outside, without a namespace", replace: "  cluster:", by: "  kubeconfig: kubeconfig\n  cluster:", want: "kubernetes.namespace: it is missing"},
 		{name: "from outside", replace: "  cluster:", by: "  kubeconfig: kubeconfig\n  namespace: shuin\n  cluster:"},
 		{name: "a sweep all the time", replace: "  cluster:", by: "  sweep: {every: 1s}\n  cluster:", want: "kubernetes.sweep.every: between"},
+		{name: "a review that the API server does not wait for", replace: "  cluster:", by: "  timeout: 31s\n  cluster:", want: "kubernetes.timeout: between 1s and 30s"},
 		{name: "an endless warm-up", replace: "  cluster:", by: "  warmUp: 1h\n  cluster:", want: "kubernetes.warmUp: between"},
 		{name: "the address of the metrics", replace: "  cluster:", by: "  listen: 0.0.0.0:9464\n  cluster:", more: "operations: {listen: '0.0.0.0:9464'}\n", want: "kubernetes.listen: 0.0.0.0:9464 is another part's"},
 		{name: "an address for nobody", more: "listen: 127.0.0.1:8080\n", want: "listen: nothing would be served there"},

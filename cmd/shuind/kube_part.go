@@ -154,7 +154,7 @@ func (k *kubePart) open(rules *gate.Rules) (err error) {
 		}
 	}
 	server := &admission.Server{
-		Gate: k, Cluster: c.Cluster, Namespace: k.api.Namespace, PinOwners: c.PinOwners,
+		Gate: k, Cluster: c.Cluster, Namespace: k.api.Namespace, PinOwners: c.PinOwners, Timeout: c.Timeout,
 		Denied: k.denied, Observe: k.metrics.observe, Now: k.g.now, Log: k.g.log,
 	}
 	if k.secrets != nil {
@@ -214,8 +214,7 @@ func (k *kubePart) entrance(ctx context.Context) (entrance, error) {
 	} else {
 		t.GetCertificate = k.serving.Certificate
 	}
-	t.NextProtos = []string{"h2", "http/1.1"}
-	return entrance{what: "webhooks", ln: ln, handler: k.handler, tls: t, http2: true}, nil
+	return entrance{what: "webhooks", ln: ln, handler: k.handler, tls: t}, nil
 }
 
 // keptRules are policy and trust as the cluster keeps them; what is nil is not

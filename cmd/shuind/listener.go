@@ -6,7 +6,7 @@ import (
 	"net/http"
 	"sync"
 
-	"github.com/shuin/shuin/internal/awssigner"
+	"github.com/shuin/shuin/internal/share"
 )
 
 // boundedListener serves at most max connections at a time. One sender may
@@ -43,7 +43,7 @@ func (l *boundedListener) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		from := awssigner.Neighbourhood(conn.RemoteAddr().String())
+		from := share.Sender(conn.RemoteAddr().String())
 		if !l.enter(from) {
 			_ = conn.Close()
 			continue

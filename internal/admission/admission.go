@@ -51,6 +51,10 @@ type Server struct {
 	// PinOwners: mutate pins Deployments and their like too, not Pods alone; not
 	// those that a controller made, for it compares them with what it wrote.
 	PinOwners bool
+	// Timeout is how long the webhooks' configuration lets a review take
+	// (timeoutSeconds): nobody who says more in the address is answered later.
+	// Zero: limits.AdmissionTimeoutMost.
+	Timeout time.Duration
 	// Denied is told of everything that validate did not let in, dry runs apart,
 	// after the answer. It must not block. Nil: nobody is told.
 	Denied func(Denial)

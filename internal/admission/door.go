@@ -18,6 +18,7 @@ import (
 
 	"github.com/shuin/shuin"
 	"github.com/shuin/shuin/internal/limits"
+	"github.com/shuin/shuin/internal/share"
 )
 
 // Handler serves both webhooks. What it bounds is its own: make one for each
@@ -29,21 +30,25 @@ func (s *Server) Handler() http.Handler {
 	}
 	return &door{
 		Server: s, log: log, bodyTime: limits.AdmissionBodyTime, smallTime: limits.AdmissionSmallTime,
-		small: make(chan struct{}, limits.AdmissionSmall), large: make(chan struct{}, limits.AdmissionLarge),
-		waiting: make(chan struct{}, limits.AdmissionInFlight), arriving: newArriving(),
+		arriving: share.New(limits.AdmissionArrivingBytes, limits.AdmissionSenderBytes),
+		large:    share.New(limits.AdmissionLarge, limits.AdmissionSenderLarge),
+		small:    make(chan struct{}, limits.AdmissionSmall),
+		waiting:  share.New(limits.AdmissionInFlight, limits.AdmissionSenderInFlight),
 	}
 }
 
 type door struct {
 	*Server
 	log *slog.Logger
-	// Who reads a review has a place of one of these, by its size, and of a large
-	// one also who receives it; who waits for a decision has one of waiting, and
-	// its body is gone.
-	small, large, waiting chan struct{}
-	arriving              *arriving // of small ones
-	bodies                sync.Pool // of *[]byte
-	bodyTime, smallTime   time.Duration
+	// Who receives a review has places among those of its size, by its bytes where
+	// it is small; who reads a small one has one of small, once it is there; who
+	// waits for a decision has some of waiting, and its body is gone. Senders share
+	// all but small, which nobody can hold: strangers can reach this address, and
+	// leave places to the API servers.
+	arriving, large, waiting *share.Share
+	small                    chan struct{}
+	bodies                   sync.Pool // of *[]byte, none longer than limits.AdmissionRoomBytes
+	bodyTime, smallTime      time.Duration
 }
 
 // trouble is a request that gets no review for an answer: the API server does
@@ -117,45 +122,60 @@ func (d *door) guarded(w http.ResponseWriter, r *http.Request, q *question, bega
 
 // receive reads a request's review, and what time there is for it.
 func (d *door) receive(w http.ResponseWriter, r *http.Request, q *question, began time.Time) (context.Context, context.CancelFunc, *trouble) {
-	wait, t := usable(r, q.endpoint)
+	wait, t := d.usable(r, q.endpoint)
 	if t != nil {
 		return nil, nil, t
 	}
+	q.sender = share.Sender(r.RemoteAddr)
 	ctx, cancel := context.WithTimeout(r.Context(), wait-margin(wait)-d.Now().Sub(began))
-	place, large := d.small, r.ContentLength > limits.AdmissionSmallBytes
-	var body []byte
-	if large { // what is held while it comes is bounded
-		place = d.large
-	} else {
-		done, err := d.arriving.take(ctx, r.RemoteAddr, r.ContentLength)
-		if err != nil {
-			cancel()
-			return nil, nil, &trouble{status: http.StatusServiceUnavailable, text: "too many reviews of yours are on their way: try again"}
-		}
-		defer done()
-		if body, t = d.arrive(w, r, d.smallTime); t != nil {
-			cancel()
-			return nil, nil, t
-		}
+	receive := d.receiveSmall
+	if r.ContentLength > limits.AdmissionSmallBytes {
+		receive = d.receiveLarge
 	}
-	select {
-	case place <- struct{}{}:
-		defer func() { <-place }()
-	case <-ctx.Done():
-		cancel()
-		return nil, nil, &trouble{status: http.StatusServiceUnavailable, text: "too many reviews are being read: try again"}
-	}
-	if large {
-		body, t = d.arrive(w, r, d.bodyTime)
-	}
-	if t == nil {
-		t = d.read(body, q)
-	}
-	if t != nil {
+	if t = receive(ctx, w, r, q); t != nil {
 		cancel()
 		return nil, nil, t
 	}
 	return ctx, cancel, nil
+}
+
+// receiveSmall reads a review that is one of many: what is held while it comes is
+// bounded, by the room that a body has at least.
+func (d *door) receiveSmall(ctx context.Context, w http.ResponseWriter, r *http.Request, q *question) *trouble {
+	leave, err := d.arriving.Take(ctx, q.sender, max(r.ContentLength, limits.AdmissionRoomBytes))
+	if err != nil {
+		return &trouble{status: http.StatusServiceUnavailable, text: "too many reviews of yours are on their way: try again"}
+	}
+	defer leave()
+	body, t := d.arrive(w, r, d.smallTime)
+	if t != nil {
+		return t
+	}
+	select {
+	case d.small <- struct{}{}:
+		defer func() { <-d.small }()
+	case <-ctx.Done():
+		return crowded()
+	}
+	return d.read(body, q)
+}
+
+// receiveLarge reads a larger one, of which few are received or read at a time.
+func (d *door) receiveLarge(ctx context.Context, w http.ResponseWriter, r *http.Request, q *question) *trouble {
+	leave, err := d.large.Take(ctx, q.sender, 1)
+	if err != nil {
+		return crowded()
+	}
+	defer leave()
+	body, t := d.arrive(w, r, d.bodyTime)
+	if t != nil {
+		return t
+	}
+	return d.read(body, q)
+}
+
+func crowded() *trouble {
+	return &trouble{status: http.StatusServiceUnavailable, text: "too many reviews are being read: try again"}
 }
 
 // arrive waits for the body, so long: who sends it slowly has no place that
@@ -177,7 +197,7 @@ func (d *door) arrive(w http.ResponseWriter, r *http.Request, wait time.Duration
 // read reads the review in a body and what it is about; then nothing points to
 // the body any more.
 func (d *door) read(body []byte, q *question) *trouble {
-	if cap(body) <= limits.AdmissionSmallBytes {
+	if cap(body) <= limits.AdmissionRoomBytes { // a longer one would be held by a short body, which is not counted for it
 		defer d.bodies.Put(&body)
 	}
 	got, err := readReview(body)
@@ -197,7 +217,7 @@ func receiveBody(r *http.Request, room []byte) ([]byte, *trouble) {
 	said := int(r.ContentLength) // at most AdmissionBodyBytes
 	for n := 0; ; {
 		if n == len(room) {
-			size := max(4*n, 64<<10)
+			size := max(4*n, limits.AdmissionRoomBytes)
 			if n > 0 {
 				size = min(size, said)
 			}
@@ -220,7 +240,7 @@ func receiveBody(r *http.Request, room []byte) ([]byte, *trouble) {
 
 // usable refuses requests that can hold no review, and says how long the
 // answer is waited for.
-func usable(r *http.Request, endpoint string) (time.Duration, *trouble) {
+func (d *door) usable(r *http.Request, endpoint string) (time.Duration, *trouble) {
 	mediaType, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	encoding := r.Header.Get("Content-Encoding")
 	charset := params["charset"]
@@ -240,24 +260,30 @@ func usable(r *http.Request, endpoint string) (time.Duration, *trouble) {
 	case r.ContentLength > limits.AdmissionBodyBytes:
 		return 0, &trouble{status: http.StatusRequestEntityTooLarge, text: fmt.Sprintf("the body is longer than %d bytes (limit AdmissionBodyBytes)", limits.AdmissionBodyBytes)}
 	}
-	return timeout(r)
+	return d.timeout(r)
 }
 
-// timeout is how long the API server waits: it says so in the address.
-func timeout(r *http.Request) (time.Duration, *trouble) {
+// timeout is how long the API server waits: it says so in the address. Whoever
+// else asks can say so too, and is believed as far as the webhooks' configuration
+// goes.
+func (d *door) timeout(r *http.Request) (time.Duration, *trouble) {
+	most := limits.AdmissionTimeoutMost
+	if d.Timeout > 0 {
+		most = min(most, d.Timeout)
+	}
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	values := query["timeout"]
 	if err == nil && len(values) == 0 {
-		return limits.AdmissionTimeout, nil
+		return min(most, limits.AdmissionTimeout), nil
 	}
-	var d time.Duration
+	var said time.Duration
 	if err == nil && len(values) == 1 {
-		d, err = time.ParseDuration(values[0])
+		said, err = time.ParseDuration(values[0])
 	}
-	if err != nil || len(values) != 1 || d < limits.AdmissionTimeoutLeast {
+	if err != nil || len(values) != 1 || said < limits.AdmissionTimeoutLeast {
 		return 0, &trouble{status: http.StatusBadRequest, text: "the timeout in the address is " + echo(strings.Join(values, " ")) + ": write it as in ?timeout=10s, a second at least"}
 	}
-	return min(d, limits.AdmissionTimeoutMost), nil
+	return min(said, most), nil
 }
 
 // margin is what of that time is kept for the answer's way back.
@@ -273,10 +299,10 @@ func (d *door) answer(ctx context.Context, q *question) answer {
 	case len(q.images) == 0:
 		return skipped()
 	}
-	select {
-	case d.waiting <- struct{}{}:
-		defer func() { <-d.waiting }()
-	case <-ctx.Done():
+	leave, err := d.waiting.Take(ctx, q.sender, int64(1+len(q.images)/limits.AdmissionImagesOfPlace))
+	if err == nil {
+		defer leave()
+	} else {
 		if q.endpoint == Mutate {
 			return answer{response: response{Allowed: true}, outcome: Undecided}
 		}

@@ -205,9 +205,7 @@ func TestADecisionEndsWithTheTimeForItAndWithItsCaller(t *testing.T) {
 func TestDecisionsWaitedForAreBoundedAndWhoFindsNoPlaceIsUndecided(t *testing.T) {
 	d := newDesk()
 	h := server(d).Handler().(*door)
-	for range limits.AdmissionInFlight {
-		h.waiting <- struct{}{}
-	}
+	leave := hold(t, h.waiting, limits.AdmissionInFlight, limits.AdmissionSenderInFlight)
 	a := response200(t, send(h, ValidatePath+"?timeout=1s", bodyOf(t, created(pod(pinnedOf(signed))))), false)
 	if a.Allowed || a.Result.Code != 503 || a.Result.Details.RetryAfterSeconds != 1 || !strings.Contains(a.Result.Message, "not-begun") || len(d.asked) != 0 {
 		t.Errorf("%+v", a.Result)
@@ -219,8 +217,8 @@ func TestDecisionsWaitedForAreBoundedAndWhoFindsNoPlaceIsUndecided(t *testing.T)
 	if a := response200(t, send(h, ValidatePath, bodyOf(t, updated(pod(signed), pod(signed)))), false); !a.Allowed {
 		t.Errorf("%+v", a.Result)
 	}
-	<-h.waiting
-	if a := response200(t, send(h, ValidatePath, bodyOf(t, created(pod(pinnedOf(signed))))), false); !a.Allowed || len(h.waiting) != limits.AdmissionInFlight-1 {
+	leave()
+	if a := response200(t, send(h, ValidatePath, bodyOf(t, created(pod(pinnedOf(signed))))), false); !a.Allowed {
 		t.Errorf("%+v", a.Result)
 	}
 }
@@ -241,17 +239,15 @@ func TestLargeReviewsWaitForTheirTurnAndHoldUpNoSmallOnes(t *testing.T) {
 	if len(body) < 3<<20 {
 		t.Fatal(len(body))
 	}
-	for range limits.AdmissionLarge {
-		h.large <- struct{}{}
-	}
+	leave := hold(t, h.large, limits.AdmissionLarge, limits.AdmissionSenderLarge)
 	if w := send(h, ValidatePath+"?timeout=1s", body); w.Code != http.StatusServiceUnavailable {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
 	if a := response200(t, send(h, ValidatePath, bodyOf(t, created(pod(pinnedOf(signed))))), false); !a.Allowed {
 		t.Errorf("%+v", a.Result)
 	}
-	<-h.large
-	if a := response200(t, send(h, ValidatePath, body), false); !a.Allowed || len(h.large) != limits.AdmissionLarge-1 {
+	leave()
+	if a := response200(t, send(h, ValidatePath, body), false); !a.Allowed {
 		t.Errorf("%+v", a.Result)
 	}
 }
@@ -291,58 +287,6 @@ func TestStrangersWhoSendSlowlyHoldNoPlaceOfTheAPIServers(t *testing.T) {
 		if a := response200(t, send(h, ValidatePath+"?timeout=5s", bodyOf(t, created(pod(pinnedOf(signed))))), false); !a.Allowed {
 			t.Errorf("%+v", a.Result)
 		}
-	}
-}
-
-func TestOneSendersBodiesOnTheirWayAreBoundedAndLeaveRoomForOthers(t *testing.T) {
-	h := server(newDesk()).Handler().(*door)
-	h.smallTime = time.Minute
-	srv := httptest.NewServer(h)
-	defer srv.Close()
-	from := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}}
-	begun := func(said int) net.Conn {
-		conn, err := from.Dial("tcp", srv.Listener.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		fmt.Fprintf(conn, "POST %s?timeout=1s HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n{", ValidatePath, said)
-		return conn
-	}
-	for range limits.AdmissionSenderBytes / limits.AdmissionSmallBytes {
-		defer begun(limits.AdmissionSmallBytes).Close()
-	}
-	held := func() (n int) {
-		h.arriving.mu.Lock()
-		defer h.arriving.mu.Unlock()
-		for _, s := range h.arriving.hosts {
-			n += s.users
-		}
-		return n
-	}
-	for deadline := time.Now().Add(10 * time.Second); held() < limits.AdmissionSenderBytes/limits.AdmissionSmallBytes; time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("%d bodies are on their way", held())
-		}
-	}
-	late := begun(100)
-	defer late.Close()
-	if answer, err := io.ReadAll(io.LimitReader(late, 40)); !strings.HasPrefix(string(answer), "HTTP/1.1 503 ") {
-		t.Errorf("one more of the same sender: %s %v", answer, err)
-	}
-	body := bodyOf(t, created(pod(pinnedOf(signed))))
-	resp, err := http.Post(srv.URL+ValidatePath+"?timeout=5s", "application/json", bytes.NewReader(body)) // from 127.0.0.1
-	if err != nil || resp.StatusCode != http.StatusOK {
-		t.Fatal(resp, err)
-	}
-	_ = resp.Body.Close()
-	srv.CloseClientConnections()
-	for deadline := time.Now().Add(10 * time.Second); held() > 0; time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("%d senders are remembered", held())
-		}
-	}
-	if !h.arriving.all.TryAcquire(limits.AdmissionArrivingBytes) {
-		t.Error("room was not given back")
 	}
 }
 

@@ -20,6 +20,7 @@ const subEphemeral = "ephemeralcontainers"
 type question struct {
 	*request
 	endpoint string
+	sender   string   // whose connection it came over, as package share names it
 	path     []string // to the pod's specification; nil: no kind that runs images
 	subject  *object
 	before   *object // what it replaces; nil: nothing, or it could not be read

@@ -147,9 +147,11 @@ func (m *metadata) read(r *reader) error {
 					m.others += len(name) + n
 					return err
 				}
-				var err error
 				m.hasWritten = true
-				m.written, err = r.text()
+				text, err := r.text()
+				if len(text) <= limits.AdmissionImagesBytes { // no longer one is ours, and it would be kept while the decision is waited for
+					m.written = text
+				}
 				return err
 			})
 		}

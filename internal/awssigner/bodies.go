@@ -1,8 +1,9 @@
 package awssigner
 
 import (
-	"net/netip"
 	"sync"
+
+	"github.com/shuin/shuin/internal/share"
 )
 
 // bodies bounds the request bodies that are awaited: who sends one is not
@@ -21,7 +22,7 @@ func newBodies(most, share int) *bodies {
 
 // enter takes a place for a body from remote, if there is one; leave gives it back.
 func (b *bodies) enter(remote string) (leave func(), ok bool) {
-	from := Neighbourhood(remote)
+	from := share.Sender(remote)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.count >= b.most || b.by[from] >= b.share {
@@ -37,20 +38,4 @@ func (b *bodies) enter(remote string) (leave func(), ok bool) {
 			delete(b.by, from)
 		}
 	}, true
-}
-
-// Neighbourhood is what one sender can be taken to have of addresses: one of
-// IPv4, 2^64 of IPv6.
-func Neighbourhood(remote string) string {
-	at, err := netip.ParseAddrPort(remote)
-	if err != nil {
-		return remote
-	}
-	a := at.Addr().Unmap().WithZone("")
-	if a.Is6() {
-		if p, err := a.Prefix(64); err == nil {
-			return p.String()
-		}
-	}
-	return a.String()
 }

@@ -516,25 +516,6 @@ func (a announced) Read(p []byte) (int, error) {
 	return a.ReadCloser.Read(p)
 }
 
-func TestAddressesOfOneSenderShareItsPlaces(t *testing.T) {
-	for _, c := range []struct {
-		a, b string
-		same bool
-	}{
-		{"192.0.2.1:1", "192.0.2.1:2", true},
-		{"192.0.2.1:1", "192.0.2.2:1", false},
-		{"192.0.2.1:1", "[::ffff:192.0.2.1]:2", true},
-		{"[2001:db8::1]:1", "[2001:db8::ffff:1:2:3]:1", true},
-		{"[2001:db8::1]:1", "[2001:db8:0:1::1]:1", false},
-		{"[fe80::1%eth0]:1", "[fe80::2%eth1]:1", true},
-		{"@", "@", true},
-	} {
-		if got := Neighbourhood(c.a) == Neighbourhood(c.b); got != c.same {
-			t.Errorf("%s and %s: %v", c.a, c.b, got)
-		}
-	}
-}
-
 // A real connection: the body's time is the connection's.
 func TestASlowBodyIsEnded(t *testing.T) {
 	b := newBench(t)

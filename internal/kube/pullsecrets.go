@@ -10,10 +10,10 @@ import (
 	"encoding/hex"
 	"fmt"
 	"log/slog"
+	"math"
 	"sync"
 	"time"
 
-	"golang.org/x/sync/semaphore"
 	"golang.org/x/sync/singleflight"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -22,6 +22,7 @@ import (
 
 	"github.com/shuin/shuin"
 	"github.com/shuin/shuin/internal/limits"
+	"github.com/shuin/shuin/internal/share"
 )
 
 // PullSecrets are the registry credentials that Pods bring: the Secrets that a
@@ -41,8 +42,8 @@ type PullSecrets struct {
 	key  [sha256.Size]byte // of this process: names of accesses tell nothing of passwords
 
 	flights singleflight.Group
+	turns   *share.Share // by namespace: a tenant whose Pods name thousands waits for himself alone
 	mu      sync.Mutex
-	turns   map[string]*turns      // by namespace, as long as somebody reads there
 	objects *kept[remembered]      // what was read, by kind, namespace and name
 	sets    *kept[[]registryEntry] // what accesses stand for
 }
@@ -58,7 +59,7 @@ type remembered struct {
 // NewPullSecrets asks nobody.
 func NewPullSecrets(core kubernetes.Interface, now func() time.Time) *PullSecrets {
 	p := &PullSecrets{
-		core: core, now: now, turns: map[string]*turns{},
+		core: core, now: now, turns: share.New(math.MaxInt64, limits.KubePullSecretsAtOnce),
 		objects: newKept[remembered](limits.KubePullSecretsKept, limits.KubePullSecretsKeptSize),
 		sets:    newKept[[]registryEntry](limits.KubeAccesses, limits.KubeAccessesSize),
 	}
@@ -156,7 +157,7 @@ func (p *PullSecrets) read(ctx context.Context, resource, namespace, name string
 	done := p.flights.DoChan(key, func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limits.KubePullSecretTime)
 		defer cancel()
-		done, err := p.turn(ctx, namespace)
+		done, err := p.turns.Take(ctx, namespace, 1)
 		if err != nil { // nothing was asked: nothing is known, and nothing remembered
 			return remembered{err: &shuin.Error{Code: shuin.CodeDeadline, Message: fmt.Sprintf("read %s %s/%s: too many are being read in the namespace", resource, namespace, name), Err: err, Hint: "try again"}}, nil
 		}
@@ -177,40 +178,6 @@ func (p *PullSecrets) read(ctx context.Context, resource, namespace, name string
 	case <-ctx.Done():
 		return remembered{}, &shuin.Error{Code: shuin.CodeDeadline, Message: fmt.Sprintf("read %s %s/%s", resource, namespace, name), Err: ctx.Err(), Hint: "try again"}
 	}
-}
-
-// turns are the reads of one namespace under way.
-type turns struct {
-	places *semaphore.Weighted
-	users  int
-}
-
-// turn waits until one more may be read in the namespace: a tenant whose Pods
-// name thousands waits for himself alone.
-func (p *PullSecrets) turn(ctx context.Context, namespace string) (done func(), err error) {
-	p.mu.Lock()
-	t := p.turns[namespace]
-	if t == nil {
-		t = &turns{places: semaphore.NewWeighted(limits.KubePullSecretsAtOnce)}
-		p.turns[namespace] = t
-	}
-	t.users++
-	p.mu.Unlock()
-	leave := func() {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		if t.users--; t.users == 0 {
-			delete(p.turns, namespace)
-		}
-	}
-	if err := t.places.Acquire(ctx, 1); err != nil {
-		leave()
-		return nil, err
-	}
-	return func() {
-		t.places.Release(1)
-		leave()
-	}, nil
 }
 
 // fetch asks the API server.

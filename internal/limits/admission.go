@@ -11,14 +11,21 @@ const (
 	AdmissionBodyBytes  = 40 << 20
 	AdmissionSmallBytes = 1 << 20          // a review that is one of many; a larger one waits for its turn
 	AdmissionSmall      = 256              // of those being read at a time
-	AdmissionLarge      = 2                // of the larger ones, being received or read
 	AdmissionBodyTime   = 10 * time.Second // until a body has arrived
 	AdmissionSmallTime  = 3 * time.Second  // until one of these has
-	AdmissionInFlight   = 1024             // decisions waited for at a time
 
-	AdmissionArrivingBytes = 128 << 20 // of small reviews that are received or read at a time
-	AdmissionSenderBytes   = 16 << 20  // of them from one host
-	ServerStreamBytes      = 256 << 10 // that an HTTP/2 connection holds of bodies nobody has read yet
+	// What senders share (package share): all of it, and one sender's part. The
+	// parts are what API servers of one address need; all is more, so that
+	// strangers of another leave them as much.
+	AdmissionLarge          = 4         // of the larger ones, being received or read
+	AdmissionSenderLarge    = 2         //
+	AdmissionArrivingBytes  = 128 << 20 // of small reviews that are received or read at a time
+	AdmissionSenderBytes    = 16 << 20  //
+	AdmissionInFlight       = 2048      // places of decisions that are waited for
+	AdmissionSenderInFlight = 1024      //
+	AdmissionImagesOfPlace  = 16        // images that a decision has in one of them: what is held of it is theirs
+
+	AdmissionRoomBytes = 64 << 10 // that a body has from the start, and what it counts for at least
 
 	AdmissionTimeout      = 10 * time.Second       // until the answer, where the API server does not say
 	AdmissionTimeoutLeast = time.Second            // what a webhook's timeoutSeconds can be at least

@@ -155,6 +155,7 @@ kubernetes:
   sweep:
     every: {{ .Values.sweep.every | toJson }}
     reports: {{ .Values.sweep.reports }}
+  timeout: {{ .Values.webhooks.timeoutSeconds }}s
   warmUp: {{ .Values.warmUp | toJson }}
   leader:
     lease: {{ include "shuin.name" . }}
