@@ -192,9 +192,11 @@ func (l *lab) decideBy(policy string) {
 func policyChanged(t *testing.T, l *lab) {
 	ns := l.Namespace(t)
 	l.Apply(t, l.object("deployment", nil, "shop/app:v1"), "-n", ns).OK(t)
-	l.allRun(ns, "", 1, l.by("shop/app:v1"))
+	l.allRun(ns, "app=deployment", 1, l.by("shop/app:v1"))
 	l.Kubectl(t, "set", "image", "-n", ns, "deployment/it", "*="+l.ref("seen/app:v1")).OK(t)
-	l.allRun(ns, "", 1, l.by("seen/app:v1"))
+	l.allRun(ns, "app=deployment", 1, l.by("seen/app:v1"))
+	l.Apply(t, l.object("statefulset", nil, "seen/app:v1"), "-n", ns).OK(t)
+	l.allRun(ns, "app=statefulset", 1, l.by("seen/app:v1"))
 	l.decideBy(strings.Replace(l.policy("enforce"), "mode: audit", "mode: enforce", 1))
 	l.Kubectl(t, "delete", "pod", "-n", ns, "-l", "app=deployment", "--timeout=60s").OK(t)
 	line := strings.Replace(l.unsigned("seen/app:v1"), `rule "shop"`, `rule "seen"`, 1)
@@ -203,8 +205,12 @@ func policyChanged(t *testing.T, l *lab) {
 	same(t, "the gate's Event at the ReplicaSet", line, l.event(ns, "replicaset/it-", "ImageDenied"))
 	l.Kubectl(t, "rollout", "undo", "-n", ns, "deployment/it").OK(t)
 	l.Kubectl(t, "rollout", "status", "-n", ns, "deployment/it", "--timeout=60s").OK(t)
-	l.allRun(ns, "", 1, l.by("shop/app:v1"))
-	l.Kubectl(t, "delete", "-n", ns, "deployment/it", "--cascade=foreground", "--timeout=60s").OK(t)
+	l.allRun(ns, "app=deployment", 1, l.by("shop/app:v1"))
+	// A StatefulSet ends its Pods before it makes others.
+	l.Kubectl(t, "rollout", "restart", "-n", ns, "statefulset/it").OK(t)
+	same(t, "the StatefulSet's Event", "Create Pod it-0 in StatefulSet it failed error: "+deniedBy("pods", line), l.event(ns, "statefulset/it", "FailedCreate"))
+	l.pods(ns, "app=statefulset", 0)
+	l.Kubectl(t, "delete", "-n", ns, "deployment/it", "statefulset/it", "--cascade=foreground", "--timeout=60s").OK(t)
 }
 
 func ownersTell(t *testing.T, l *lab) {
