@@ -1,6 +1,6 @@
 #!/bin/sh
-# Runs every fuzz target of both modules, two at a time: FUZZTIME each (30s
-# unless set), AGREETIME (60s unless set) for the one that compares two
+# Runs every fuzz target of all modules, two at a time: FUZZTIME each (30s
+# unless set), AGREETIME (60s unless set) for those that compare two
 # verifiers. The signer's decoders run under the race detector. A target that
 # fails leaves its input under testdata/fuzz and fails this script.
 #
@@ -32,12 +32,12 @@ fi
 
 list=$(mktemp)
 trap 'rm -f "$list"' EXIT
-for module in . conformance; do
+for module in . conformance conformance/blob; do
 	for pkg in $(cd "$module" && grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u); do
-		case "$module:$pkg" in .:./conformance*) continue ;; esac
+		case "$module:$pkg" in .:./conformance* | conformance:./blob*) continue ;; esac
 		for target in $(cd "$module/$pkg" && grep -ho '^func Fuzz[A-Za-z0-9_]*' ./*_test.go | sed 's/^func //' | sort -u); do
 			time=$FUZZTIME
-			[ "$target" = FuzzVerifyAgrees ] && time=$AGREETIME
+			case $target in FuzzVerifyAgrees | FuzzBlobVerdictsAgree) time=$AGREETIME ;; esac
 			echo "$module $pkg $target $time"
 		done
 	done
