@@ -1,9 +1,12 @@
 package main
 
 import (
+	"context"
 	"net/http/httptest"
+	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/shuin/shuin"
 	"github.com/shuin/shuin/internal/devregistry"
@@ -63,5 +66,40 @@ func TestWhatARegistryRefusesTheAnonymousIsSaidToBeThat(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// brokenCloud is one whose identity gives no token.
+type brokenCloud struct{}
+
+func (brokenCloud) RegistryToken(context.Context, string, bool) (string, string, time.Time, bool, error) {
+	return "", "", time.Time{}, false, &shuin.Error{Code: shuin.CodeUnavailable, Message: "log in with the workload's identity", Hint: "see to it"}
+}
+
+func (brokenCloud) DropRegistryToken(string) bool { return false }
+
+func TestACloudThatGivesNoTokenIsToldAndNobodyIsAskedAnonymously(t *testing.T) {
+	reg, err := devregistry.New(devregistry.Options{Username: "u", Password: "secret", Token: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(reg)
+	defer server.Close()
+	host := "localhost:" + server.URL[strings.LastIndexByte(server.URL, ':')+1:]
+	client := &registry.Client{PlainHTTP: func(host string) bool { return registry.PlainHTTP(host, false, nil) }}
+	store := &registry.Store{DockerConfig: filepath.Join(t.TempDir(), "config.json")}
+	client.UseStore(func() *registry.Store { return store }, brokenCloud{}, false)
+	source, err := (&clients{client: client, nobody: func(string) string { return "" }}).Open("", shuin.Reference{Registry: host, Repository: "shop/app", Tag: "v1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = source.Resolve(t.Context(), shuin.Reference{Registry: host, Repository: "shop/app", Tag: "v1"})
+	if shuin.CodeOf(err) != shuin.CodeUnavailable || !strings.Contains(err.Error(), "log in with the workload's identity") || shuin.HintOf(err) != "see to it" {
+		t.Errorf("%v (%s)", err, shuin.HintOf(err))
+	}
+	for _, r := range reg.Log() {
+		if strings.Contains(r.Path, "token") {
+			t.Errorf("a token was asked for: %+v", r)
+		}
 	}
 }
