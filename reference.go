@@ -72,7 +72,10 @@ func ParseLayoutReference(s string) (Reference, error) {
 	if s == "" {
 		return Reference{}, errors.New("missing reference")
 	}
-	if i := strings.LastIndexByte(s, '@'); i > 0 {
+	if i := strings.LastIndexByte(s, '@'); i >= 0 {
+		if i == 0 {
+			return Reference{}, fmt.Errorf("invalid layout reference %q: no directory", s)
+		}
 		d := digest.Digest(s[i+1:])
 		if err := d.Validate(); err != nil {
 			return Reference{}, fmt.Errorf("invalid layout reference %q: invalid digest %q: %w", s, s[i+1:], err)

@@ -107,6 +107,8 @@ func TestParseLayoutReference(t *testing.T) {
 		{"a drive letter is no tag", `C:\layouts\app:v1`, shuin.Reference{Layout: `C:\layouts\app`, Tag: "v1"}, true},
 		{"neither", "layout", shuin.Reference{}, false},
 		{"a bad digest", "layout@sha256:1", shuin.Reference{}, false},
+		{"a digest of no directory", "@" + string(d256), shuin.Reference{}, false},
+		{"a tag of no directory", ":v1", shuin.Reference{}, false},
 		{"empty", "", shuin.Reference{}, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {

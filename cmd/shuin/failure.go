@@ -31,7 +31,11 @@ func (a *app) failure(ctx context.Context, repo target, scope string, report *sh
 				Message: fmt.Sprintf("signature verification failed: %s is itself a signature of %s", report.Artifact, of),
 				Hint:    fmt.Sprintf("this is a signature of %s, verify that: %s verify %s", of, a.name, of)}
 		}
-		e.Message += fmt.Sprintf(": no signature is associated with %q, make sure the artifact was signed successfully", report.Artifact)
+		name := report.Artifact.String()
+		if a.asNotation() { // which names a layout's artifact by the scope
+			name = scope + "@" + report.Artifact.Digest().String()
+		}
+		e.Message += fmt.Sprintf(": no signature is associated with %q, make sure the artifact was signed successfully", name)
 		e.Err = nil
 	case shuin.CodeNoPolicy:
 		e.Message += fmt.Sprintf(": artifact %q has no applicable oci trust policy statement. Trust policy applicability for a given artifact is determined by registryScopes. To create a trust policy, see: %s",

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/shuin/shuin"
 	"github.com/shuin/shuin/verify"
@@ -36,19 +37,41 @@ func parseReference(s string, layout bool) (shuin.Reference, error) {
 	return ref, nil
 }
 
+// parseLayoutReference says what is wrong with a reference in notation's words.
 func parseLayoutReference(s string) (shuin.Reference, error) {
+	const expecting = "Expecting <file_path>:<tag> or <file_path>@<digest>"
 	ref, err := shuin.ParseLayoutReference(s)
 	if err != nil {
-		return ref, invalidf("%q: %v. Expecting <file_path>:<tag> or <file_path>@<digest>", s, err)
+		dir, of, ok := cutLayout(s)
+		switch {
+		case !ok || dir != "" && of == "":
+			return ref, invalidf("%q: invalid reference: missing tag or digest. %s", s, expecting)
+		case dir == "":
+			return ref, invalidf("%q: invalid reference: missing oci-layout file path. %s", s, expecting)
+		}
+		return ref, invalidf("%q: %v. %s", s, err, expecting)
 	}
 	info, err := os.Stat(ref.Layout)
 	if err != nil {
-		return ref, &shuin.Error{Code: shuin.CodeInvalidInput, Message: "failed to resolve user input reference", Err: err}
+		return ref, &shuin.Error{Code: shuin.CodeInvalidInput, Message: "failed to create OCI store", Err: err}
 	}
 	if !info.IsDir() {
-		return ref, invalid("failed to resolve user input reference: input path is not a dir")
+		return ref, invalid("failed to create OCI store: the input path is not a directory")
 	}
 	return ref, nil
+}
+
+// cutLayout cuts a reference at what looks like the beginning of its digest or
+// tag, whatever stands there.
+func cutLayout(s string) (dir, of string, ok bool) {
+	i := strings.LastIndexByte(s, '@')
+	if i < 0 {
+		i = strings.LastIndexByte(s, ':')
+	}
+	if i < 0 {
+		return "", "", false
+	}
+	return s[:i], s[i+1:], true
 }
 
 // warnTag warns where a reference names a tag and no digest: what it resolved

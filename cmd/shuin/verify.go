@@ -58,6 +58,9 @@ Example - Show every check of every signature as JSON:
 			return o.pipeline.check(cmd.Flags(), cmd.Flags().Args())
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if o.layout && o.scope == "" {
+				return invalid("flag --scope cannot be empty") // else the directory's name would choose the statement
+			}
 			if o.pipeline.policy != "" {
 				return a.verifyByPolicy(cmd.Context(), &o)
 			}
