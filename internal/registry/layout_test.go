@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -389,6 +390,60 @@ func FuzzLayoutIndex(f *testing.F) {
 		}
 		if _, _, err := l.Signatures(t.Context(), a, 0); err != nil && shuin.CodeOf(err) == shuin.CodeInternal {
 			t.Fatal(err)
+		}
+	})
+}
+
+// FuzzLayoutContent puts any bytes into a layout as what index.json names: a
+// manifest, an index or a Docker list. Whatever they are, what is found is there
+// and signs the image, and what is found can be signed beside.
+func FuzzLayoutContent(f *testing.F) {
+	image := imageManifest("layout")
+	kinds := []string{mediaTypeImageManifest, mediaTypeImageIndex, mediaTypeDockerList}
+	subject := shuin.Descriptor{MediaType: mediaTypeImageManifest, Digest: digest.FromBytes(image), Size: int64(len(image))}
+	for kind := range kinds {
+		for _, form := range []form{formConfig, formArtifactType} {
+			m, _, err := newManifest(form, subject, shuin.MediaTypeJWS, envelopeOf(1), annotationsOf(1))
+			if err != nil {
+				f.Fatal(err)
+			}
+			f.Add(m, uint8(kind))
+			f.Add(m, uint8(129+kind)) // a multiple of three on
+			f.Add(fmt.Appendf(nil, `{"schemaVersion":2,"mediaType":%q,"manifests":[%s]}`, kinds[kind], entryOf(m)), uint8(kind))
+		}
+		f.Add(image, uint8(kind))
+		f.Add([]byte(`{"schemaVersion":2,"manifests":[{"mediaType":"a/b","size":-1,"digest":"sha256:../x"}]}`), uint8(kind))
+	}
+	f.Fuzz(func(t *testing.T, b []byte, kind uint8) {
+		dir, a := newLayout(t)
+		writeBlob(t, dir, envelopeOf(1))
+		writeBlob(t, dir, b)
+		old, err := os.ReadFile(filepath.Join(dir, "index.json"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		put(t, dir, "index.json", strings.TrimSuffix(string(old), "]}")+fmt.Sprintf(`,{"mediaType":%q,"digest":%q,"size":%d}]}`,
+			kinds[int(kind)%len(kinds)], digest.FromBytes(b), len(b)))
+		l := open(t, dir)
+		found, _, err := l.Signatures(t.Context(), a, 0)
+		if err != nil && shuin.CodeOf(err) == shuin.CodeInternal {
+			t.Fatal(err)
+		}
+		for _, s := range found {
+			if s.Err == nil && (s.Manifest.Digest != digest.FromBytes(b) || len(s.Envelope) == 0) {
+				t.Fatalf("found what is not there: %+v", s)
+			}
+		}
+		if err != nil || kind < 128 { // writing waits for the disk
+			return
+		}
+		d, err := l.PushSignature(t.Context(), a, shuin.MediaTypeCOSE, envelopeOf(2), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, _, err := l.List(t.Context(), a, 0)
+		if err != nil || len(again) != len(found)+1 || !slices.ContainsFunc(again, func(x shuin.Descriptor) bool { return x.Digest == d.Digest }) {
+			t.Fatalf("%d signatures, then %d: %v", len(found), len(again), err)
 		}
 	})
 }
