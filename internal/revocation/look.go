@@ -132,8 +132,8 @@ func (l *looking) may(c *Checker, address string, now time.Time) bool {
 	return true
 }
 
-// asked notes that an address was asked, and how much it sent: the next look has
-// what it sent now, whoever wants to know, and the one after that asks again.
+// lookedAt notes that an address was asked, and how much it sent: this look has
+// what it sent, for all who want it, and a later one asks again.
 func (c *Checker) lookedAt(address string, now time.Time, sent int) {
 	c.looks.put(address, now.Add(max(limits.RevocationLookLeast, time.Duration(sent)*time.Second/limits.RevocationLookRate)), 1)
 }
