@@ -3,6 +3,7 @@
 package kube
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"os"
@@ -15,6 +16,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	product "github.com/shuin/shuin/deploy/kubernetes"
+	"github.com/shuin/shuin/internal/admission"
 	"github.com/shuin/shuin/internal/devregistry"
 	golden "github.com/shuin/shuin/test/gate"
 	"github.com/shuin/shuin/test/kube/cluster"
@@ -30,7 +33,10 @@ func pod(images ...string) *corev1.Pod {
 
 // turns are the rounds of two loads in turn, so that what else the machine does
 // falls on both.
-type turns struct{ nothing, gate side }
+//
+// The gate is held to the webhook that does nothing; pins tells how much of the
+// difference the API server takes for applying a patch, whoever made it.
+type turns struct{ nothing, pins, gate side }
 
 // side is what one of them took.
 type side struct {
@@ -41,24 +47,32 @@ type side struct {
 }
 
 // take measures while b goes on: a round of each that does not count, then
-// rounds, of which every second one begins with the gate.
-func take(b *testing.B, g *gateProcess, nothing cluster.Place, load cluster.Load, podOf func(i int) *corev1.Pod) *turns {
+// rounds, each begun by another side. nothing is asked as often as the gate;
+// pins too, where its patches fit.
+func take(b *testing.B, g *gateProcess, nothing cluster.Place, pins bool, load cluster.Load, podOf func(i int) *corev1.Pod) *turns {
 	b.Helper()
-	without, with := load, load
-	without.Namespace, with.Namespace = shared.Namespace(b), shared.Namespace(b)
-	admits(b, nothing, "nothing", without.Namespace, "/", "/")
-	g.admits(b, with.Namespace)
 	done, t := 0, &turns{}
-	without.Pod = func(i int) *corev1.Pod { return podOf(done + i) }
-	with.Pod = without.Pod
-	if _, err := shared.Compare(b.Context(), 1, without, with); err != nil {
-		b.Fatal(err)
+	load.Pod = func(i int) *corev1.Pod { return podOf(done + i) }
+	var sides []func()
+	add := func(s *side, pid int, admitted func(ns string)) {
+		own := load
+		own.Namespace = shared.Namespace(b)
+		admitted(own.Namespace)
+		if _, err := shared.Load(b.Context(), own); err != nil {
+			b.Fatal(err)
+		}
+		sides = append(sides, func() { s.round(b, pid, own) })
 	}
-	both := []func(){func() { t.nothing.round(b, nothing.PID, without) }, func() { t.gate.round(b, g.program.ID(), with) }}
+	add(&t.nothing, nothing.PID, func(ns string) { admits(b, nothing, "nothing", ns, "/", "/") })
+	if pins {
+		add(&t.pins, nothing.PID, func(ns string) { admits(b, nothing, "pins", ns, "/patch", "/") })
+	}
+	add(&t.gate, g.program.ID(), func(ns string) { g.admits(b, ns) })
 	for i := 0; b.Loop(); i++ {
 		done += load.Pods
-		both[i%2]()
-		both[1-i%2]()
+		for n := range sides {
+			sides[(i+n)%len(sides)]()
+		}
 	}
 	b.ReportMetric(0, "ns/op")
 	return t
@@ -94,11 +108,11 @@ func apiServerTime(b *testing.B) time.Duration {
 // each is the processor time for a Pod, of all that takes part but etcd.
 func (s *side) each() float64 { return (s.used + s.with).Seconds() / float64(s.pods) }
 
-// median of what each round says.
-func (t *turns) median(of func(nothing, gate cluster.Took) float64) float64 {
+// median of what each round of two sides says.
+func median(a, b *side, of func(a, b cluster.Took) float64) float64 {
 	var all []float64
-	for i := range t.gate.rounds {
-		all = append(all, of(t.nothing.rounds[i], t.gate.rounds[i]))
+	for i := range a.rounds {
+		all = append(all, of(a.rounds[i], b.rounds[i]))
 	}
 	slices.Sort(all)
 	return (all[(len(all)-1)/2] + all[len(all)/2]) / 2
@@ -115,12 +129,22 @@ func (s *side) all() (out cluster.Took) {
 	return out
 }
 
+// added is the difference of two medians, in milliseconds, and faster a ratio of
+// throughputs, as [median] takes them.
+func added(a, b cluster.Took) float64  { return milliseconds(b.Percentile(50) - a.Percentile(50)) }
+func faster(a, b cluster.Took) float64 { return a.All.Seconds() / b.All.Seconds() }
+
 // report tells the median of the rounds' differences and ratios, and the
 // processor time of a review: two for each Pod.
 func (t *turns) report(b *testing.B) {
-	b.ReportMetric(t.median(func(n, g cluster.Took) float64 { return milliseconds(g.Percentile(50) - n.Percentile(50)) }), "p50-added-ms")
-	b.ReportMetric(t.median(func(n, g cluster.Took) float64 { return n.All.Seconds() / g.All.Seconds() }), "x-nothing")
+	b.ReportMetric(median(&t.nothing, &t.gate, added), "p50-added-ms")
+	b.ReportMetric(median(&t.nothing, &t.gate, faster), "x-nothing")
 	b.ReportMetric(t.nothing.each()/t.gate.each(), "x-nothing-cpu")
+	if t.pins.pods > 0 {
+		b.ReportMetric(median(&t.pins, &t.gate, added), "p50-added-to-pins-ms")
+		b.ReportMetric(median(&t.pins, &t.gate, faster), "x-pins")
+		b.ReportMetric(t.pins.each()/t.gate.each(), "x-pins-cpu")
+	}
 	b.ReportMetric(float64(t.gate.used.Microseconds())/float64(2*t.gate.pods), "cpu-per-review-us")
 	b.ReportMetric(float64(t.nothing.used.Microseconds())/float64(2*t.nothing.pods), "nothing-cpu-per-review-us")
 	nothing, gate := t.nothing.all(), t.gate.all()
@@ -134,17 +158,28 @@ func (t *turns) report(b *testing.B) {
 // digest nothing is written into the Pod; by its tag the registry is asked what
 // the tag is, and the Pod is patched.
 func BenchmarkGateWarm(b *testing.B) {
-	g, nothing := newGateProcess(b), shared.WebhookProcess(b)
+	g := newGateProcess(b)
 	byTag := g.images.Repository() + ":v1"
 	byDigest := g.images.Repository() + "@" + g.images.Sealed("warm", "v1").String()
+	nothing := shared.PatchingProcess(b, patchOf(byTag, byDigest))
 	for _, workers := range []int{1, 16} {
 		for _, image := range []struct{ by, name string }{{"digest", byDigest}, {"tag", byTag}} {
 			b.Run(fmt.Sprintf("workers=%d/%s", workers, image.by), func(b *testing.B) {
 				load := cluster.Load{Workers: workers, Pods: 50 * min(workers, 4)}
-				take(b, g, nothing, load, func(int) *corev1.Pod { return pod(image.name) }).report(b)
+				take(b, g, nothing, image.by == "tag", load, func(int) *corev1.Pod { return pod(image.name) }).report(b)
 			})
 		}
 	}
+}
+
+// patchOf is the patch with which the gate pins a Pod of one container.
+func patchOf(written, pinned string) string {
+	kept, _ := json.Marshal(map[string]string{"containers/c0": written}) // texts
+	patch, _ := json.Marshal([]any{
+		map[string]any{"op": "replace", "path": "/spec/containers/0/image", "value": pinned},
+		map[string]any{"op": "add", "path": "/metadata/annotations", "value": map[string]string{admission.ImagesAnnotation: string(kept)}},
+	})
+	return string(patch)
 }
 
 // BenchmarkGateCold is the creation of a Pod whose image the gate does not know,
@@ -161,12 +196,12 @@ func BenchmarkGateCold(b *testing.B) {
 	if err := g.images.Registry.Configure(func(o *devregistry.Options) { o.Latency = 20 * time.Millisecond }); err != nil {
 		b.Fatal(err)
 	}
-	t := take(b, g, nothing, cluster.Load{Workers: 1, Pods: 20}, podOf)
+	t := take(b, g, nothing, false, cluster.Load{Workers: 1, Pods: 20}, podOf)
 	cold, nothingTook := t.gate.all(), t.nothing.all()
 	b.ReportMetric(milliseconds(cold.Percentile(50)), "cold-p50-ms")
 	b.ReportMetric(milliseconds(cold.Percentile(99)), "cold-p99-ms")
 	b.ReportMetric(milliseconds(nothingTook.Percentile(50)), "nothing-p50-ms")
-	b.ReportMetric(t.median(func(n, g cluster.Took) float64 { return milliseconds(g.Percentile(50) - n.Percentile(50)) }), "p50-added-ms")
+	b.ReportMetric(median(&t.nothing, &t.gate, added), "p50-added-ms")
 }
 
 func pushTag(images *golden.Images, i int) string {
@@ -177,10 +212,11 @@ func pushTag(images *golden.Images, i int) string {
 
 // BenchmarkGateMemory is the memory of a gate that has judged 10,000 images with
 // three seals each, ten to a Pod: as it sets up the garbage collector by itself,
-// and with a limit of its environment's.
+// with a limit of its environment's, and with the chart's own.
 func BenchmarkGateMemory(b *testing.B) {
 	const pods, each = 1000, 10
-	for _, env := range [][]string{nil, {"GOMEMLIMIT=256MiB"}} {
+	charts := fmt.Sprintf("GOMEMLIMIT=%v", product.Defaults()["memoryTarget"])
+	for _, env := range [][]string{nil, {"GOMEMLIMIT=256MiB"}, {charts}} {
 		b.Run(strings.Join(append([]string{"10k"}, env...), "/"), func(b *testing.B) {
 			g := newGateProcess(b, env...)
 			names := make([]string, pods*each)
@@ -270,6 +306,30 @@ func TestARollOutOf200ReplicasIsOneVerification(t *testing.T) {
 		t.Errorf("the tag was asked for %d times, and 202 objects name it", tags)
 	}
 	t.Logf("requests: %d about the image, %d about its tag", len(asked), tags)
+}
+
+// TestAPodByItsTagAsksForThatOnce: mutation asks what the tag is, and validation
+// judges the digest that was written.
+func TestAPodByItsTagAsksForThatOnce(t *testing.T) {
+	g := newGateProcess(t)
+	g.images.Sealed("app", "v1")
+	ns := shared.Namespace(t)
+	g.admits(t, ns)
+	for range 3 {
+		g.images.Registry.ResetLog()
+		if _, err := shared.Load(t.Context(), cluster.Load{Namespace: ns, Workers: 1, Pods: 1, Pod: func(int) *corev1.Pod { return pod(g.images.Repository() + ":v1") }}); err != nil {
+			t.Fatal(err)
+		}
+		tags := 0
+		for _, r := range g.images.Registry.Log() {
+			if r.Ref == "v1" {
+				tags++
+			}
+		}
+		if tags != 1 {
+			t.Errorf("the tag was asked for %d times, by one Pod", tags)
+		}
+	}
 }
 
 // BenchmarkGateRollOut is what a roll-out of 200 replicas asks the registry.

@@ -55,6 +55,9 @@ func (p *Program) Log(tb testing.TB) string {
 // instead; its value is the file to say its place in.
 const asWebhook = "SHUIN_TEST_KUBE_AS_WEBHOOK"
 
+// webhookPatch names the variable with that process's patch; empty: none.
+const webhookPatch = "SHUIN_TEST_KUBE_WEBHOOK_PATCH"
+
 // Place is where a webhook is called.
 type Place struct {
 	URL string
@@ -65,7 +68,12 @@ type Place struct {
 // WebhookProcess is a do-nothing webhook in a process of its own, so that what
 // it costs is not the load's: the measure for a gate, which is one, too. The
 // test program's TestMain must call Main.
-func (c *Cluster) WebhookProcess(tb testing.TB) Place {
+func (c *Cluster) WebhookProcess(tb testing.TB) Place { return c.PatchingProcess(tb, "") }
+
+// PatchingProcess is a WebhookProcess that says yes with a JSON patch (RFC
+// 6902), as it stands, to what is sent to its path "/patch": what the
+// API server does with a patch is told apart by it from what a gate does.
+func (c *Cluster) PatchingProcess(tb testing.TB, patch string) Place {
 	tb.Helper()
 	self, err := os.Executable()
 	if err != nil {
@@ -73,7 +81,7 @@ func (c *Cluster) WebhookProcess(tb testing.TB) Place {
 	}
 	file := filepath.Join(tb.TempDir(), "place.json")
 	command := exec.Command(self)
-	command.Env = append(os.Environ(), asWebhook+"="+file)
+	command.Env = append(os.Environ(), asWebhook+"="+file, webhookPatch+"="+patch)
 	var place Place
 	c.StartProgram(tb, command).Await(tb, startLimit, func() error {
 		data, err := os.ReadFile(file)
@@ -88,6 +96,9 @@ func (c *Cluster) WebhookProcess(tb testing.TB) Place {
 // serveWebhook is the process of WebhookProcess: it runs until it is killed.
 func serveWebhook(file string) int {
 	w, err := newWebhook()
+	if patch := os.Getenv(webhookPatch); err == nil && patch != "" {
+		w.patch = Patch(patch)
+	}
 	if err == nil {
 		err = w.listen()
 	}

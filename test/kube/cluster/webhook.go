@@ -30,6 +30,7 @@ type Webhook struct {
 	CA []byte // CA bundle for clients, PEM
 
 	tls      *tls.Config
+	patch    Answer // to requests for "/patch"; nil: as to any other
 	answer   atomic.Pointer[Answer]
 	delay    atomic.Int64 // of time.Duration
 	calls    atomic.Int64
@@ -80,7 +81,10 @@ func (w *Webhook) listen() error {
 		return err
 	}
 	w.address = l.Addr().String()
-	server := &http.Server{Handler: w, TLSConfig: w.tls.Clone(), ReadHeaderTimeout: 10 * time.Second}
+	// As API servers ask webhooks, but for those on their own machine: by HTTP/1.1.
+	var protocols http.Protocols
+	protocols.SetHTTP1(true)
+	server := &http.Server{Handler: w, TLSConfig: w.tls.Clone(), Protocols: &protocols, ReadHeaderTimeout: 10 * time.Second}
 	w.server = server
 	go func() { _ = server.ServeTLS(l, "", "") }() // it ends with Close
 	return nil
@@ -146,7 +150,9 @@ func (w *Webhook) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		return // the API server has given up
 	}
 	var response *admissionv1.AdmissionResponse
-	if a := w.answer.Load(); a != nil && *a != nil {
+	if w.patch != nil && r.URL.Path == "/patch" {
+		response = w.patch(review.Request)
+	} else if a := w.answer.Load(); a != nil && *a != nil {
 		response = (*a)(review.Request)
 	}
 	if response == nil {
