@@ -28,6 +28,7 @@ const (
 	pluginInTests   = "scriptkey"      // signs bytes
 	envelopeInTests = "scriptenvelope" // makes whole envelopes
 	verifierInTests = "scriptverifier" // checks identity and revocation
+	blobsInTests    = "scriptblobs"    // makes whole envelopes over blobs
 )
 
 type pluginRequest struct {
@@ -45,6 +46,7 @@ var pluginCapabilities = map[string][]string{
 	pluginInTests:   {"SIGNATURE_GENERATOR.RAW"},
 	envelopeInTests: {"SIGNATURE_GENERATOR.ENVELOPE"},
 	verifierInTests: {"SIGNATURE_VERIFIER.TRUSTED_IDENTITY", "SIGNATURE_VERIFIER.REVOCATION_CHECK"},
+	blobsInTests:    {"SIGNATURE_GENERATOR.ENVELOPE_FOR_BLOB"},
 }
 
 func pluginMain() {
@@ -63,7 +65,7 @@ func pluginMain() {
 				"supportedContractVersions": []string{"1.0"}, "capabilities": pluginCapabilities[name],
 			}
 		case "describe-key":
-			answer = map[string]any{"keyId": req.KeyID, "keySpec": "EC-256"}
+			answer = map[string]any{"keyId": req.KeyID, "keySpec": cmp.Or(req.PluginConfig["spec"], "EC-256")}
 		case "generate-signature":
 			answer, err = pluginSign(&req)
 		case "generate-envelope":

@@ -34,6 +34,7 @@ func TestMain(m *testing.M) {
 		"notation-" + pluginInTests:   pluginMain,
 		"notation-" + envelopeInTests: pluginMain,
 		"notation-" + verifierInTests: pluginMain,
+		"notation-" + blobsInTests:    pluginMain,
 	})
 }
 
