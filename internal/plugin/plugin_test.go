@@ -284,7 +284,7 @@ func TestRawSignaturesThatAreRefused(t *testing.T) {
 		"raw-case":            `keyID in generateSignature response ""`,
 		"raw-other-cert":      "failed verification",
 		"raw-bad-chain":       "not issued by the next",
-		"raw-changed-payload": "failed verification",
+		"raw-changed-payload": "generated signature failed verification: signature is invalid. Error: crypto/ecdsa: verification error",
 		"not-json":            "malformed JSON",
 		"two-answers":         "malformed JSON",
 		"silent":              "malformed JSON",
@@ -366,12 +366,12 @@ func TestEnvelopersSign(t *testing.T) {
 func TestEnvelopesThatAreRefused(t *testing.T) {
 	cases := map[string]string{
 		"env-other-type":     "does not match request",
-		"env-no-envelope":    "protected header is missing",
+		"env-no-envelope":    "generated signature failed verification: certificate chain is not present: protected header is missing",
 		"env-replaced":       `annotation "user" was changed or left out`,
 		"env-dropped":        `annotation "user" was changed or left out`,
 		"env-other-artifact": "descriptor subject has changed",
 		"env-more-members":   `unknown attribute "trust"`,
-		"env-tampered":       "failed verification",
+		"env-tampered":       "generated signature failed verification: signature is invalid. Error: crypto/ecdsa: verification error",
 		"env-weak-cert":      "cRLSign",
 		"env-bad-timestamp":  "malformed timestamp token",
 		"not-json":           "malformed JSON",

@@ -179,7 +179,7 @@ func readSignature(id string, alg envelope.Algorithm, signed, data []byte) (sign
 		return nil, nil, err
 	}
 	if err := alg.VerifySignature(leaf.PublicKey, signed, resp.Signature); err != nil {
-		return nil, nil, fmt.Errorf("generated signature failed verification: %w", err)
+		return nil, nil, unverified(leaf, alg, err)
 	}
 	return resp.Signature, resp.CertificateChain, nil
 }
@@ -225,7 +225,7 @@ func readEnvelope(req sign.EnvelopeRequest, data []byte) (sign.EnvelopeResponse,
 	}
 	env, err := envelope.Parse(req.MediaType, resp.SignatureEnvelope)
 	if err != nil {
-		return none, fmt.Errorf("generated signature failed verification: %w", err)
+		return none, fmt.Errorf("%s: %w", unread(req.MediaType, resp.SignatureEnvelope), err)
 	}
 	if err := checkPayload(req.Payload, env.Payload); err != nil {
 		return none, err
@@ -235,7 +235,7 @@ func readEnvelope(req sign.EnvelopeRequest, data []byte) (sign.EnvelopeResponse,
 		return none, err
 	}
 	if err := env.VerifySignature(leaf.PublicKey); err != nil {
-		return none, fmt.Errorf("generated signature failed verification: %w", err)
+		return none, unverified(leaf, env.Algorithm, err)
 	}
 	if env.TimestampToken != nil && env.Scheme == envelope.SchemeX509 {
 		// Whose it is, is for the verifier's trust policy to say.
