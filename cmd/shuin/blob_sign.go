@@ -95,6 +95,7 @@ func (o *blobSignOptions) prepare(fs *pflag.FlagSet) error {
 // signBlob reads all files and checks all flags before it uses the network.
 func (a *app) signBlob(ctx context.Context, o *blobSignOptions) error {
 	a.startDebug(o.debug)
+	a.warnSettings() // the format's default is in them
 	signer, so, err := a.signing(ctx, &o.signatureFlags)
 	if err != nil {
 		return err

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 
@@ -218,6 +219,36 @@ func TestAPipeIsReadOnceAndLeftWhenTheUserStops(t *testing.T) {
 		t.Errorf("a pipe nobody opens: %v", err)
 	}
 	other, err := os.OpenFile(fifo, os.O_RDWR, 0) // lets the one that was left go on
+	if err != nil {
+		t.Fatal(err)
+	}
+	other.Close()
+}
+
+// TestAnInterruptedBlobVerifyIsUndecided: what was waited for may have been good.
+func TestAnInterruptedBlobVerifyIsUndecided(t *testing.T) {
+	dir := t.TempDir()
+	fifo, file := filepath.Join(dir, "fifo.jws.sig"), filepath.Join(dir, "f.txt")
+	if err := errors.Join(syscall.Mkfifo(fifo, 0o600), os.WriteFile(file, nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	for name, o := range map[string]blobVerifyOptions{
+		"the blob":      {blob: fifo, signature: file},
+		"the signature": {blob: file, signature: fifo},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx, stop := context.WithCancelCause(t.Context())
+			stop(errors.New("enough"))
+			var out, warnings strings.Builder
+			a := &app{name: "shuin", stdout: &out, stderr: &warnings, getenv: func(string) string { return "" }, now: time.Now, userConfig: dir}
+			o.output.value = "json"
+			err := a.verifyBlob(ctx, &o)
+			if got := a.exit(err); got != exitUndecided || !strings.Contains(out.String(), `"result": "undecided"`) {
+				t.Errorf("exit status %d, %v: %s", got, err, out.String())
+			}
+		})
+	}
+	other, err := os.OpenFile(fifo, os.O_RDWR, 0) // lets those that were left go on
 	if err != nil {
 		t.Fatal(err)
 	}

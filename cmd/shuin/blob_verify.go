@@ -87,7 +87,10 @@ func (o *blobVerifyOptions) check(fs *pflag.FlagSet) error {
 func (a *app) verifyBlob(ctx context.Context, o *blobVerifyOptions) error {
 	a.startDebug(o.debug)
 	fail := func(err error) error {
-		if shuin.CodeOf(err) == shuin.CodeInternal { // a file's or argument's fault
+		switch {
+		case ctx.Err() != nil: // whatever it was that waited
+			err = &shuin.Error{Code: shuin.CodeDeadline, Err: err}
+		case shuin.CodeOf(err) == shuin.CodeInternal: // a file's or argument's fault
 			err = &shuin.Error{Code: shuin.CodeInvalidInput, Err: err}
 		}
 		return a.reportUnresolved(o.output.value, o.blob, err)
