@@ -39,7 +39,7 @@ type answer struct {
 	reports  []shuin.SignatureReport
 	at       time.Time
 	turn     uint64 // of the memory, when it was begun
-	fault    bool // nothing was surveyed, or a fault of ours: not to be remembered
+	fault    bool   // nothing was surveyed, or a fault of ours: not to be remembered
 }
 
 // good says whether the answer admits.
