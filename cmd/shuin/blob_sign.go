@@ -2,9 +2,7 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"math"
-	"os"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
@@ -12,7 +10,6 @@ import (
 
 	"github.com/shuin/shuin"
 	"github.com/shuin/shuin/envelope"
-	"github.com/shuin/shuin/sign"
 )
 
 type blobSignOptions struct {
@@ -126,27 +123,4 @@ func (a *app) signBlob(ctx context.Context, o *blobSignOptions) error {
 		return err
 	}
 	return a.storeBlobSignature(ctx, o, signed)
-}
-
-// storeBlobSignature writes the signature to its file. One that is there is
-// replaced only by the user's leave.
-func (a *app) storeBlobSignature(ctx context.Context, o *blobSignOptions, signed *sign.Signed) error {
-	path := signatureFile(o.directory, o.blob, o.format)
-	a.debug().Info("Writing signature to file " + path)
-	replace := o.force
-	if o.force {
-		a.warnf("existing signature file will be overwritten")
-	} else if _, err := os.Stat(path); err == nil {
-		ok, err := a.confirm(ctx, "The signature file already exists, do you want to overwrite it?", false)
-		if err != nil || !ok {
-			return err
-		}
-		replace = true
-	}
-	if err := writeSignatureFile(path, signed.Envelope, replace); err != nil {
-		return &shuin.Error{Code: shuin.CodeInvalidInput, Message: "failed to write signature to file", Err: err}
-	}
-	// The space is notation's.
-	_, err := fmt.Fprintf(a.stdout, "Successfully signed %s\n Signature file written to %s\n", visible(o.blob), visible(path))
-	return err
 }
