@@ -191,7 +191,6 @@ func TestHostilePackagesInstallNothing(t *testing.T) {
 		{"a zip that tells too small a size", "p", zips(entry{name: "notation-foo", data: foo, size: 1}), "zip", shuin.CodeInvalidInput},
 		{"a zip that tells too large a size", "p", zips(entry{name: "notation-foo", data: foo, size: 1 << 20}), "EOF", shuin.CodeInvalidInput},
 		{"what is passed over is unpacked too", "p", spring, "total file " + of256, shuin.CodeLimit},
-		{"a bare file of 256 MiB", "notation-foo", func(testing.TB) string { return foo + strings.Repeat("\x00", 256<<20-len(foo)) }, "file " + of256, shuin.CodeLimit},
 		{"too many entries in a tar.gz", "p", tgz(many...), "tar.gz has more than 10000 entries", shuin.CodeLimit},
 		{"too many entries in a zip", "p", zips(many...), "zip has more than 10000 entries", shuin.CodeLimit},
 		{"too long a list of entries", "p", func(t testing.TB) string {
@@ -348,6 +347,69 @@ func TestOnlyRegularFilesAreSources(t *testing.T) {
 	defer p.Close()
 	if _, err := emptyHost(t).Install(t.Context(), p, true); err == nil || err.Error() != "input file notation-foo is not executable" {
 		t.Errorf("%v", err)
+	}
+}
+
+func TestAPackageIsBelowTheLimit(t *testing.T) {
+	path := written(t, "notation-foo", script("foo", "1.0.0"), 0o755)
+	if err := os.Truncate(path, 256<<20); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := plugin.OpenPackage(path); shuin.CodeOf(err) != shuin.CodeLimit || err.Error() != "file size reached the 256 MiB size limit" {
+		t.Errorf("PLG-02 a file of 256 MiB: %v", err)
+	}
+	p, err := plugin.NewPackage()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	if n, err := p.Write(make([]byte, 256<<20)); n != 0 || shuin.CodeOf(err) != shuin.CodeLimit {
+		t.Errorf("PLG-02 256 MiB written: %d, %v", n, err)
+	}
+	if n, err := p.Write([]byte("x")); n != 1 || err != nil {
+		t.Errorf("one byte: %d, %v", n, err)
+	}
+}
+
+func TestWaitingForAnotherInstallationEndsWithTheContext(t *testing.T) {
+	h := emptyHost(t)
+	started := filepath.Join(t.TempDir(), "started")
+	path := written(t, "notation-slow", "#!/bin/sh\ntouch "+started+"\nsleep 3600\n", 0o755)
+	first, stop := context.WithCancel(t.Context())
+	defer stop()
+	over := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		defer close(over)
+		p, err := plugin.OpenPackage(path)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer p.Close()
+		if _, err := h.Install(first, p, false); shuin.CodeOf(err) != shuin.CodeDeadline {
+			t.Errorf("the first: %v", err)
+		}
+	})
+	for _, err := os.Stat(started); err != nil; _, err = os.Stat(started) {
+		select {
+		case <-over:
+			t.Fatal("the first ended before it began")
+		case <-time.After(time.Millisecond):
+		}
+	}
+	second, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if err := os.Mkdir(filepath.Join(h.Dir, "foo"), 0o755); err != nil {
+		t.Error(err)
+	}
+	if err := h.Uninstall(second, "foo"); shuin.CodeOf(err) != shuin.CodeDeadline || strings.Contains(err.Error(), "\n") {
+		t.Errorf("the second: %v", err)
+	}
+	stop()
+	wg.Wait()
+	if err := h.Uninstall(t.Context(), "foo"); err != nil {
+		t.Errorf("then: %v", err)
 	}
 }
 

@@ -54,6 +54,9 @@ func OpenPackage(path string) (_ *Package, err error) {
 		return nil, invalid(err)
 	}
 	defer f.Close()
+	if info.Size() >= limits.PluginBinary {
+		return nil, overLimit("file")
+	}
 	p, err := NewPackage()
 	if err != nil {
 		return nil, err

@@ -81,8 +81,11 @@ func (h *Host) lock(ctx context.Context) (unlock func() error, err error) {
 		if errors.Is(err, fs.ErrNotExist) && ctx.Err() == nil {
 			continue // somebody else made Dir, and took it away again
 		}
-		if err != nil || !ok {
-			return nil, fmt.Errorf("lock %s: %w", h.Dir, errors.Join(err, ctx.Err()))
+		if err == nil && !ok {
+			err = errors.New("held by another process")
+		}
+		if err != nil {
+			return nil, fmt.Errorf("lock %s: %w", h.Dir, err)
 		}
 		if same(l, path) {
 			h.sweep()
