@@ -89,6 +89,31 @@ func unparsed(der []byte) (*x509.RevocationList, error) {
 	return &x509.RevocationList{RawTBSRevocationList: tbs, SignatureAlgorithm: parsed.SignatureAlgorithm, Signature: parsed.Signature}, nil
 }
 
+// CRLNextUpdate is the nextUpdate that a CRL claims (RFC 5280 section 5.1.2.5),
+// read without its entries; false where it is none or has none. Its signature is
+// not checked.
+func CRLNextUpdate(der []byte) (time.Time, bool) {
+	in := cryptobyte.String(der)
+	var list, tbs cryptobyte.String
+	if !in.ReadASN1(&list, cbasn1.SEQUENCE) || !list.ReadASN1(&tbs, cbasn1.SEQUENCE) || !tbs.SkipOptionalASN1(cbasn1.INTEGER) ||
+		!tbs.SkipASN1(cbasn1.SEQUENCE) || !tbs.SkipASN1(cbasn1.SEQUENCE) {
+		return time.Time{}, false
+	}
+	if _, ok := asn1Time(&tbs); !ok { // thisUpdate
+		return time.Time{}, false
+	}
+	return asn1Time(&tbs)
+}
+
+func asn1Time(s *cryptobyte.String) (t time.Time, ok bool) {
+	if s.PeekASN1Tag(cbasn1.UTCTime) {
+		ok = s.ReadASN1UTCTime(&t)
+		return t, ok
+	}
+	ok = s.ReadASN1GeneralizedTime(&t)
+	return t, ok
+}
+
 // malformed says that an answer came and is no answer. It is bad, not "could
 // not check": whoever stands between could send it at will.
 func malformed(doing string, err error) error {

@@ -502,6 +502,9 @@ func FuzzCRL(f *testing.F) {
 		if err != nil {
 			return
 		}
+		if end, has := verify.CRLNextUpdate(first); !end.Equal(base.NextUpdate) || has == base.NextUpdate.IsZero() {
+			t.Fatalf("it ends at %v, %v; the standard library reads %v", end, has, base.NextUpdate)
+		}
 		delta, err := verify.ParseCRL(second, signingChain.Certs[1])
 		if err != nil {
 			delta = nil

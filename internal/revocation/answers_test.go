@@ -5,7 +5,9 @@ import (
 	"math/big"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -84,6 +86,40 @@ func TestAPlantedCacheFileOnlyWarns(t *testing.T) {
 	want(t, leaf(t, c, p, time.Time{}), verify.StatusRevoked, "crl", "")
 	if !strings.Contains(warned(), "not signed by") {
 		t.Errorf("warnings %q", warned())
+	}
+}
+
+// TestAnEndedFileOfAStrangerIsToldAsEnded, as notation tells it, with -d alone:
+// it could not be used whoever made it.
+func TestAnEndedFileOfAStrangerIsToldAsEnded(t *testing.T) {
+	dir := t.TempDir()
+	w, p, c := setup(t, shuintest.NameCRL)
+	warned := warnings(c)
+	var mu sync.Mutex
+	var steps []string
+	c.OnStep = func(s string) { mu.Lock(); defer mu.Unlock(); steps = append(steps, s) }
+	c.Cache = &revocation.FileCache{Dir: filepath.Join(dir, "crl")}
+	before := func() time.Time { return w.Clock.Now().Add(-24 * 365 * time.Hour) }
+	old, err := (&shuintest.CRL{Issuer: p.Certs[1], Key: shuintest.MustChain(shuintest.ChainOptions{Family: 7}).Keys[1], Now: before}).Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	end, has := verify.CRLNextUpdate(old)
+	if !has || !end.Before(w.Clock.Now()) {
+		t.Fatalf("the list ends at %v, %v", end, has)
+	}
+	file, err := json.Marshal(map[string][]byte{"baseCRL": old})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(filepath.Join(dir, "crl"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	write(t, cacheFile(dir, p.Leaf().CRLDistributionPoints[0]), string(file))
+	p.CRL[0].Revoke(p.Leaf().SerialNumber, w.Clock.Now(), 1, time.Time{})
+	want(t, leaf(t, c, p, time.Time{}), verify.StatusRevoked, "crl", "")
+	if said := "CRL bundle retrieved from file cache has expired at " + end.String(); !slices.Contains(steps, said) || warned() != "" {
+		t.Errorf("steps %q, warnings %q; want %q", steps, warned(), said)
 	}
 }
 

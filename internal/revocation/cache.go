@@ -10,10 +10,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/google/renameio/v2/maybe"
 	"github.com/shuin/shuin/internal/limits"
+	"github.com/shuin/shuin/verify"
 )
 
 // FileCache keeps CRLs in a directory as notation does (its "crl" cache
@@ -86,11 +88,19 @@ func readCacheFile(data []byte) (cacheFile, error) {
 	return file, nil
 }
 
+// expired is when a kept list ended: it could not be used anyway.
+type expired time.Time
+
+func (e expired) Error() string { return "has expired at " + time.Time(e).String() }
+
 // parseBundle parses the lists of a file, which have to be issuer's.
-func (c *Checker) parseBundle(file cacheFile, issuer *x509.Certificate) (*bundle, error) {
+func (c *Checker) parseBundle(file cacheFile, now time.Time, issuer *x509.Certificate) (*bundle, error) {
 	b := new(bundle)
 	var err error
 	if b.base, err = c.parse(file.BaseCRL, issuer); err != nil {
+		if end, has := verify.CRLNextUpdate(file.BaseCRL); has && now.After(end) {
+			return nil, expired(end) // whoever made it
+		}
 		return nil, fmt.Errorf("read crl cache file: base: %w", err)
 	}
 	if len(file.DeltaCRL) > 0 {

@@ -168,10 +168,14 @@ func (c *Checker) kept(point string, now time.Time, issuer *x509.Certificate) *b
 		if err != nil {
 			return nil, err
 		}
-		return c.parseBundle(file, issuer)
+		return c.parseBundle(file, now, issuer)
 	})
 	if errors.Is(err, errMiss) {
 		c.step("CRL file cache miss. Key %q does not exist", fetch.Redact(point))
+		return nil
+	}
+	if old, is := errors.AsType[expired](err); is {
+		c.step("CRL bundle retrieved from file cache %v", old)
 		return nil
 	}
 	if err != nil {
@@ -181,7 +185,7 @@ func (c *Checker) kept(point string, now time.Time, issuer *x509.Certificate) *b
 	b := v.(*bundle)
 	for _, l := range b.lists() {
 		if !current(l, now) {
-			c.step("CRL bundle retrieved from file cache has expired at %s", l.NextUpdate)
+			c.step("CRL bundle retrieved from file cache %v", expired(l.NextUpdate))
 		}
 	}
 	c.lists.put(point, b, b.size())

@@ -36,7 +36,7 @@ func FuzzCRLCacheFile(f *testing.F) {
 		if err != nil {
 			return
 		}
-		b, err := new(Checker).parseBundle(file, issuer)
+		b, err := new(Checker).parseBundle(file, time.Now(), issuer)
 		if err != nil {
 			return
 		}
