@@ -2,19 +2,13 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"net/http"
-	"runtime"
 
 	"github.com/spf13/cobra"
 
-	"github.com/shuin/shuin"
 	"github.com/shuin/shuin/awsprofile"
-	"github.com/shuin/shuin/internal/download"
 	"github.com/shuin/shuin/internal/limits"
 	"github.com/shuin/shuin/internal/plugin"
-	"github.com/shuin/shuin/internal/registry"
 )
 
 type pluginInstallOptions struct {
@@ -106,54 +100,6 @@ func (a *app) pluginInstall(ctx context.Context, o *pluginInstallOptions) error 
 	return err
 }
 
-// pluginPackage opens or downloads the package. Nothing of it is run.
-func (a *app) pluginPackage(ctx context.Context, o *pluginInstallOptions) (*plugin.Package, error) {
-	switch {
-	case o.file:
-		p, err := plugin.OpenPackage(o.source)
-		if err != nil {
-			return nil, fmt.Errorf("plugin installation failed: %w", err)
-		}
-		return p, nil
-	case o.url:
-		return a.downloadPlugin(ctx, o)
-	}
-	return nil, invalid("plugin installation failed: unknown plugin source type")
-}
-
-func (a *app) downloadPlugin(ctx context.Context, o *pluginInstallOptions) (*plugin.Package, error) {
-	if o.sum == "" {
-		return nil, invalid("installing from URL requires non-empty SHA256 checksum of the plugin source")
-	}
-	address, err := download.Parse(o.source)
-	if err != nil {
-		return nil, err
-	}
-	p, err := plugin.NewPackage()
-	if err != nil {
-		return nil, fmt.Errorf("failed to create temporary file required for downloading plugin: %w", err)
-	}
-	shown := download.Shown(o.source)
-	fmt.Fprintf(a.stdout, "Downloading plugin from %s\n", visible(shown))
-	if err := a.downloadClient().Fetch(ctx, address, p, limits.PluginBinary); err != nil {
-		return nil, errors.Join(fmt.Errorf("failed to download plugin from URL %s with error: %w", shown, err), p.Close())
-	}
-	fmt.Fprintln(a.stdout, "Download completed")
-	// A download has no right to execute; what it is, its checksum says.
-	p.Name, p.Path, p.Mode = download.Name(address), shown, 0o755
-	return p, nil
-}
-
-func (a *app) downloadClient() *download.Client {
-	c := &download.Client{UserAgent: a.userAgent()}
-	if a.log != nil {
-		c.Wrap = func(t http.RoundTripper) http.RoundTripper {
-			return registry.Traced(t, func(text string) { a.log.Debug(text) })
-		}
-	}
-	return c
-}
-
 // installPackage compares the checksum before anything is unpacked or run.
 func (a *app) installPackage(ctx context.Context, p *plugin.Package, o *pluginInstallOptions) (plugin.Installed, error) {
 	if o.sum != "" {
@@ -180,48 +126,4 @@ func (a *app) pluginWarnings(p plugin.Installed) {
 	if p.Name == awsprofile.PluginName {
 		a.warnf("AWS Signer is built in: the installed plugin is started with --use-installed-plugin alone")
 	}
-}
-
-// installError says why a plugin was not installed, and what to do about it: in
-// notation's one message, or as message and hint.
-func (a *app) installError(err error) error {
-	advice := a.installAdvice(err)
-	if !a.asNotation() {
-		if advice == "" {
-			return err
-		}
-		return &shuin.Error{Code: shuin.CodeOf(err), Err: err, Hint: advice}
-	}
-	text := err.Error()
-	if step, ok := errors.AsType[*plugin.InstallError](err); ok {
-		words, malformed := notationPluginWords(step.Err)
-		if text = step.Step + ": " + words; malformed {
-			text = words
-		}
-	}
-	if advice != "" {
-		text += ".\n" + advice
-	}
-	return &shuin.Error{Code: shuin.CodeOf(err), Message: text}
-}
-
-// installAdvice is what to do about a plugin that was not installed; empty
-// where there is nothing to say.
-func (a *app) installAdvice(err error) string {
-	platform := runtime.GOOS + "/" + runtime.GOARCH
-	if _, ok := errors.AsType[*plugin.DowngradeError](err); ok {
-		return `It is not recommended to install an older version. To force the installation, use the "--force" option`
-	}
-	if _, ok := errors.AsType[*plugin.EqualVersionError](err); ok && !a.asNotation() {
-		return `To install it again, use the "--force" option`
-	}
-	own, failed := errors.AsType[*plugin.Error](err)
-	if failed && own.Code == "" && own.Message == "" {
-		return "Please ensure that the plugin executable file is compatible with " + platform + " and has appropriate permissions."
-	}
-	bad, unusable := errors.AsType[*plugin.MetadataError](err)
-	if failed && own.Code == "" || unusable && bad.Fault != plugin.MetadataOtherName {
-		return "Please ensure that the plugin executable file is intact and compatible with " + platform + ". Contact the plugin publisher for further assistance."
-	}
-	return ""
 }

@@ -61,3 +61,47 @@ func (a *app) pluginError(name string, err error) string {
 	}
 	return err.Error()
 }
+
+// installError says why a plugin was not installed, and what to do about it: in
+// notation's one message, or as message and hint.
+func (a *app) installError(err error) error {
+	advice := a.installAdvice(err)
+	if !a.asNotation() {
+		if advice == "" {
+			return err
+		}
+		return &shuin.Error{Code: shuin.CodeOf(err), Err: err, Hint: advice}
+	}
+	text := err.Error()
+	if step, ok := errors.AsType[*plugin.InstallError](err); ok {
+		words, malformed := notationPluginWords(step.Err)
+		if text = step.Step + ": " + words; malformed {
+			text = words
+		}
+	}
+	if advice != "" {
+		text += ".\n" + advice
+	}
+	return &shuin.Error{Code: shuin.CodeOf(err), Message: text}
+}
+
+// installAdvice is what to do about a plugin that was not installed; empty
+// where there is nothing to say.
+func (a *app) installAdvice(err error) string {
+	platform := runtime.GOOS + "/" + runtime.GOARCH
+	if _, ok := errors.AsType[*plugin.DowngradeError](err); ok {
+		return `It is not recommended to install an older version. To force the installation, use the "--force" option`
+	}
+	if _, ok := errors.AsType[*plugin.EqualVersionError](err); ok && !a.asNotation() {
+		return `To install it again, use the "--force" option`
+	}
+	own, failed := errors.AsType[*plugin.Error](err)
+	if failed && own.Code == "" && own.Message == "" {
+		return "Please ensure that the plugin executable file is compatible with " + platform + " and has appropriate permissions."
+	}
+	bad, unusable := errors.AsType[*plugin.MetadataError](err)
+	if failed && own.Code == "" || unusable && bad.Fault != plugin.MetadataOtherName {
+		return "Please ensure that the plugin executable file is intact and compatible with " + platform + ". Contact the plugin publisher for further assistance."
+	}
+	return ""
+}
