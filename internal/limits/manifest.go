@@ -12,3 +12,9 @@ const (
 	DeployFaults     = 100       // faults told of one file
 	DeployImageBytes = 1 << 10   // one image reference
 )
+
+// Bounds on what build tools write of the images they made.
+const (
+	BuiltFileBytes = 8 << 20 // one file: buildx writes the whole provenance in it if asked
+	BuiltImages    = 1000    // images, and names of one image
+)

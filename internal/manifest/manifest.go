@@ -3,6 +3,7 @@
 // gate.Workload. It works on small structs of its own, not on a client library's
 // types; it resolves nothing and decides nothing. A short name ("nginx") is
 // written out as who deploys it would (internal/imagename), so that policies see what runs.
+// It also reads the files in which build tools name what they made ([ReadBuilt]).
 package manifest
 
 import (
