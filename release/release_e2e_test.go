@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -116,16 +117,57 @@ func TestAReleaseIsWhatItSays(t *testing.T) {
 	}
 }
 
-// committed is a clone of the work tree as it is, committed and tagged v1.2.3.
+// committed is the work tree as it is, in a repository of its own, committed and
+// tagged v1.2.3.
 func committed(t *testing.T) string {
 	t.Helper()
-	here, err := filepath.Abs("..")
+	dir := filepath.Join(t.TempDir(), "source")
+	err := filepath.WalkDir("..", func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		name, err := filepath.Rel("..", path)
+		if err != nil {
+			return err
+		}
+		switch to := filepath.Join(dir, name); {
+		case slices.Contains([]string{".git", "bin", "dist"}, name):
+			if d.IsDir() {
+				return fs.SkipDir
+			}
+			return nil
+		case d.IsDir():
+			return os.MkdirAll(to, 0o755)
+		case d.Type()&fs.ModeSymlink != 0:
+			link, err := os.Readlink(path)
+			if err != nil {
+				return err
+			}
+			return os.Symlink(link, to)
+		case !d.Type().IsRegular():
+			return nil
+		default:
+			info, err := d.Info()
+			if err != nil {
+				return err
+			}
+			data, err := os.ReadFile(path)
+			if err != nil {
+				return err
+			}
+			return os.WriteFile(to, data, info.Mode().Perm())
+		}
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := filepath.Join(t.TempDir(), "source")
-	tool(t, here, "git", "clone", "--quiet", "--no-local", "--depth", "1", "file://"+here, dir)
-	tool(t, dir, "git", "tag", "v1.2.3")
+	git := func(args ...string) {
+		tool(t, dir, "git", append([]string{"-c", "user.name=test", "-c", "user.email=test@example.com", "-c", "init.defaultBranch=main"}, args...)...)
+	}
+	git("init", "--quiet")
+	git("add", "--all")
+	git("commit", "--quiet", "--message", "what is released")
+	git("tag", "v1.2.3")
 	return dir
 }
 
