@@ -12,6 +12,7 @@ import (
 
 type inspectOptions struct {
 	registryFlags
+	pin           pinFlags
 	debug         bool
 	reference     string
 	maxSignatures int
@@ -34,8 +35,13 @@ Example - Inspect the signatures of an artifact named by a tag, which is resolve
 Example - The same as JSON:
   {} inspect --output json <registry>/<repository>@<digest>
 `),
-		Args:    a.oneReference(&o.reference),
-		PreRunE: func(*cobra.Command, []string) error { return o.output.check() },
+		Args: a.oneReference(&o.reference),
+		PreRunE: func(cmd *cobra.Command, _ []string) error {
+			if err := o.output.check(); err != nil {
+				return err
+			}
+			return o.pin.check(a, cmd.Flags())
+		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := checkMaxSignatures(o.maxSignatures); err != nil {
 				return err
@@ -46,6 +52,7 @@ Example - The same as JSON:
 	fs := cmd.Flags()
 	debugFlag(fs, &o.debug)
 	o.registryFlags.add(a, fs)
+	o.pin.add(a, cmd, false)
 	maxSignaturesFlag(fs, &o.maxSignatures)
 	o.output.add(fs, "tree", "json")
 	return cmd
@@ -53,7 +60,7 @@ Example - The same as JSON:
 
 func (a *app) inspect(ctx context.Context, o *inspectOptions) error {
 	a.startDebug(o.debug)
-	ref, err := parseReference(o.reference, false)
+	ref, err := o.pin.reference(ctx, o.reference, false)
 	if err != nil {
 		return err
 	}
@@ -63,7 +70,7 @@ func (a *app) inspect(ctx context.Context, o *inspectOptions) error {
 	}
 	artifact, signatures, err := repo.Discover(ctx, ref)
 	if err != nil {
-		return resolveError(err)
+		return o.pin.unresolved(err)
 	}
 	a.logResolved(artifact)
 	a.warnTag("inspect", ref)

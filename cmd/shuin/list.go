@@ -13,6 +13,7 @@ import (
 
 type listOptions struct {
 	registryFlags
+	pin           pinFlags
 	debug         bool
 	reference     string
 	layout        bool
@@ -42,7 +43,10 @@ Example - The same as JSON:
 			if err := o.output.check(); err != nil {
 				return err
 			}
-			return a.checkExperimental(cmd, "oci-layout")
+			if err := a.checkExperimental(cmd, "oci-layout"); err != nil {
+				return err
+			}
+			return o.pin.check(a, cmd.Flags())
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			err := a.list(cmd.Context(), &o)
@@ -56,6 +60,7 @@ Example - The same as JSON:
 	debugFlag(fs, &o.debug)
 	o.registryFlags.add(a, fs)
 	fs.BoolVar(&o.layout, "oci-layout", false, a.experimental("list signatures stored in an OCI image layout"))
+	o.pin.add(a, cmd, false)
 	maxSignaturesFlag(fs, &o.maxSignatures)
 	o.output.add(fs, "text", "json")
 	a.hideExperimental(cmd, "oci-layout")
@@ -67,7 +72,7 @@ func (a *app) list(ctx context.Context, o *listOptions) error {
 	if err := errors.Join(a.checkDirs(), checkMaxSignatures(o.maxSignatures)); err != nil {
 		return err
 	}
-	ref, err := parseReference(o.reference, o.layout)
+	ref, err := o.pin.reference(ctx, o.reference, o.layout)
 	if err != nil {
 		return err
 	}
@@ -77,7 +82,7 @@ func (a *app) list(ctx context.Context, o *listOptions) error {
 	}
 	artifact, err := repo.Resolve(ctx, ref)
 	if err != nil {
-		return resolveError(err)
+		return o.pin.unresolved(err)
 	}
 	a.logResolved(artifact)
 	a.warnTag("list", ref)

@@ -67,5 +67,13 @@ func (a *app) title() string {
 	return "Shuin - sign and verify container images; a superset of notation"
 }
 
+// own is help of what notation does not have; empty under that name.
+func (a *app) own(text string) string {
+	if a.asNotation() {
+		return ""
+	}
+	return text
+}
+
 // help fills the program's name into a help text: "{}" stands for it.
 func (a *app) help(text string) string { return strings.ReplaceAll(text, "{}", a.name) }

@@ -54,6 +54,7 @@ func TestScripts(t *testing.T) {
 					"image":        cmdImage,
 					"retag":        cmdRetag,
 					"requests":     cmdRequests,
+					"resolved":     cmdResolved,
 					"chain":        cmdChain,
 					"localkey":     cmdLocalKey,
 					"tsa":          cmdTSA,
@@ -304,6 +305,24 @@ func cmdRequests(ts *testscript.TestScript, _ bool, args []string) {
 	worldOf(ts).registry.ResetLog()
 	if len(log) > max {
 		ts.Fatalf("%d requests, want at most %d: %+v", len(log), max, log)
+	}
+}
+
+// cmdResolved wants a tag to have been asked for N times since the
+// last "requests":
+// resolved repo tag N.
+func cmdResolved(ts *testscript.TestScript, _ bool, args []string) {
+	want, err := strconv.Atoi(args[2])
+	check(ts, err)
+	log := worldOf(ts).registry.Log()
+	got := 0
+	for _, r := range log {
+		if r.Repo == args[0] && r.Ref == args[1] {
+			got++
+		}
+	}
+	if got != want {
+		ts.Fatalf("%s:%s was asked for %d times, want %d: %+v", args[0], args[1], got, want, log)
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 type sealOptions struct {
 	registryFlags
 	signatureFlags
+	pin       pinFlags
 	debug     bool
 	reference string
 	command   []string // what follows "--"; nil: none
@@ -37,6 +38,8 @@ type sealOptions struct {
 
 	files int    // how many of from are arguments
 	stops *stops // nil: no command is run
+
+	pinned *pinnedOut // nil: stdout is not for the pinned reference alone
 }
 
 func newSealCmd(a *app) *cobra.Command {
@@ -62,6 +65,9 @@ Example - Seal an image where the CI step's own condition is the gate, by the di
 
 Example - Seal an index and the images of all its platforms:
   {} seal --stage build --recursive <registry>/<repository>@<digest>
+
+Example - Seal what a build tool pushed, and keep its pinned reference:
+  IMAGE=$({} seal --stage build --print-digest --metadata-file build.json <registry>/<repository>)
 `),
 		Args: func(cmd *cobra.Command, args []string) error { return o.parseArgs(cmd, args) },
 		PreRunE: func(cmd *cobra.Command, _ []string) error {
@@ -69,6 +75,9 @@ Example - Seal an index and the images of all its platforms:
 				return err
 			}
 			if err := o.signatureFlags.check(cmd.Flags()); err != nil {
+				return err
+			}
+			if err := o.pin.check(a, cmd.Flags()); err != nil {
 				return err
 			}
 			return o.checkForm(cmd)
@@ -84,6 +93,7 @@ func (o *sealOptions) addFlags(a *app, cmd *cobra.Command) {
 	debugFlag(fs, &o.debug)
 	o.registryFlags.add(a, fs)
 	o.signatureFlags.add(a, cmd)
+	o.pin.add(a, cmd, true)
 	policyFlag(fs, &o.policy)
 	fs.StringArrayVar(&o.stages, "stage", nil, "the stage to seal; with --from, only these of the recorded ones")
 	fs.BoolVar(&o.recursive, "recursive", false, "of an index, seal each platform's image too")
@@ -99,8 +109,9 @@ func (o *sealOptions) addFlags(a *app, cmd *cobra.Command) {
 	fs.StringVar(&o.run, "run-url", "", "address of the CI run (default: what the CI system says)")
 	o.output.add(fs, "text", "json")
 	cmd.MarkFlagsMutuallyExclusive("image-id", "oci-layout")
-	for _, signs := range []string{"from", "recursive", "key", "id", "plugin", "profile", "signature-format", "expiry", "timestamp-url",
-		"user-metadata", "plugin-config", "force-referrers-tag", "use-installed-plugin", "retry-for"} {
+	for _, signs := range []string{"from", "recursive", "key", "certificate-chain", "key-passphrase-env", "key-passphrase-fd", "id", "plugin", "profile", "signature-format", "expiry", "timestamp-url",
+		"user-metadata", "plugin-config", "force-referrers-tag", "use-installed-plugin", "retry-for",
+		"metadata-file", "no-tags", "print-digest"} {
 		cmd.MarkFlagsMutuallyExclusive("record", signs)
 	}
 	for _, own := range []string{"commit", "run-url", "no-command"} {
@@ -184,7 +195,11 @@ func (o *sealOptions) checkForm(cmd *cobra.Command) error {
 // seal is one of the three forms.
 func (a *app) seal(ctx context.Context, o *sealOptions) error {
 	streams := a.commandStreams()
+	if o.pin.printDigest {
+		streams.out = streams.err // stdout is the pinned reference's
+	}
 	a.startDebug(o.debug)
+	o.pinned = a.onlyPinned(&o.pin)
 	if o.record == "" {
 		if err := a.checkDirs(); err != nil {
 			return err

@@ -65,6 +65,9 @@ func (a *app) printSeals(o *sealOptions, artifact shuin.Artifact, done []madeSea
 	} else {
 		_, werr = io.WriteString(a.stdout, sealsText(done, from, err == nil))
 	}
+	if werr == nil && err == nil {
+		werr = o.pinned.print(artifact.String(), "sealed")
+	}
 	if werr == nil {
 		return err
 	}

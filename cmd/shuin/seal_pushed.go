@@ -21,8 +21,8 @@ type imageTarget interface {
 }
 
 // openImages is the door to the repository of the image to be sealed.
-func (a *app) openImages(o *sealOptions) (shuin.Reference, imageTarget, error) {
-	ref, err := parseReference(o.reference, false)
+func (a *app) openImages(ctx context.Context, o *sealOptions) (shuin.Reference, imageTarget, error) {
+	ref, err := o.pin.reference(ctx, o.reference, false)
 	if err != nil {
 		return ref, nil, err
 	}
@@ -44,7 +44,7 @@ func (a *app) sealPushed(ctx context.Context, o *sealOptions, p *pipeline.Policy
 	if err != nil {
 		return err
 	}
-	ref, repo, err := a.openImages(o)
+	ref, repo, err := a.openImages(ctx, o)
 	if err != nil {
 		return err
 	}
@@ -52,7 +52,7 @@ func (a *app) sealPushed(ctx context.Context, o *sealOptions, p *pipeline.Policy
 	if err != nil {
 		return err
 	}
-	artifact, err := resolveForSeal(ctx, repo, ref)
+	artifact, err := resolveForSeal(ctx, o, repo, ref)
 	if err != nil {
 		return err
 	}
@@ -112,10 +112,10 @@ func checkRoom(o *sealOptions, signer *stageSigner, targets []sealTarget, e seal
 
 // resolveForSeal pins the reference. Of a tag beside a digest it wants the tag
 // to name that digest: who writes both says that they belong together.
-func resolveForSeal(ctx context.Context, repo target, ref shuin.Reference) (shuin.Artifact, error) {
+func resolveForSeal(ctx context.Context, o *sealOptions, repo target, ref shuin.Reference) (shuin.Artifact, error) {
 	artifact, err := repo.Resolve(ctx, ref)
 	if err != nil {
-		return artifact, resolveError(err)
+		return artifact, o.pin.unresolved(err)
 	}
 	if ref.Digest != "" {
 		err = checkTag(ctx, repo, artifact)

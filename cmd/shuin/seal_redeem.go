@@ -39,7 +39,7 @@ func (a *app) sealRedeem(ctx context.Context, o *sealOptions, p *pipeline.Policy
 	if err != nil {
 		return err
 	}
-	ref, repo, err := a.openImages(o)
+	ref, repo, err := a.openImages(ctx, o)
 	if err != nil {
 		return err
 	}
@@ -47,7 +47,7 @@ func (a *app) sealRedeem(ctx context.Context, o *sealOptions, p *pipeline.Policy
 	if err != nil {
 		return err
 	}
-	artifact, err := resolveForSeal(ctx, repo, ref)
+	artifact, err := resolveForSeal(ctx, o, repo, ref)
 	if err != nil {
 		return err
 	}

@@ -15,6 +15,7 @@ import (
 type signOptions struct {
 	registryFlags
 	signatureFlags
+	pin       pinFlags
 	debug     bool
 	reference string
 	layout    bool
@@ -80,9 +81,18 @@ Example - Sign an artifact named by a tag, which is resolved to a digest:
 
 Example - Sign for 24 hours, with a timestamp:
   {} sign --expiry 24h --timestamp-url <TSA_url> --timestamp-root-cert <TSA_root_certificate_filepath> <registry>/<repository>@<digest>
-`),
-		Args:    a.oneReference(&o.reference),
-		PreRunE: func(cmd *cobra.Command, _ []string) error { return a.checkExperimental(cmd, "oci-layout") },
+` + a.own(`
+Example - Sign what a build tool pushed, and keep its pinned reference:
+  docker buildx build --push --metadata-file build.json -t <registry>/<repository>:<tag> .
+  IMAGE=$({} sign --print-digest --metadata-file build.json <registry>/<repository>)
+`)),
+		Args: a.oneReference(&o.reference),
+		PreRunE: func(cmd *cobra.Command, _ []string) error {
+			if err := a.checkExperimental(cmd, "oci-layout"); err != nil {
+				return err
+			}
+			return o.pin.check(a, cmd.Flags())
+		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := o.signatureFlags.check(cmd.Flags()); err != nil {
 				return err
@@ -94,6 +104,7 @@ Example - Sign for 24 hours, with a timestamp:
 	debugFlag(fs, &o.debug)
 	o.registryFlags.add(a, fs)
 	o.signatureFlags.add(a, cmd)
+	o.pin.add(a, cmd, true)
 	fs.BoolVar(&o.layout, "oci-layout", false, a.experimental("sign an artifact stored as an OCI image layout"))
 	cmd.MarkFlagsMutuallyExclusive("oci-layout", "force-referrers-tag")
 	a.hideExperimental(cmd, "oci-layout")
@@ -103,11 +114,12 @@ Example - Sign for 24 hours, with a timestamp:
 // sign reads all files and checks all flags before it uses the network.
 func (a *app) sign(ctx context.Context, o *signOptions) error {
 	a.startDebug(o.debug)
+	pinned := a.onlyPinned(&o.pin)
 	signer, so, err := a.signing(ctx, &o.signatureFlags)
 	if err != nil {
 		return err
 	}
-	ref, err := parseReference(o.reference, o.layout)
+	ref, err := o.pin.reference(ctx, o.reference, o.layout)
 	if err != nil {
 		return err
 	}
@@ -120,7 +132,7 @@ func (a *app) sign(ctx context.Context, o *signOptions) error {
 	}
 	artifact, err := repo.Resolve(ctx, ref)
 	if err != nil {
-		return resolveError(err)
+		return o.pin.unresolved(err)
 	}
 	a.logResolved(artifact)
 	a.warnTag("sign", ref)
@@ -133,8 +145,10 @@ func (a *app) sign(ctx context.Context, o *signOptions) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(a.stdout, "Successfully signed %s\nPushed the signature to %s@%s\n", artifact, artifact.Name(), stored.Digest)
-	return err
+	if _, err := fmt.Fprintf(a.stdout, "Successfully signed %s\nPushed the signature to %s@%s\n", artifact, artifact.Name(), stored.Digest); err != nil {
+		return err
+	}
+	return pinned.print(artifact.String(), "signed")
 }
 
 // signing is the signer that the flags choose, without a timestamper, and what

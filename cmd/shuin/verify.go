@@ -16,6 +16,7 @@ import (
 type verifyOptions struct {
 	registryFlags
 	metadataFlags
+	pin           pinFlags
 	debug         bool
 	reference     string
 	layout        bool
@@ -46,13 +47,19 @@ Example - Verify an artifact named by a tag, which is resolved to a digest:
 
 Example - Show every check of every signature as JSON:
   {} verify --output json <registry>/<repository>@<digest>
-`),
+` + a.own(`
+Example - Verify, and deploy what was verified:
+  IMAGE=$({} verify --print-digest <registry>/<repository>:<tag>) && kubectl set image deployment/shop shop="$IMAGE"
+`)),
 		Args: a.oneReference(&o.reference),
 		PreRunE: func(cmd *cobra.Command, _ []string) error {
 			if err := o.output.check(); err != nil {
 				return err
 			}
 			if err := a.checkExperimental(cmd, "oci-layout", "scope"); err != nil {
+				return err
+			}
+			if err := o.pin.check(a, cmd.Flags()); err != nil {
 				return err
 			}
 			return o.pipeline.check(cmd.Flags(), cmd.Flags().Args())
@@ -71,6 +78,7 @@ Example - Show every check of every signature as JSON:
 	debugFlag(fs, &o.debug)
 	o.registryFlags.add(a, fs)
 	o.metadataFlags.add(fs, "user defined {key}={value} pairs that must be signed for the verification to succeed")
+	o.pin.add(a, cmd, true)
 	maxSignaturesFlag(fs, &o.maxSignatures)
 	fs.BoolVar(&o.layout, "oci-layout", false, a.experimental("verify an artifact stored as an OCI image layout"))
 	fs.StringVar(&o.scope, "scope", "", a.experimental("trust policy scope to verify with; required with \"--oci-layout\" and only used with it"))
@@ -86,6 +94,7 @@ Example - Show every check of every signature as JSON:
 // verify is the whole of the command. Files are read before the network is used.
 func (a *app) verify(ctx context.Context, o *verifyOptions) error {
 	a.startDebug(o.debug)
+	pinned := a.onlyPinned(&o.pin)
 	fail := func(err error) error { return a.reportUnresolved(o.output.value, o.reference, err) }
 	if err := errors.Join(a.checkDirs(), checkMaxSignatures(o.maxSignatures)); err != nil {
 		return fail(err)
@@ -101,7 +110,7 @@ func (a *app) verify(ctx context.Context, o *verifyOptions) error {
 	if _, err := awsclient.SettingsOf(pluginConfig); err != nil && !o.installed {
 		return fail(err)
 	}
-	ref, err := parseReference(o.reference, o.layout)
+	ref, err := o.pin.reference(ctx, o.reference, o.layout)
 	if err != nil {
 		return fail(err)
 	}
@@ -116,7 +125,10 @@ func (a *app) verify(ctx context.Context, o *verifyOptions) error {
 		return fail(err)
 	}
 	a.logReport(report, doc)
-	return a.printReport(ctx, o, repo, report)
+	if err := a.printReport(ctx, o, repo, report); err != nil {
+		return err
+	}
+	return pinned.print(report.Artifact.String(), "verified")
 }
 
 // trustStores are notation's, with those that come built in.
@@ -133,7 +145,7 @@ func (a *app) verifyReference(ctx context.Context, repo target, ref shuin.Refere
 	tag := a.startTagCheck(ctx, repo, ref)
 	artifact, signatures, err := repo.Discover(ctx, ref)
 	if err != nil {
-		return nil, resolveError(err)
+		return nil, o.pin.unresolved(err)
 	}
 	a.logResolved(artifact)
 	verifier := a.newVerifier(&o.revocation, o.installed)

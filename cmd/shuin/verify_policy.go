@@ -62,6 +62,7 @@ func (p *pipelineFlags) check(fs *pflag.FlagSet, args []string) error {
 // verifyByPolicy judges one image as the gate would.
 func (a *app) verifyByPolicy(ctx context.Context, o *verifyOptions) error {
 	a.startDebug(o.debug)
+	pinned := a.onlyPinned(&o.pin)
 	if err := errors.Join(a.checkDirs(), checkMaxSignatures(o.maxSignatures)); err != nil {
 		return err
 	}
@@ -69,9 +70,13 @@ func (a *app) verifyByPolicy(ctx context.Context, o *verifyOptions) error {
 	if err != nil {
 		return err
 	}
-	ref, err := parseReference(o.reference, false)
+	ref, err := o.pin.reference(ctx, o.reference, false)
 	if err != nil {
 		return err
+	}
+	written := o.reference
+	if o.pin.metadataFile != "" {
+		written = ref.String()
 	}
 	flags := gateFlags{policy: o.pipeline.policy, maxSignatures: o.maxSignatures, revocation: o.revocation, installed: o.installed}
 	client := a.clientFor(ref, &o.registryFlags, false)
@@ -80,7 +85,7 @@ func (a *app) verifyByPolicy(ctx context.Context, o *verifyOptions) error {
 	if err != nil {
 		return err
 	}
-	w := gate.Workload{Images: []gate.Image{{Written: o.reference}}, Where: o.pipeline.where(), Pins: o.pipeline.pins}
+	w := gate.Workload{Images: []gate.Image{{Written: written}}, Where: o.pipeline.where(), Pins: o.pipeline.pins}
 	a.warnPlaces(p, []gate.Workload{w}, a.now())
 	verdict := g.Decide(ctx, w)
 	if o.output.value == "json" {
@@ -91,7 +96,14 @@ func (a *app) verifyByPolicy(ctx context.Context, o *verifyOptions) error {
 	if err != nil {
 		return err
 	}
-	return a.verdictFailed(&verdict.Images[0])
+	image := &verdict.Images[0]
+	if err := a.verdictFailed(image); err != nil || pinned == nil {
+		return err
+	}
+	if image.Pinned == "" {
+		return fmt.Errorf("%s may run, and its digest is not known: there is no pinned reference to print", visible(written))
+	}
+	return pinned.print(image.Pinned, "admitted")
 }
 
 // printVerdict writes the answer about one image for a person: the image as it
