@@ -1,8 +1,9 @@
-// Package file is the door to private keys in files: PEM keys and certificate
-// chains that satisfy sign.Key, and the self-signed test keys of
-// `cert generate-test`. It checks that key and leaf certificate belong
-// together and nothing else of the chain: package sign does. No error and no
-// way of printing shows key material.
+// Package file is the door to private keys in files: PEM keys, encrypted or
+// not, and certificate chains that satisfy sign.Key, and the self-signed test
+// keys of `cert generate-test`. It checks that key and leaf certificate belong
+// together and nothing else of the chain: package sign does. It encrypts
+// nothing, and asks nobody for a passphrase itself. No error and no way of
+// printing shows key material.
 package file
 
 import (
@@ -25,6 +26,8 @@ import (
 	"github.com/shuin/shuin/internal/limits"
 )
 
+var errNoCertificate = errors.New("it holds no PEM certificate")
+
 // Key is a private key with its certificate chain. Immutable; safe for
 // concurrent use.
 type Key struct {
@@ -33,16 +36,25 @@ type Key struct {
 	chain     [][]byte // DER, leaf first
 }
 
-// Load reads a PEM private key (PKCS#8, PKCS#1 or SEC 1, not encrypted) and a
-// PEM certificate chain, leaf first, each at most limits.KeyFileBytes. The key
-// must be the leaf's, and of one of the six kinds the Notary Project signs
-// with (ALG-02). The error has code shuin.CodeInvalidInput or shuin.CodeLimit.
-func Load(keyPath, certPath string) (*Key, error) {
+// Passphrase says what opens an encrypted key. It is asked at most once, and
+// only for a key that is encrypted; what it returns is cleared after use.
+type Passphrase func() ([]byte, error)
+
+// Load is LoadEncrypted for a key that is not encrypted.
+func Load(keyPath, certPath string) (*Key, error) { return LoadEncrypted(keyPath, certPath, nil) }
+
+// LoadEncrypted reads a PEM private key (PKCS#8, PKCS#1 or SEC 1; PKCS#8 may
+// be encrypted with PBES2, RFC 8018, if ask is not nil) and a PEM certificate
+// chain, leaf first, each at most limits.KeyFileBytes. The key must be the
+// leaf's, and of one of the six kinds the Notary Project signs with (ALG-02).
+// The error has code shuin.CodeInvalidInput or shuin.CodeLimit, or is ask's.
+func LoadEncrypted(keyPath, certPath string, ask Passphrase) (*Key, error) {
 	keyPEM, err := read(keyPath)
 	if err != nil {
 		return nil, fail("read private key", keyPath, err)
 	}
-	signer, err := parseKey(keyPEM)
+	defer clear(keyPEM)
+	signer, err := parseKey(keyPEM, ask)
 	if err != nil {
 		return nil, fail("read private key", keyPath, err)
 	}
@@ -70,7 +82,7 @@ func fail(doing, path string, cause error) error {
 	if c := shuin.CodeOf(cause); c == shuin.CodeLimit {
 		code = c
 	}
-	return &shuin.Error{Code: code, Message: doing + " " + path, Err: cause}
+	return &shuin.Error{Code: code, Message: doing + " " + path, Hint: shuin.HintOf(cause), Err: cause}
 }
 
 // read reads a regular file; a symlink to one is followed, since secrets are
@@ -99,13 +111,17 @@ func read(path string) ([]byte, error) {
 }
 
 // parseKey reads the first private key of a PEM file. Other blocks, such as EC
-// parameters, may stand before it.
-func parseKey(data []byte) (crypto.Signer, error) {
+// parameters, may stand before it. ask is nil where none may be encrypted.
+func parseKey(data []byte, ask Passphrase) (crypto.Signer, error) {
 	sawCertificate := false
 	for block, rest := pem.Decode(data); block != nil; block, rest = pem.Decode(rest) {
 		switch {
-		case block.Type == "ENCRYPTED PRIVATE KEY" || block.Headers["DEK-Info"] != "":
+		case (block.Type == "ENCRYPTED PRIVATE KEY" || block.Headers["DEK-Info"] != "") && ask == nil:
 			return nil, errors.New("the private key is encrypted, which is not supported")
+		case block.Type == "ENCRYPTED PRIVATE KEY":
+			return decryptKey(block.Bytes, ask)
+		case block.Headers["DEK-Info"] != "":
+			return nil, errEncryption
 		case block.Type == "PRIVATE KEY" || strings.HasSuffix(block.Type, " PRIVATE KEY"):
 			return parsePrivateKey(block.Bytes)
 		case block.Type == "CERTIFICATE":
@@ -116,6 +132,32 @@ func parseKey(data []byte) (crypto.Signer, error) {
 		return nil, errors.New("it holds a certificate, not a private key")
 	}
 	return nil, errors.New("it holds no PEM private key")
+}
+
+// decryptKey opens an encrypted PKCS#8 key with the passphrase that ask says.
+func decryptKey(der []byte, ask Passphrase) (crypto.Signer, error) {
+	encrypted, err := parseEncrypted(der)
+	if err != nil {
+		return nil, err // before anybody is asked
+	}
+	passphrase, err := ask()
+	if err != nil {
+		return nil, err
+	}
+	defer clear(passphrase)
+	if len(passphrase) == 0 {
+		return nil, errors.New("the private key is encrypted, and the passphrase is empty")
+	}
+	plain, err := encrypted.open(passphrase)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(plain)
+	// Any key is as good as none where the padding came out right by chance.
+	if _, err := x509.ParsePKCS8PrivateKey(plain); err != nil {
+		return nil, ErrPassphrase
+	}
+	return parsePrivateKey(plain)
 }
 
 // parsePrivateKey reads PKCS#8, PKCS#1 or SEC 1 DER, whatever the block was
@@ -159,7 +201,7 @@ func parseChain(data []byte) (chain [][]byte, leaf *x509.Certificate, err error)
 		}
 	}
 	if leaf == nil {
-		return nil, nil, errors.New("it holds no PEM certificate")
+		return nil, nil, errNoCertificate
 	}
 	return chain, leaf, nil
 }
