@@ -105,7 +105,8 @@ func (e *SignerEvent) check() error {
 //     stage administers: BothDuties, whatever else it is.
 //
 // A call that AWS refused for want of permission was an attempt: the same
-// findings with severity Low, and told once however often it is tried. Calls
+// findings with severity Low, and told once however often it is tried, and with
+// how many profiles that no stage lists. Calls
 // that failed for another reason (throttled, no such profile, a parameter)
 // changed nothing and say nothing: no finding. What signs is told once for
 // profile and principal; what administers, each time.
@@ -324,7 +325,7 @@ func (j *signerJudge) add(kind Kind, severity Severity, way, message, hint strin
 		severity = Low
 		message += "; it was refused (" + oneLine(e.ErrorCode, 100) + ")"
 	}
-	id := []string{string(kind), s.Account, s.Region, s.ARN, by}
+	id := append(append([]string{string(kind)}, j.where(&s)...), by)
 	if way == "administer" {
 		id = append(id, e.Action)
 		if e.ErrorCode == "" {
@@ -339,6 +340,16 @@ func (j *signerJudge) add(kind Kind, severity Severity, way, message, hint strin
 		},
 		Message: oneLine(message, limits.WatchMessageBytes), Hint: oneLine(hint, limits.WatchHintBytes),
 	})
+}
+
+// where is what a finding is told once for, of all that the call was about. Who
+// may do nothing can try it with as many names as he likes to make up: of what was
+// refused only a profile that a stage lists tells it from others.
+func (j *signerJudge) where(s *Subject) []string {
+	if j.e.ErrorCode != "" && len(j.stages) == 0 {
+		return []string{j.e.Account, j.e.Region, ""}
+	}
+	return []string{s.Account, s.Region, s.ARN}
 }
 
 func (j *signerJudge) profileText() string {

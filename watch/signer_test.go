@@ -8,9 +8,9 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/shuin/shuin"
-	"github.com/shuin/shuin/internal/limits"
 	"github.com/shuin/shuin/pipeline"
 	"github.com/shuin/shuin/watch"
 )
@@ -226,9 +226,9 @@ func TestACallThatCannotBeJudgedIsToldAsThatAndJudgedWhenItComesAgain(t *testing
 	// There is a policy again, and somebody brings the events.
 	s.Policy = func() *pipeline.Policy { return policy }
 	for _, one := range []struct{ id, principal, told string }{
-		{"e-1", "dev", "high signer-wrong-principal"}, // of the same finding there are more
+		{"e-1", "dev", "high signer-wrong-principal"},
 		{"e-0", "dev", ""},
-		{"e-2", "ci/build-7", "low signer-not-judged: over"},
+		{"e-2", "ci/build-7", ""}, // there may be more of its calls
 		{"e-6", "ci/build-8", ""},
 	} {
 		e := event(one.id, one.principal, false)
@@ -241,78 +241,137 @@ func TestACallThatCannotBeJudgedIsToldAsThatAndJudgedWhenItComesAgain(t *testing
 		admin.Why, admin.Action = nil, "AddProfilePermission"
 		observe(admin, watch.Decided, "high signer-not-admin\nlow signer-not-judged: over")
 	}
-	// One is still open, and the last of its finding.
 	left := event("e-3", "dev", false)
 	left.Why, left.ErrorCode = nil, "AccessDenied"
-	observe(left, watch.Decided, "low signer-wrong-principal\nlow signer-not-judged: over")
-	// What comes later is another time.
+	observe(left, watch.Decided, "low signer-wrong-principal")
+	// What comes the next day is another time.
 	s.Policy = func() *pipeline.Policy { return nil }
-	observe(event("e-9", "dev", true), watch.Decided, "medium signer-not-judged")
+	later := event("e-9", "dev", true)
+	later.At = later.At.Add(24 * time.Hour)
+	observe(later, watch.Decided, "medium signer-not-judged")
 }
 
-// unjudged observes calls that cannot be judged, and again once they can.
-func unjudged(t *testing.T, s *scene, ids ...string) (again func(id string, want watch.Disposition)) {
-	t.Helper()
-	policy := duties(t, roles+"ci", "", "")
+// unjudgedCall is a call that cannot be judged, and is told as that.
+func unjudgedCall(action, profile, principal string) watch.SignerEvent {
+	e := call(action, profile, principal)
+	e.Last, e.Why = true, &shuin.Error{Code: shuin.CodeNotBegun, Message: "there is no policy"}
+	return e
+}
+
+// observeCall observes a call that is settled as that.
+func (s *scene) observeCall(e watch.SignerEvent, want watch.Disposition) *watch.Result {
+	s.t.Helper()
+	r, err := s.ObserveSigner(s.t.Context(), e)
+	if err != nil || r.Disposition != want {
+		s.t.Fatalf("%s: %v, %v", e.ID, r, err)
+	}
+	return r
+}
+
+// TestCallsThatCannotBeJudgedAreToldOnceADayAndWhichDay: in whatever order they
+// come, what is to be brought again is all of them.
+func TestCallsThatCannotBeJudgedAreToldOnceADayAndWhichDay(t *testing.T) {
+	s := newScene(t)
+	s.Remind = 0
 	s.Policy = func() *pipeline.Policy { return nil }
-	e := call("SignPayload", "build", roles+"ci")
-	for _, id := range ids {
-		e.ID, e.Last = id, true
-		if r, err := s.ObserveSigner(t.Context(), e); err != nil || r.Disposition != watch.Decided {
-			t.Fatal(r, err)
+	hints := map[string]int{}
+	for i, at := range []time.Duration{25 * time.Hour, 10 * time.Minute, 0, 26 * time.Hour, 20 * time.Minute} {
+		e := unjudgedCall("SignPayload", "build", roles+"ci")
+		e.ID, e.At = fmt.Sprint("e-", i), begin.Add(at)
+		for _, d := range s.observeCall(e, watch.Decided).Told {
+			hints[d.Finding.Hint]++
+			if !strings.Contains(d.Finding.Hint, "all its calls of "+e.At.Format(time.DateOnly)+" (UTC)") {
+				t.Errorf("of a call of %s: %s", e.At, d.Finding.Hint)
+			}
 		}
 	}
+	if len(hints) != 2 {
+		t.Errorf("told: %v", hints)
+	}
+}
+
+// TestNothingSaysThatAllCallsThatSignWereJudged: nobody counts them; another may
+// be given up while one is judged.
+func TestNothingSaysThatAllCallsThatSignWereJudged(t *testing.T) {
+	for _, code := range []string{"", "AccessDenied"} {
+		s := newScene(t)
+		policy := duties(t, roles+"ci", "", roles+"ci")
+		s.Policy = func() *pipeline.Policy { return nil }
+		action := map[string]string{"": "SignPayload", "AccessDenied": "AddProfilePermission"}[code]
+		e := unjudgedCall(action, "other", roles+"ci")
+		e.ErrorCode = code
+		for _, id := range []string{"a", "b"} {
+			e.ID = id
+			s.observeCall(e, watch.Decided)
+		}
+		s.told(map[string]string{"": "medium", "AccessDenied": "low"}[code] + " signer-not-judged")
+		s.Policy = func() *pipeline.Policy { return policy }
+		e.Why = nil
+		for _, id := range []string{"b", "a"} {
+			e.ID = id
+			for _, d := range s.observeCall(e, watch.Decided).Told {
+				if d.Finding.Resolved {
+					t.Errorf("%q: over with %s", code, id)
+				}
+			}
+		}
+	}
+}
+
+// TestWhoMayDoNothingIsToldOfOnce: whatever he makes up, with a policy or none.
+func TestWhoMayDoNothingIsToldOfOnce(t *testing.T) {
+	policy := duties(t, roles+"ci", "", roles+"admin")
+	for _, way := range []struct {
+		action string
+		change func(*watch.SignerEvent, string)
+	}{
+		{"AddProfilePermission", func(e *watch.SignerEvent, _ string) { e.Profile = "build" }},
+		{"AddProfilePermission", func(e *watch.SignerEvent, made string) { e.Profile = made }},
+		{"SignPayload", func(e *watch.SignerEvent, made string) { e.Profile = made }},
+		{"SignPayload", func(e *watch.SignerEvent, made string) { e.Profile = profiles + made }},
+		{"TagResource", func(e *watch.SignerEvent, made string) { e.Resource = "arn:aws:signer:" + made }},
+		{"RevokeSignature", func(e *watch.SignerEvent, made string) { e.Job = made }},
+	} {
+		for _, p := range []*pipeline.Policy{nil, policy} {
+			s := newScene(t)
+			s.Policy = func() *pipeline.Policy { return p }
+			told := 0
+			for i := range 20 {
+				e := call(way.action, "", roles+"nobody")
+				e.ID, e.Last, e.ErrorCode = fmt.Sprint("e-", i), true, "AccessDenied"
+				way.change(&e, fmt.Sprint("made_up_", i))
+				told += len(s.observeCall(e, watch.Decided).Told)
+			}
+			if told != 1 {
+				t.Errorf("refused %s, a policy %t: told %d times", way.action, p != nil, told)
+			}
+		}
+	}
+}
+
+// TestThatACallWasNotJudgedIsOverOnceWhatThereIsToSayIsTold: to all who are to
+// hear it, and told until it is heard.
+func TestThatACallWasNotJudgedIsOverOnceWhatThereIsToSayIsTold(t *testing.T) {
+	s := newScene(t)
+	other := &pager{name: "other"}
+	s.Routes = append(s.Routes, watch.Route{Notifier: other})
+	policy := duties(t, roles+"ci", "", roles+"admin")
+	s.Policy = func() *pipeline.Policy { return nil }
+	e := unjudgedCall("AddProfilePermission", "build", roles+"dev")
+	s.observeCall(e, watch.Decided)
 	s.told("medium signer-not-judged")
 	s.Policy = func() *pipeline.Policy { return policy }
-	return func(id string, want watch.Disposition) {
-		t.Helper()
-		e.ID, e.Last = id, false
-		if r, err := s.ObserveSigner(t.Context(), e); err != nil || r.Disposition != want {
-			t.Fatal(r, err)
-		}
-	}
-}
-
-func TestThatTheLastCallIsJudgedIsToldThoughItCouldNotBeAtFirst(t *testing.T) {
-	s := newScene(t)
-	again := unjudged(t, s, "a", "b")
-	again("b", watch.Decided)
-	again("b", watch.Dropped)
-	s.told("")
-	s.pager.fail = true
-	again("a", watch.Retry)
+	e.Why, e.Last = nil, false
+	other.fail = true
+	s.observeCall(e, watch.Retry)
+	s.told("high signer-not-admin")
+	other.fail, s.pager.fail = false, true
+	s.observeCall(e, watch.Retry) // the pager is not told that it is over
 	s.pager.fail = false
 	s.pager.take()
-	again("a", watch.Decided)
+	s.observeCall(e, watch.Decided)
 	s.told("low signer-not-judged: over")
-}
-
-func TestAFindingOfManyCallsIsOverWithTheLastOfThem(t *testing.T) {
-	s := newScene(t)
-	var ids []string
-	for i := range 900 {
-		ids = append(ids, fmt.Sprint("e-", i))
-	}
-	again := unjudged(t, s, ids...)
-	for _, id := range ids[1:] {
-		again(id, watch.Decided)
-	}
-	s.told("")
-	again(ids[0], watch.Decided)
-	s.told("low signer-not-judged: over")
-}
-
-func TestAFindingOfMoreCallsThanAreNotedIsNeverSaidToBeOver(t *testing.T) {
-	s := newScene(t)
-	var ids []string
-	for i := range 2 * limits.WatchUnjudgedParts * limits.WatchUnjudged {
-		ids = append(ids, fmt.Sprint("e-", i))
-	}
-	again := unjudged(t, s, ids...)
-	for _, id := range ids {
-		again(id, watch.Decided)
-	}
-	s.told("")
+	s.observeCall(e, watch.Dropped)
 }
 
 func TestWhatCouldNotBeToldOfACallThatCannotBeJudgedComesAgain(t *testing.T) {

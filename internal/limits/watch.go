@@ -20,9 +20,6 @@ const (
 	WatchEnds      = 25                  // states that one message says to be over: some places are sent one for each
 	WatchTellings  = 250                 // states told of one finding: 80 KB in one item of DynamoDB, which each change writes
 
-	WatchUnjudgedParts = 16  // in which the calls of a caller that could not be judged are noted
-	WatchUnjudged      = 100 // calls in each: WatchTellings with those that note at the same time, and what DynamoDB keeps of a day
-
 	WatchMessageBytes = 2 << 10 // of a finding's message: the reason with all missing stages
 	WatchHintBytes    = 1 << 10
 	WatchLineBytes    = 4 << 10     // of a finding in one line
@@ -30,6 +27,7 @@ const (
 	WatchQuietIDs     = 10_000      // of so many
 
 	WatchGonePages = 1000 // of what is open somewhere, looked at for what is gone
+	WatchGoneEnds  = 100  // of that, and of what no store knows, told to be over by one sweep: each is a message
 
 	WatchReactionsPerMinute = 5    // by all functions with one store, unless asked otherwise
 	WatchReactionsPerHour   = 30   // likewise
