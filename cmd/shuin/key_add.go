@@ -18,6 +18,7 @@ type keyAddOptions struct {
 	id           string
 	pluginConfig []string
 	isDefault    bool
+	local        localKeyOptions
 }
 
 func newKeyAddCmd(a *app) *cobra.Command {
@@ -40,9 +41,13 @@ func newKeyAddCmd(a *app) *cobra.Command {
 	fs.StringVar(&o.id, "id", "", "key id (required if --plugin is set)")
 	pluginConfigFlag(fs, &o.pluginConfig)
 	fs.BoolVar(&o.isDefault, "default", false, "mark as default")
-	if err := cmd.MarkFlagRequired("plugin"); err != nil {
-		panic(err) // the flag was declared above
+	if a.asNotation() {
+		if err := cmd.MarkFlagRequired("plugin"); err != nil {
+			panic(err) // the flag was declared above
+		}
+		return cmd
 	}
+	o.local.add(a, cmd)
 	return cmd
 }
 
@@ -55,6 +60,8 @@ func (a *app) keyAdd(ctx context.Context, o *keyAddOptions) error {
 	switch {
 	case o.name == "":
 		return invalid("key name cannot be empty")
+	case o.local.keyPath != "":
+		return a.keyAddLocal(ctx, o)
 	case o.id == "":
 		return invalid("missing key id")
 	case o.plugin == "":
@@ -68,7 +75,11 @@ func (a *app) keyAdd(ctx context.Context, o *keyAddOptions) error {
 	} else if _, err := a.plugins().Metadata(ctx, o.plugin, config); err != nil { // what cannot be started is no key
 		return err
 	}
-	key := notationdir.SigningKey{Name: o.name, ID: o.id, PluginName: o.plugin, PluginConfig: config}
+	return a.listKey(ctx, o, notationdir.SigningKey{Name: o.name, ID: o.id, PluginName: o.plugin, PluginConfig: config})
+}
+
+// listKey puts a key on the list, and says so.
+func (a *app) listKey(ctx context.Context, o *keyAddOptions, key notationdir.SigningKey) error {
 	if err := a.dir().UpdateSigningKeys(ctx, func(keys *notationdir.SigningKeys) error { return keys.Add(key, o.isDefault) }); err != nil {
 		return err
 	}
@@ -76,6 +87,6 @@ func (a *app) keyAdd(ctx context.Context, o *keyAddOptions) error {
 	if o.isDefault {
 		line += ": marked as default"
 	}
-	_, err = fmt.Fprintln(a.stdout, line)
+	_, err := fmt.Fprintln(a.stdout, line)
 	return err
 }

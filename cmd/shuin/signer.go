@@ -6,13 +6,13 @@ import (
 	"maps"
 	"os"
 	"runtime"
+	"slices"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/shuin/shuin"
 	"github.com/shuin/shuin/awsprofile"
-	"github.com/shuin/shuin/internal/keys/file"
 	"github.com/shuin/shuin/internal/notationdir"
 	"github.com/shuin/shuin/internal/plugin"
 	"github.com/shuin/shuin/sign"
@@ -29,13 +29,22 @@ type signerFlags struct {
 	profile string
 	// installed asks for AWS Signer's installed plugin in place of what is built in.
 	installed bool
+	// chain are files with certificates of a key that --key hands over itself.
+	chain      []string
+	passphrase passphraseFlags
 	// blobs: the key is to sign blobs. It is no flag.
 	blobs bool
 }
 
 func (s *signerFlags) add(a *app, cmd *cobra.Command) {
 	fs := cmd.Flags()
-	fs.StringVarP(&s.key, "key", "k", "", "name of a key of the key list. Not with --id and --plugin")
+	usage := "name of a key of the key list. Not with --id and --plugin"
+	if !a.asNotation() { // notation has none of these
+		usage = "name of a key of the key list, or env://NAME or fd://N for a PEM key that an environment variable or an open file descriptor holds. Not with --id and --plugin"
+		fs.StringArrayVar(&s.chain, "certificate-chain", nil, "file with the certificate chain of the key that --key env:// or fd:// hands over, where it is not behind the key; may be given more than once")
+		s.passphrase.add(fs)
+	}
+	fs.StringVarP(&s.key, "key", "k", "", usage)
 	fs.StringVar(&s.format, "signature-format", a.settings().signatureFormat, "signature envelope format, options: \"jws\", \"cose\"")
 	fs.StringVar(&s.id, "id", "", "key id (required if --plugin is set). Not with --key")
 	fs.StringVar(&s.plugin, "plugin", "", "name of a signing plugin (required if --id is set). Not with --key")
@@ -52,10 +61,14 @@ func (s *signerFlags) add(a *app, cmd *cobra.Command) {
 // check refuses flags that were given and are empty, as an unset variable of a
 // script makes them: another key than the one meant would sign.
 func (s *signerFlags) check(fs *pflag.FlagSet) error {
-	for _, f := range []struct{ flag, value string }{{"key", s.key}, {"id", s.id}, {"plugin", s.plugin}, {"profile", s.profile}} {
+	for _, f := range []struct{ flag, value string }{{"key", s.key}, {"id", s.id}, {"plugin", s.plugin}, {"profile", s.profile},
+		{"key-passphrase-env", s.passphrase.env}, {"key-passphrase-fd", s.passphrase.fd}} {
 		if fs.Changed(f.flag) && f.value == "" {
 			return invalidf("flag --%s cannot be empty", f.flag)
 		}
+	}
+	if slices.Contains(s.chain, "") {
+		return invalid("flag --certificate-chain cannot be empty")
 	}
 	return nil
 }
@@ -64,22 +77,33 @@ func (s *signerFlags) check(fs *pflag.FlagSet) error {
 // the flags say to hand to a plugin; it counts before what the key list says.
 // The whole of it is returned.
 func (a *app) newSigner(ctx context.Context, s *signerFlags, config map[string]string) (*sign.Signer, map[string]string, error) {
+	from, given, err := a.keySource(s.key)
+	if err != nil {
+		return nil, nil, err
+	}
+	if given {
+		key, err := a.givenKey(ctx, s, from)
+		if err != nil {
+			return nil, nil, err
+		}
+		return &sign.Signer{Agent: a.signingAgent(), Key: key}, config, nil
+	}
 	key := notationdir.SigningKey{ID: s.id, PluginName: s.plugin}
 	if s.profile != "" {
 		key = notationdir.SigningKey{ID: s.profile, PluginName: awsprofile.PluginName}
 	}
 	if key.ID == "" || key.PluginName == "" {
-		var err error
 		if key, err = a.listedKey(s.key); err != nil {
 			return nil, nil, err
 		}
 	}
+	if err := s.checkKeyFlags(key.Local()); err != nil {
+		return nil, nil, err
+	}
 	signer := &sign.Signer{Agent: a.signingAgent()}
-	var err error
 	switch {
 	case key.Local():
-		a.warnWritable(key.KeyPath)
-		signer.Key, err = file.Load(key.KeyPath, key.CertPath)
+		signer.Key, err = a.localKey(ctx, s, key)
 	case key.External() && key.PluginName == awsprofile.PluginName && !s.installed:
 		config = merged(key.PluginConfig, config)
 		err = a.useSigner(signer, key.ID, config)
