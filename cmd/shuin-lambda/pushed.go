@@ -33,8 +33,8 @@ func (f *function) observation(ctx context.Context, s *ecs.Seen) (o watch.Observ
 
 // noImage says why what was pushed is none that could run, as its manifests have
 // it; empty: it may be one. Its tag, which who pushed it chose, says only what is
-// to be looked for: a list under the tag of referrers is none where no runtime
-// can start anything in it. The error says that nobody could look: what it is, and
+// to be looked for: a list under the tag of referrers is none where nothing in it
+// is one. The error says that nobody could look: what it is, and
 // so whether it is unsigned, is not known then. What is looked at and cannot be
 // read is for the gate to judge.
 func (f *function) noImage(ctx context.Context, p *ecs.Push) (what string, doubt error) {
@@ -57,9 +57,9 @@ func (f *function) noImage(ctx context.Context, p *ecs.Push) (what string, doubt
 	case startable:
 		return "", nil
 	case index:
-		return "a list of signatures, or of other things that no runtime starts, was pushed", nil
+		return "a list of signatures, or of other things that are no images, was pushed", nil
 	}
-	return "a signature, or something else that no runtime starts, was pushed", nil
+	return "a signature, or something else that is no image, was pushed", nil
 }
 
 // unlooked is err where it says that nobody could look.

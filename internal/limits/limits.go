@@ -15,6 +15,7 @@ const (
 	Referrers       = 10_000   // signatures listed for one artifact
 	Signatures      = 100      // signatures verified for one artifact unless asked otherwise
 	FetchesInFlight = 32       // concurrent fetches for one artifact
+	LooksInFlight   = 4        // manifests of one pushed list that are looked at together, of SignatureManifestBytes each at most
 	ChecksInVain    = 8        // signature checks for one artifact that led to nothing, for each signature it may have
 	ErrorBodyBytes  = 8 << 10  // of a registry's error answer
 

@@ -214,8 +214,11 @@ func (g *together) Wait() {
 }
 
 // each calls f for 0 to n-1, limits.FetchesInFlight at a time, and waits.
-func each(n int, f func(int)) {
-	slots := make(chan struct{}, limits.FetchesInFlight)
+func each(n int, f func(int)) { eachOf(n, limits.FetchesInFlight, f) }
+
+// eachOf is each, most at a time.
+func eachOf(n, most int, f func(int)) {
+	slots := make(chan struct{}, most)
 	var wg together
 	for i := range n {
 		slots <- struct{}{}

@@ -99,7 +99,7 @@ func (e imageEntry) plain() shuin.Descriptor {
 	return shuin.Descriptor{MediaType: e.MediaType, Digest: e.Digest, Size: e.Size}
 }
 
-// imageEntries are at most limits.Platforms, without attestations.
+// imageEntries are at most twice limits.Platforms.
 type imageEntries []imageEntry
 
 // UnmarshalJSONFrom stops at the bound.
@@ -116,9 +116,7 @@ func (l *imageEntries) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 		if err := e.plain().Validate(); err != nil {
 			return fmt.Errorf("entry %d: %w", n-1, err)
 		}
-		if !e.Platform.unknown() {
-			*l = append(*l, e)
-		}
+		*l = append(*l, e)
 		return nil
 	})
 }
@@ -160,8 +158,14 @@ func isIndexType(mediaType string) bool {
 // counts, for a runtime may run it. Each manifest's descriptor has media type,
 // digest and size, and is not fetched.
 func (r *Repository) Platforms(ctx context.Context, a shuin.Artifact) ([]shuin.Platform, error) {
+	return r.entries(ctx, a, false)
+}
+
+// entries are Platforms, where all is wanted with what is marked as of no
+// platform.
+func (r *Repository) entries(ctx context.Context, a shuin.Artifact, all bool) ([]shuin.Platform, error) {
 	op := "list platforms of " + a.String()
-	return platformsOf(op, a, func(d shuin.Descriptor) ([]byte, error) {
+	return platformsOf(op, a, all, func(d shuin.Descriptor) ([]byte, error) {
 		if d.Digest == a.Digest() {
 			return r.manifest(ctx, op, d)
 		}
@@ -172,7 +176,7 @@ func (r *Repository) Platforms(ctx context.Context, a shuin.Artifact) ([]shuin.P
 // Platforms is as that of a Repository.
 func (l *Layout) Platforms(_ context.Context, a shuin.Artifact) ([]shuin.Platform, error) {
 	op := "list platforms of " + a.String()
-	return platformsOf(op, a, func(d shuin.Descriptor) ([]byte, error) {
+	return platformsOf(op, a, false, func(d shuin.Descriptor) ([]byte, error) {
 		b, err := l.blob(op, d, limits.ManifestBytes, "ManifestBytes")
 		if err != nil && d.Digest != a.Digest() {
 			err = listedButMissing(err)
@@ -181,12 +185,13 @@ func (l *Layout) Platforms(_ context.Context, a shuin.Artifact) ([]shuin.Platfor
 	})
 }
 
-// platformsOf walks the index a; read gives the checked content of an index.
-func platformsOf(op string, a shuin.Artifact, read func(shuin.Descriptor) ([]byte, error)) ([]shuin.Platform, error) {
+// platformsOf walks the index a, all of it or without attestations; read gives
+// the checked content of an index.
+func platformsOf(op string, a shuin.Artifact, all bool, read func(shuin.Descriptor) ([]byte, error)) ([]shuin.Platform, error) {
 	if !isIndexType(a.Descriptor().MediaType) {
 		return nil, nil
 	}
-	w := &platformWalk{op: op, read: read, seen: map[digest.Digest]bool{}}
+	w := &platformWalk{op: op, all: all, read: read, seen: map[digest.Digest]bool{}}
 	if err := w.index(a.Descriptor(), 0); err != nil {
 		return nil, err
 	}
@@ -195,6 +200,7 @@ func platformsOf(op string, a shuin.Artifact, read func(shuin.Descriptor) ([]byt
 
 type platformWalk struct {
 	op    string
+	all   bool // attestations too
 	read  func(shuin.Descriptor) ([]byte, error)
 	seen  map[digest.Digest]bool // indexes
 	found []shuin.Platform
@@ -222,6 +228,9 @@ func (w *platformWalk) index(d shuin.Descriptor, depth int) error {
 		return unreadable(w.op, fmt.Errorf("index %s: %w", d.Digest, err))
 	}
 	for _, e := range ix.Manifests {
+		if e.Platform.unknown() && !w.all {
+			continue
+		}
 		if isIndexType(e.MediaType) {
 			if err := w.index(e.plain(), depth+1); err != nil {
 				return err

@@ -20,27 +20,39 @@ const (
 	mediaTypeDockerConfig = "application/vnd.docker.container.image.v1+json"
 )
 
-// Startable reports whether a container runtime might start what a is, or
-// something in it where a is an index. It is false only where the manifests show
-// that none can: each is a signature, or says of what it is (subject) and has for
-// its configuration an empty object under a type that is no image's, from which
-// nobody can tell what root file system its layers make. An index of nothing is
-// not startable. What could be read in two ways is, and so is what the registry's
-// limits keep from being looked at; an error of a code that is Undecided says
-// that nobody could look. One that is startable decides, whatever the others.
+// Startable reports whether a container runtime might make a root file system of
+// what a is, or of something in it where a is an index, whatever it is marked as
+// there. It is false only where the manifests show that none does: each is a
+// signature, whose one layer is an envelope, or says of what it is (subject) and
+// has for its configuration an empty object under a type that is no image's, so
+// that no layer of an image can be its. Docker refuses such. containerd does too
+// where layers are of an image's types, and else makes nothing of them, in which
+// somebody's volume may be run: what runs is judged, and not as it was pushed. An
+// index of nothing is not startable.
+//
+// What could be read in two ways is, and what is larger than a signature's
+// manifest may be (limits.SignatureManifestBytes), which is not read, and so is
+// what the registry's limits keep from being looked at; an error of a code that is
+// Undecided says that nobody could look. One that is startable decides, whatever
+// the others.
 func (r *Repository) Startable(ctx context.Context, a shuin.Artifact) (bool, error) {
-	entries, err := r.Platforms(ctx, a)
+	entries, err := r.entries(ctx, a, true)
 	if err != nil {
 		return true, err
 	}
 	if !isIndexType(a.Descriptor().MediaType) {
-		return r.startable(ctx, a.Descriptor())
+		entries = []shuin.Platform{{Descriptor: a.Descriptor()}}
+	}
+	for _, e := range entries {
+		if e.Descriptor.MediaType != mediaTypeImageManifest || e.Descriptor.Size > limits.SignatureManifestBytes {
+			return true, nil
+		}
 	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	var found atomic.Bool
 	faults := make([]error, len(entries))
-	each(len(entries), func(i int) {
+	eachOf(len(entries), limits.LooksInFlight, func(i int) {
 		is, err := r.startable(ctx, entries[i].Descriptor)
 		if faults[i] = err; is && err == nil {
 			found.Store(true)
@@ -60,10 +72,7 @@ func (r *Repository) Startable(ctx context.Context, a shuin.Artifact) (bool, err
 }
 
 func (r *Repository) startable(ctx context.Context, d shuin.Descriptor) (bool, error) {
-	if d.MediaType != mediaTypeImageManifest || d.Size > limits.ManifestBytes {
-		return true, nil
-	}
-	b, err := r.content(ctx, "read the manifest "+d.Digest.String()+" of "+r.ref.Name(), "manifests/", d, "ManifestBytes")
+	b, err := r.content(ctx, "read the manifest "+d.Digest.String()+" of "+r.ref.Name(), "manifests/", d, "SignatureManifestBytes")
 	if err != nil {
 		return true, err
 	}
@@ -88,7 +97,6 @@ func startableManifest(b []byte) bool {
 	case m.Subject == nil || m.Subject.plain().Validate() != nil:
 	case slices.ContainsFunc([]string{mediaTypeImageConfig, mediaTypeDockerConfig}, imageConfig):
 	case m.Config.Digest != digest.FromString(emptyJSON) || m.Config.Size != int64(len(emptyJSON)):
-	case len(m.Layers) == 0: // an image of nothing, which can be started with somebody's volume
 	default:
 		return false
 	}

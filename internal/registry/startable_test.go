@@ -2,16 +2,21 @@ package registry
 
 import (
 	"encoding/json"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 
 	"github.com/shuin/shuin"
+	"github.com/shuin/shuin/internal/limits"
 )
 
 const (
@@ -43,7 +48,7 @@ func TestWhatNoRuntimeCanStart(t *testing.T) {
 		"and as Docker's":                      {change("application/vnd.oci.empty.v1+json", strings.ToUpper(mediaTypeDockerConfig)), true},
 		"a config of its own":                  {change(emptyEntry, strings.Replace(imageSaid, mediaTypeImageConfig, "application/vnd.cncf.helm.config.v1+json", 1)), true},
 		"the digest of {} and another size":    {change(`8a","size":2`, `8a","size":3`), true},
-		"no layers":                            {change("["+layerSaid+"]", "[]"), true},
+		"no layers":                            {change("["+layerSaid+"]", "[]"), false},
 		"of nothing":                           {change(`"subject"`, `"Subject of"`), true},
 		"another config in other letters":      {change(`"layers"`, `"Config":`+imageSaid+`,"layers"`), true},
 		"in letters that fold":                 {strings.Replace(signature, `"layers"`, "\"layer\u017f\":["+layerSaid+"],\"layers\"", 1), true},
@@ -79,20 +84,84 @@ func FuzzStartable(f *testing.F) {
 			t.Fatalf("runtimes cannot read it: %v", err)
 		}
 		signed := len(m.Layers) == 1 && slices.Contains([]string{shuin.MediaTypeJWS, shuin.MediaTypeCOSE}, m.Layers[0].MediaType)
-		if m.Manifests != nil || len(m.Layers) == 0 || m.Config.Digest != digest.FromString("{}").String() && !signed || strings.Contains(m.Config.MediaType, "image") {
+		if m.Manifests != nil || m.Config.Digest != digest.FromString("{}").String() && !signed || strings.Contains(m.Config.MediaType, "image") {
 			t.Errorf("%+v", m)
 		}
 	})
 }
 
+// TestWhatIsLookedAtInAListIsBoundedInBytes: who may push chooses how many
+// manifests it lists, and how large they are.
+func TestWhatIsLookedAtInAListIsBoundedInBytes(t *testing.T) {
+	const most = limits.LooksInFlight * limits.SignatureManifestBytes
+	padded := func(n, size int) string {
+		return sbomSaid + strings.Repeat(" ", size-len(sbomSaid)-n) + strings.Repeat("\n", n)
+	}
+	for name, c := range map[string]struct {
+		size      int64
+		startable bool
+		asked     int
+	}{
+		"as large as a signature's may be": {limits.SignatureManifestBytes, false, 64},
+		"larger":                           {limits.SignatureManifestBytes + 1, true, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			texts := map[string]string{}
+			var entries []string
+			for i := range 64 {
+				text := padded(i, int(c.size))
+				d := digest.FromString(text)
+				texts[d.String()] = text
+				entries = append(entries, `{"mediaType":"`+mediaTypeImageManifest+`","digest":"`+d.String()+`","size":`+strconv.Itoa(len(text))+`}`)
+			}
+			index := `{"schemaVersion":2,"mediaType":"` + mediaTypeImageIndex + `","manifests":[` + strings.Join(entries, ",") + `]}`
+			synctest.Test(t, func(t *testing.T) {
+				var inFlight, peak, asked atomic.Int64
+				client := plainClient()
+				client.HTTP = &http.Client{Transport: roundTripper(func(q *http.Request) (*http.Response, error) {
+					text, one := texts[q.URL.Path[strings.LastIndexByte(q.URL.Path, '/')+1:]]
+					if !one {
+						return answered(q, mediaTypeImageIndex, index), nil
+					}
+					asked.Add(1)
+					n := inFlight.Add(int64(len(text)))
+					for was := peak.Load(); n > was && !peak.CompareAndSwap(was, n); was = peak.Load() {
+					}
+					time.Sleep(time.Second) // by which all are under way that ever are
+					inFlight.Add(-int64(len(text)))
+					return answered(q, mediaTypeImageManifest, text), nil
+				})}
+				r := repository(t, client, "reg.example", "web")
+				ref := r.ref
+				ref.Digest = digest.FromString(index)
+				a, err := shuin.NewArtifact(ref, shuin.Descriptor{MediaType: mediaTypeImageIndex, Digest: ref.Digest, Size: int64(len(index))})
+				if err != nil {
+					t.Fatal(err)
+				}
+				is, err := r.Startable(t.Context(), a)
+				if is != c.startable || err != nil || int(asked.Load()) != c.asked || peak.Load() > most {
+					t.Errorf("startable %t, %v; %d asked for, %d bytes at a time; want %t, %d, %d at most", is, err, asked.Load(), peak.Load(), c.startable, c.asked, most)
+				}
+			})
+		})
+	}
+}
+
+// answered is an answer of the registry.
+func answered(q *http.Request, mediaType, text string) *http.Response {
+	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{"Content-Type": {mediaType}}, Body: io.NopCloser(strings.NewReader(text)), ContentLength: int64(len(text)), Request: q}
+}
+
 func TestAnIndexIsStartableWhereOneEntryIs(t *testing.T) {
 	for name, c := range map[string]struct {
-		entries   []string // sbom, image, busy (throttled), gone
+		entries   []string // sbom, image, busy (throttled), gone; "?" before it: marked as of no platform
 		startable bool
 		code      shuin.Code
 	}{
 		"nothing":                         {nil, false, ""},
 		"SBOMs":                           {[]string{"sbom", "sbom2"}, false, ""},
+		"an image that is marked as none": {[]string{"sbom", "?image"}, true, ""},
+		"an SBOM that is marked so":       {[]string{"?sbom"}, false, ""},
 		"an image among them":             {[]string{"sbom", "image"}, true, ""},
 		"one that could not be looked at": {[]string{"sbom", "busy"}, true, shuin.CodeThrottled},
 		"that, and an image":              {[]string{"busy", "image"}, true, ""},
@@ -104,9 +173,14 @@ func TestAnIndexIsStartableWhereOneEntryIs(t *testing.T) {
 			manifests := map[string]string{}
 			var entries []string
 			for _, e := range c.entries {
+				e, marked := strings.CutPrefix(e, "?")
+				mark := ""
+				if marked {
+					mark = `,"platform":{"os":"unknown","architecture":"unknown"}`
+				}
 				d := digest.FromString(texts[e])
 				manifests[d.String()] = e
-				entries = append(entries, `{"mediaType":"`+mediaTypeImageManifest+`","digest":"`+d.String()+`","size":`+strconv.Itoa(len(texts[e]))+`}`)
+				entries = append(entries, `{"mediaType":"`+mediaTypeImageManifest+`","digest":"`+d.String()+`","size":`+strconv.Itoa(len(texts[e]))+mark+`}`)
 			}
 			index := `{"schemaVersion":2,"mediaType":"` + mediaTypeImageIndex + `","manifests":[` + strings.Join(entries, ",") + `]}`
 			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
