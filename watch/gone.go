@@ -35,7 +35,7 @@ func (w *Watcher) endGone(ctx context.Context, out *[]Delivery, swept map[string
 		return nil // or not all that was seen is known
 	}
 	var faults []error
-	asked := map[string]bool{}
+	g := goneSweep{w: w, out: out, began: began, asked: map[string]bool{}}
 	for k := range w.Routes {
 		lister, is := w.Routes[k].Notifier.(Lister)
 		if !is {
@@ -53,15 +53,7 @@ func (w *Watcher) endGone(ctx context.Context, out *[]Delivery, swept map[string
 				if _, seen := swept[f.ID]; seen || f.Kind != NotAdmitted || f.Container == "" || !covers(&f.Subject) {
 					continue // of no container: a sweep names each, and sees it under another ID
 				}
-				if all[i].Own && w.Shared && f.Time.Before(began.Add(-limits.WatchSeenEvery)) {
-					faults = append(faults, w.endUnknown(ctx, out, f, &w.Routes[k]))
-				}
-				if asked[f.ID] {
-					continue
-				}
-				asked[f.ID] = true
-				over := gone(f, w.Now())
-				if _, err := w.resolveOne(ctx, out, &over, func(_ Telling, last time.Time) bool { return last.Before(began.Add(-limits.WatchSeenEvery)) }); err != nil {
+				if err := g.end(ctx, &all[i], &w.Routes[k]); err != nil {
 					faults = append(faults, err)
 				}
 			}
@@ -73,20 +65,51 @@ func (w *Watcher) endGone(ctx context.Context, out *[]Delivery, swept map[string
 	return errors.Join(faults...)
 }
 
+// goneSweep ends what one sweep saw nothing of.
+type goneSweep struct {
+	w     *Watcher
+	out   *[]Delivery
+	began time.Time
+	asked map[string]bool // IDs, and whether the store knows nothing of them
+	ended int             // states of which no store knows, told to be over
+}
+
+// end ends what is over of f's ID, the first time; and, each time, f itself where
+// the store knows nothing of its ID.
+func (g *goneSweep) end(ctx context.Context, f *Listed, keeps *Route) error {
+	w := g.w
+	unknown, asked := g.asked[f.ID]
+	if !asked {
+		g.asked[f.ID] = false
+		told, err := w.Store.Tellings(ctx, f.ID)
+		if err != nil {
+			return fmt.Errorf("ask what was told of finding %s: %w", f.ID, err)
+		}
+		if unknown = len(told) == 0; !unknown {
+			over := gone(&f.Finding, w.Now())
+			_, err := w.resolveOne(ctx, g.out, &over, func(_ Telling, last time.Time) bool { return last.Before(g.began.Add(-limits.WatchSeenEvery)) })
+			return err
+		}
+		g.asked[f.ID] = true
+	}
+	if !unknown || !f.Own || !w.Shared || !f.Time.Before(g.began.Add(-limits.WatchSeenEvery)) || g.ended >= limits.WatchGoneEnds {
+		return nil
+	}
+	g.ended++
+	return w.endUnknown(ctx, g.out, &f.Finding, keeps)
+}
+
 // endUnknown resolves one state that is open somewhere, was told by this watcher
 // long before the sweep, and of whose ID the store knows nothing any more: it was
 // forgotten to be told as over, and neither that nor that it was not could be
 // written down (a server that keeps both was away), or it made room for others.
-// Who keeps it goes first, for where he does not hear it, it is found again.
+// Who keeps it goes first, for where he does not hear it, it is found again; what
+// another did not hear nobody tells him again. It is over as of just after it was
+// told last, and not as of now: where it is being told again at this moment, that
+// is later, and it is open.
 func (w *Watcher) endUnknown(ctx context.Context, out *[]Delivery, f *Finding, keeps *Route) error {
-	told, err := w.Store.Tellings(ctx, f.ID)
-	if err != nil {
-		return fmt.Errorf("ask what was told of finding %s: %w", f.ID, err)
-	}
-	if len(told) > 0 {
-		return nil
-	}
-	over := gone(f, w.Now())
+	over := gone(f, f.Time.Add(time.Microsecond))
+	over.At = w.Now()
 	over.Ends = []digest.Digest{f.State}
 	over.Message = "finding resolved: a whole sweep of what runs there saw nothing of it that is not admitted"
 	if err := w.sendOver(ctx, out, over, keeps); err != nil {

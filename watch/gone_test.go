@@ -11,6 +11,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"github.com/shuin/shuin/internal/limits"
 	"github.com/shuin/shuin/pipeline"
 	"github.com/shuin/shuin/watch"
 )
@@ -248,4 +249,97 @@ func TestWhoKeepsWhatIsOverIsToldUntilHeHearsIt(t *testing.T) {
 		t.Errorf("%v, %d are open", err, len(server.open()))
 	}
 	s.told("resolved app")
+}
+
+// slowKeeper tells of what it has that is told anew before it hears of an end.
+type slowKeeper struct {
+	keeper
+	again func() // once, after the list was read
+}
+
+func (k *slowKeeper) Open(ctx context.Context, page string) ([]watch.Listed, string, error) {
+	all, next, err := k.keeper.Open(ctx, page)
+	if k.again != nil {
+		again := k.again
+		k.again = nil
+		again()
+	}
+	return all, next, err
+}
+
+// TestWhatIsBeingToldAgainWhileItsEndIsIsOpen: a turn that is taken is not yet on
+// record as told.
+func TestWhatIsBeingToldAgainWhileItsEndIsIsOpen(t *testing.T) {
+	s := newScene(t)
+	s.Shared = true
+	var kept watch.Kept
+	server := &slowKeeper{keeper: keeper{pager: pager{name: "server"}}}
+	s.Routes = append(s.Routes, watch.Route{Notifier: server})
+	s.observe(task("a", 1, app), watch.Decided)
+	s.told("high app deny unsigned")
+	first := server.kept[0]
+	kept.Add(first, "lambda", s.Now())
+	s.Store = &watch.MemoryStore{} // it lost it
+	s.after(6 * time.Hour)
+	began := s.Now()
+	anew := first
+	server.again = func() {
+		if _, err := s.Store.Tell(t.Context(), watch.Telling{ID: first.ID, State: first.State, To: "server"}, s.Now(), 0, time.Hour); err != nil {
+			t.Fatal(err)
+		}
+		anew.Time = s.Now()
+		s.after(time.Second)
+	}
+	told, err := s.EndSweep(t.Context(), began, func(*watch.Subject) bool { return true })
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept.Add(anew, "lambda", s.Now())
+	for _, d := range told {
+		if d.To == "server" && slices.Contains(d.Finding.Ends, first.State) {
+			kept.End(d.Finding, "lambda", s.Now())
+		}
+	}
+	if kept.Over.IsZero() || !kept.Open() {
+		t.Errorf("told %d; over %s, last %s", len(told), kept.Over, kept.Last)
+	}
+}
+
+// countedStore counts how often it is asked what was told.
+type countedStore struct {
+	watch.Store
+	asked int
+}
+
+func (c *countedStore) Tellings(ctx context.Context, id string) ([]watch.Telling, error) {
+	c.asked++
+	return c.Store.Tellings(ctx, id)
+}
+
+// TestOneSweepSaysOfSoManyThatNoStoreKnowsThatTheyAreOver: a table that was made
+// anew is no flood, and of one finding it is asked once.
+func TestOneSweepSaysOfSoManyThatNoStoreKnowsThatTheyAreOver(t *testing.T) {
+	s := newScene(t)
+	s.Shared = true
+	server := &keeper{pager: pager{name: "server"}}
+	s.Routes = append(s.Routes, watch.Route{Notifier: server})
+	s.observe(task("a", 1, app), watch.Decided)
+	one := server.kept[0]
+	const more = 30
+	for i := range limits.WatchGoneEnds + more - 1 {
+		one.State = sha(fmt.Sprint(i))
+		server.kept = append(server.kept, one)
+	}
+	store := &countedStore{Store: &watch.MemoryStore{}}
+	s.Store = store
+	s.after(6 * time.Hour)
+	for _, left := range []int{more, 0} {
+		store.asked = 0
+		if _, err := s.EndSweep(t.Context(), s.Now(), func(*watch.Subject) bool { return true }); err != nil {
+			t.Fatal(err)
+		}
+		if n := len(server.open()); n != left || store.asked != 1 {
+			t.Errorf("%d are open, and it was asked %d times", n, store.asked)
+		}
+	}
 }
