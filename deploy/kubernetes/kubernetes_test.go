@@ -139,6 +139,7 @@ func TestValuesChangeWhatTheyName(t *testing.T) {
 		{"no share of its own", "flowSchema: {enabled: false}", "share.yaml", "", "FlowSchema"},
 		{"no priority class, no quota", "priorityClassName: ''", "service.yaml", "NetworkPolicy", "ResourceQuota"},
 		{"nothing takes a value away", "resources: {limits: null}", "deployment.yaml", `resources: {"requests"`, `"limits"`},
+		{"what says of itself that it goes away is judged where it is new", "", WebhooksFile, `expression: request.operation != "UPDATE" || !has(oldObject.metadata.deletionTimestamp)`, "has(object.metadata.deletionTimestamp)"},
 		{"guarded from administrators too", "guard: {administrators: false, users: [deployer]}", GuardFile, `in [\"deployer\"]`, "authorizer"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -182,6 +183,8 @@ func TestValuesThatCannotBeAreRefused(t *testing.T) {
 		{"a warm-up of nothing", "warmUp: 0s", "warmUp: "},
 		{"more memory than there may be", "memoryTarget: 1GiB\nresources: {limits: {memory: 1Gi}}", "memoryTarget: 1GiB is not below resources.limits.memory (1Gi)"},
 		{"more memory than there may be, in bytes", "memoryTarget: 400MiB\nresources: {limits: {memory: 419430400}}", "memoryTarget: 400MiB is not below"},
+		{"more memory than there may be, with an exponent", "memoryTarget: 400MiB\nresources: {limits: {memory: 4e8}}", "memoryTarget: 400MiB is not below"},
+		{"a limit with half an exponent", "resources: {limits: {memory: 4e}}", "resources.limits.memory: \"4e\" is no number of bytes"},
 		{"a limit that is none", "resources: {limits: {memory: lots}}", "resources.limits.memory: \"lots\" is no number of bytes"},
 		{"records in a file", "records: /var/log/decisions", "records: nothing or stdout, not"},
 		{"findings of several replicas", "findings: {enabled: true}", "replicas: 1"},
@@ -276,5 +279,18 @@ func TestTheImageIsWhatTheChartRuns(t *testing.T) {
 	want := []string{"COPY shuind /usr/local/bin/shuind", "USER " + user + ":" + user, `ENTRYPOINT ["/usr/local/bin/shuind"]`}
 	if len(lines) != 4 || !strings.HasPrefix(lines[0], "FROM ") || !strings.HasSuffix(lines[0], ":nonroot") || !slices.Equal(lines[1:], want) || strings.Contains(deployment, "command:") {
 		t.Errorf("%q, and the chart runs %q", lines, want)
+	}
+}
+
+func TestMemoryIsReadAsKubernetesReadsIt(t *testing.T) {
+	for text, want := range map[string]string{
+		"129e6": "129000000", "129E6": "129000000", "1e9": "1000000000", "+1e+9": "1000000000", "10e-1": "1", "1500000000000m": "1500000000",
+		"1G": "1000000000", "1E": "1000000000000000000", "1Ei": "1152921504606846976", "1.5Gi": "1610612736", ".5Ki": "512", "5.": "5", "3000u": "3/1000", "1n": "1/1000000000", "7k": "7000",
+		"": "", ".": "", "Gi": "", "0": "", "-1Gi": "", "1gi": "", "1ki": "", "1K": "", "1e": "", "1e6Mi": "", "1e1000": "", "0x10": "", "1_000": "", "1 Gi": "", "1/2": "", "e6": "",
+	} {
+		got, ok := bytesOf(text)
+		if ok != (want != "") || ok && got.RatString() != want {
+			t.Errorf("%q is %v (%v), want %q", text, got, ok, want)
+		}
 	}
 }

@@ -2,6 +2,7 @@ package kubernetes
 
 import (
 	"math/big"
+	"regexp"
 	"strings"
 )
 
@@ -30,18 +31,30 @@ func checkMemory(v Values) error {
 	return nil
 }
 
-// bytesOf reads a quantity of Kubernetes that is a number of bytes.
+// quantity is one of Kubernetes (k8s.io/apimachinery, package resource): a number
+// with an exponent, or with a unit, which may be less than one.
+var quantity = regexp.MustCompile(`^\+?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,2}|[numkMGTPE]|[KMGTPE]i)?$`)
+
+var units = map[string]*big.Rat{
+	"": big.NewRat(1, 1), "n": big.NewRat(1, 1e9), "u": big.NewRat(1, 1e6), "m": big.NewRat(1, 1e3),
+	"k": big.NewRat(1e3, 1), "M": big.NewRat(1e6, 1), "G": big.NewRat(1e9, 1), "T": big.NewRat(1e12, 1), "P": big.NewRat(1e15, 1), "E": big.NewRat(1e18, 1),
+	"Ki": big.NewRat(1<<10, 1), "Mi": big.NewRat(1<<20, 1), "Gi": big.NewRat(1<<30, 1), "Ti": big.NewRat(1<<40, 1), "Pi": big.NewRat(1<<50, 1), "Ei": big.NewRat(1<<60, 1),
+}
+
+// bytesOf reads a quantity of Kubernetes that is a number of bytes, more than none.
 func bytesOf(text string) (*big.Rat, bool) {
-	number := strings.TrimRight(text, "KMGTPEkim")
-	unit, known := map[string]int64{
-		"": 1, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15, "E": 1e18, "Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30, "Ti": 1 << 40, "Pi": 1 << 50, "Ei": 1 << 60,
-	}[text[len(number):]]
-	if !known || number == "" || len(number) > 30 || strings.Trim(number, "0123456789.") != "" {
+	parts := quantity.FindStringSubmatch(text)
+	if parts == nil || len(text) > 40 {
 		return nil, false
 	}
-	r, ok := new(big.Rat).SetString(number)
-	if !ok || r.Sign() <= 0 {
+	unit, known := units[parts[2]]
+	if !known { // an exponent
+		parts[1] += parts[2]
+		unit = units[""]
+	}
+	r, ok := new(big.Rat).SetString(parts[1])
+	if !ok || r.Sign() == 0 {
 		return nil, false
 	}
-	return r.Mul(r, new(big.Rat).SetInt64(unit)), true
+	return r.Mul(r, unit), true
 }

@@ -22,7 +22,7 @@ func newBodies(most, share int) *bodies {
 
 // enter takes a place for a body from remote, if there is one; leave gives it back.
 func (b *bodies) enter(remote string) (leave func(), ok bool) {
-	from := share.Sender(remote)
+	from := share.Group(share.Sender(remote))
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.count >= b.most || b.by[from] >= b.share {

@@ -4,5 +4,9 @@ package share
 func (s *Share) Askers() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.askers)
+	n := 0
+	for _, g := range s.groups {
+		n += len(g.askers)
+	}
+	return n
 }

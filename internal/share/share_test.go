@@ -225,13 +225,120 @@ func TestAddressesOfOneSenderShareItsPlaces(t *testing.T) {
 		{"192.0.2.1:1", "192.0.2.1:2", true},
 		{"192.0.2.1:1", "192.0.2.2:1", false},
 		{"192.0.2.1:1", "[::ffff:192.0.2.1]:2", true},
-		{"[2001:db8::1]:1", "[2001:db8::ffff:1:2:3]:1", true},
+		{"[2001:db8::1]:1", "[2001:db8::1]:2", true},
+		{"[2001:db8::1]:1", "[2001:db8::ffff:1:2:3]:1", false},
 		{"[2001:db8::1]:1", "[2001:db8:0:1::1]:1", false},
-		{"[fe80::1%eth0]:1", "[fe80::2%eth1]:1", true},
+		{"[fe80::1%eth0]:1", "[fe80::1%eth1]:1", true},
 		{"@", "@", true},
 	} {
 		if got := share.Sender(c.a) == share.Sender(c.b); got != c.same {
 			t.Errorf("%s and %s: %v", c.a, c.b, got)
 		}
+	}
+}
+
+func TestAddressesOfIPv6AreOfAGroupOf2To64(t *testing.T) {
+	for _, c := range []struct {
+		a, b string
+		same bool
+	}{
+		{"192.0.2.1:1", "192.0.2.2:1", false},
+		{"[2001:db8::1]:1", "[2001:db8::ffff:1:2:3]:1", true},
+		{"[2001:db8::1]:1", "[2001:db8:0:1::1]:1", false},
+		{"[::ffff:192.0.2.1]:1", "[::ffff:192.0.2.2]:1", false},
+	} {
+		if got := share.Group(share.Sender(c.a)) == share.Group(share.Sender(c.b)); got != c.same {
+			t.Errorf("%s and %s: %v", c.a, c.b, got)
+		}
+	}
+	if who := share.Sender("192.0.2.1:1"); share.Group(who) != who {
+		t.Errorf("%s is one of %s", who, share.Group(who))
+	}
+}
+
+// Where a Pod has its address out of the API servers' own 2^64, it has its part
+// and they have theirs.
+func TestAStrangerWithAnAddressBesideTheAPIServersLeavesThemPlaces(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCrowd(t, 6, 3)
+		pod, server := share.Sender("[2001:db8::1]:1"), share.Sender("[2001:db8::2]:1")
+		for _, name := range []string{"p1", "p2", "p3", "p4"} {
+			c.asks(t.Context(), pod, name, 1)
+		}
+		c.want("p1", "p2", "p3")
+		c.asks(t.Context(), server, "s1", 1)
+		c.want("s1")
+		c.asks(t.Context(), server, "s2", 1) // four of six are all that the 2^64 have
+		c.want()
+		c.asks(t.Context(), share.Sender("[2001:db8:0:1::1]:1"), "o1", 1)
+		c.want("o1")
+		c.leaves("p1")
+		c.want("s2") // and not p4: the server has fewer
+		for _, name := range []string{"p2", "p3", "s1", "s2", "p4", "o1"} {
+			c.leaves(name)
+		}
+	})
+}
+
+func TestWhoHasManyAddressesOfA2To64LeavesPlacesToOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCrowd(t, 8, 4)
+		for i := range 10 {
+			c.asks(t.Context(), share.Sender(fmt.Sprintf("[2001:db8::%d]:1", i)), fmt.Sprint("m", i), 1)
+		}
+		c.want("m0", "m1", "m2", "m3", "m4", "m5")
+		c.asks(t.Context(), "192.0.2.1", "o1", 2)
+		c.want("o1")
+		c.asks(t.Context(), "192.0.2.1", "o2", 1)
+		c.leaves("m0")
+		c.want("o2") // his group has fewer, though each of the many has none
+		for i := 1; i < 6; i++ {
+			c.leaves(fmt.Sprint("m", i))
+		}
+		c.want("m6", "m7", "m8", "m9")
+		for _, name := range []string{"m6", "m7", "m8", "m9", "o1", "o2"} {
+			c.leaves(name)
+		}
+	})
+}
+
+// In a group that has all it may, who wants much is not passed by either.
+func TestALargeWishIsNotPassedByInItsGroup(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCrowd(t, 8, 4)
+		a, b, d := share.Sender("[2001:db8::a]:1"), share.Sender("[2001:db8::b]:1"), share.Sender("[2001:db8::d]:1")
+		c.asks(t.Context(), a, "a1", 2)
+		c.asks(t.Context(), a, "a2", 2)
+		c.asks(t.Context(), b, "b1", 4) // six are all the group has
+		c.asks(t.Context(), d, "d1", 2)
+		c.want("a1", "a2")
+		c.leaves("a1")
+		c.want("b1")
+		c.leaves("a2")
+		c.want("d1")
+		c.leaves("b1")
+		c.leaves("d1")
+	})
+}
+
+func TestWhoWantsNothingIsNotRemembered(t *testing.T) {
+	s := share.New(2, 1)
+	none, err := s.Take(context.Background(), "a", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	some, err := s.Take(context.Background(), "a", 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	some()
+	none()
+	less, err := s.Take(context.Background(), "a", -1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	less()
+	if n := s.Askers(); n != 0 {
+		t.Errorf("%d askers are remembered", n)
 	}
 }

@@ -165,15 +165,17 @@ log:
 {{- end }}
 
 {{- /*
-What a webhook is not asked about: objects that are going away, and updates that
-leave alone what can hold images: the pod's template where there is one, else
+What a webhook is not asked about: updates of objects that were going away
+before (finalizers have to come off; a new object may say of itself that it goes
+away: the API server takes that where it is applied), and updates that leave
+alone what can hold images: the pod's template where there is one, else
 the spec. Who scales, pauses or suspends is not asked about, also by controllers
 (a Deployment's scales its ReplicaSets by plain updates): it goes on while
 nobody answers.
 */}}
 {{- define "shuin.conditions" -}}
 - name: not-going-away
-  expression: '!has(object.metadata.deletionTimestamp)'
+  expression: request.operation != "UPDATE" || !has(oldObject.metadata.deletionTimestamp)
 - name: images-may-change
   expression: >-
     request.operation != "UPDATE" ? true :
