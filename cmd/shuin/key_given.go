@@ -14,6 +14,18 @@ import (
 	"github.com/shuin/shuin/internal/notationdir"
 )
 
+// givenKeyHelp ends the help of every command that signs.
+const givenKeyHelp = `
+Example - Flags for a PEM key that CI hands over in a variable, its certificate chain behind it:
+  --key env://<variable_name>
+
+Example - Flags for a key from an open file descriptor, its chain in a file:
+  --key fd://3 --certificate-chain <chain_file> 3< <(<command_that_prints_the_key>)
+
+Example - Flags for an encrypted key, whose passphrase is not asked for at the terminal:
+  --key <key_name> --key-passphrase-env <variable_name>
+`
+
 // passphraseFlags say where the passphrase of an encrypted key is.
 type passphraseFlags struct {
 	env, fd string
@@ -51,7 +63,7 @@ func newPassphrases(p passphraseFlags) (*passphrases, error) {
 	return &passphrases{source: s, given: given}, err
 }
 
-// of is what opens the key named what. Under the name notation it is nil:
+// passphraseOf is what opens the key named what. Under the name notation it is nil:
 // notation opens no encrypted key.
 func (a *app) passphraseOf(ctx context.Context, p *passphrases, what string) file.Passphrase {
 	if a.asNotation() {

@@ -43,6 +43,7 @@ func (s *signerFlags) add(a *app, cmd *cobra.Command) {
 		usage = "name of a key of the key list, or env://NAME or fd://N for a PEM key that an environment variable or an open file descriptor holds. Not with --id and --plugin"
 		fs.StringArrayVar(&s.chain, "certificate-chain", nil, "file with the certificate chain of the key that --key env:// or fd:// hands over, where it is not behind the key; may be given more than once")
 		s.passphrase.add(fs)
+		cmd.Long += givenKeyHelp
 	}
 	fs.StringVarP(&s.key, "key", "k", "", usage)
 	fs.StringVar(&s.format, "signature-format", a.settings().signatureFormat, "signature envelope format, options: \"jws\", \"cose\"")
