@@ -2,43 +2,37 @@ package watch
 
 import (
 	"context"
-	"time"
+	"slices"
 
 	"github.com/shuin/shuin"
 	"github.com/shuin/shuin/gate"
 	"github.com/shuin/shuin/pipeline"
 )
 
-// verdict is the gate's about o; where nobody could look what o is, that.
+// verdict is the gate's about o, as far as it stands where nobody could look what
+// o is.
 func (w *Watcher) verdict(ctx context.Context, o *Observation) *gate.Verdict {
-	if o.Doubt == nil {
-		return o.decide(ctx, w.Gate)
+	v := o.decide(ctx, w.Gate)
+	if o.Doubt == nil || v == nil {
+		return v
 	}
-	var p *pipeline.Policy
-	if w.Policy != nil {
-		p = w.Policy()
-	}
-	return o.doubted(p, w.Now())
+	return doubted(v, o.Doubt)
 }
 
-// doubted is the verdict about what nobody could look at; p is the policy, which
-// says whose rule it would be about; it may be nil.
-func (o *Observation) doubted(p *pipeline.Policy, now time.Time) *gate.Verdict {
-	v := &gate.Verdict{Outcome: pipeline.Undecided, Time: now, StaleUntil: now}
-	if p != nil {
-		v.Policy = p.Digest()
-	}
-	for _, image := range o.Images {
-		iv := gate.ImageVerdict{Image: image, Outcome: pipeline.Undecided, Err: o.Doubt, StaleUntil: now}
-		repository := repositoryOf(&iv)
-		if ref, err := shuin.ParseReference(image.Written); err == nil && ref.Digest != "" {
-			iv.Pinned = repository + "@" + string(ref.Digest)
+// doubted is v where nobody could look whether it is about images at all. What is
+// admitted stays, and what is denied for what it is called, or for the seals that
+// it has: whoever could have looked would find nothing in it that changes that.
+// That seals are missing would be held against what nobody seals; doubt stands in
+// its place, with the rule and mode that it would be told of.
+func doubted(v *gate.Verdict, doubt error) *gate.Verdict {
+	out := *v
+	out.Images = slices.Clone(v.Images)
+	for i := range out.Images {
+		iv := &out.Images[i]
+		if code := shuin.CodeOf(iv.Err); iv.Outcome == pipeline.Deny && (code == shuin.CodeUnsigned || code == shuin.CodeStageMissing) {
+			iv.Outcome, iv.Err, iv.Stages = pipeline.Undecided, doubt, nil
 		}
-		if p != nil {
-			s := p.Select(pipeline.Question{Repository: repository, Where: o.Where, Now: now})
-			iv.Rule, iv.Mode = s.Rule, s.Mode
-		}
-		v.Images = append(v.Images, iv)
 	}
-	return v
+	sum(&out)
+	return &out
 }

@@ -272,22 +272,26 @@ func joined(v *gate.Verdict, which []int, again *gate.Verdict, denials bool) *ga
 		out.Images[i] = again.Images[n]
 		out.Images[i].Image = was
 	}
-	out.Outcome, out.Allowed = pipeline.Admit, true
-	for i := range out.Images {
-		iv := &out.Images[i]
-		out.Allowed = out.Allowed && iv.Allowed
+	sum(&out)
+	return &out
+}
+
+// sum makes the outcome of v that of its images, as the gate does.
+func sum(v *gate.Verdict) {
+	v.Outcome, v.Allowed = pipeline.Admit, true
+	for i := range v.Images {
+		v.Allowed = v.Allowed && v.Images[i].Allowed
 	}
-	for i := range out.Images {
-		iv := &out.Images[i]
+	for i := range v.Images {
+		iv := &v.Images[i]
 		switch {
-		case !out.Allowed && iv.Allowed:
+		case !v.Allowed && iv.Allowed:
 		case iv.Outcome == pipeline.Deny:
-			out.Outcome = pipeline.Deny
-		case iv.Outcome == pipeline.Undecided && out.Outcome == pipeline.Admit:
-			out.Outcome = pipeline.Undecided
+			v.Outcome = pipeline.Deny
+		case iv.Outcome == pipeline.Undecided && v.Outcome == pipeline.Admit:
+			v.Outcome = pipeline.Undecided
 		}
 	}
-	return &out
 }
 
 // check refuses an observation that nobody could decide or file.

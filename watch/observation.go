@@ -89,8 +89,8 @@ type Observation struct {
 	// there, and judged as one that starts.
 	Unstarted bool
 	// Doubt is why nobody could find out whether it is anything that runs at all;
-	// nil: it is. It is left undecided then for this, and the gate is not asked:
-	// whatever that said would be about something that may be none.
+	// nil: it is. That it lacks seals is then left undecided for this: it may be
+	// something that nobody seals. What else the gate says stands.
 	Doubt error
 	// Last: nobody will bring it again. What still cannot be checked becomes a
 	// finding of outcome Undecided in place of a Retry.

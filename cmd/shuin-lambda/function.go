@@ -156,10 +156,11 @@ func (f *function) settle(ctx context.Context, e ecs.Event, last bool) (ack bool
 		if !relevant {
 			return true, nil
 		}
-		if o.Last = last; o.Doubt != nil {
-			tallyOf(ctx).outcome(pipeline.Undecided)
+		o.Last = last
+		r, err = f.observe(counting(ctx, o), o)
+		if o.Doubt != nil && err == nil && r.Verdict != nil {
+			tallyOf(ctx).decided(r.Verdict)
 		}
-		r, err = f.observe(ctx, o)
 	case ecs.KindSweep:
 		return f.sweepOnce(ctx, e)
 	default:

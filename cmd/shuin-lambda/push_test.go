@@ -127,7 +127,11 @@ func TestWhatCouldNotBeLookedAtIsNotToldAsUnsigned(t *testing.T) {
 	server := httptest.NewServer(s)
 	defer server.Close()
 	asked := 0
-	f, ear := watchedWorld(func(context.Context, string) pipeline.Outcome { asked++; return pipeline.Deny })
+	f, ear := watchedWorld(func(ctx context.Context, _ string) pipeline.Outcome {
+		asked++
+		tallyOf(ctx).outcome(pipeline.Deny) // as the function's own gate does
+		return pipeline.Deny
+	})
 	f.sources = registrySources{&registry.Client{PlainHTTP: func(string) bool { return true }}}
 	o := sweptTask("")
 	host := strings.TrimPrefix(server.URL, "http://")
@@ -147,15 +151,38 @@ func TestWhatCouldNotBeLookedAtIsNotToldAsUnsigned(t *testing.T) {
 	if kept := givenBack(t, ctx, f, pushed(2)); len(kept) != 0 || len(ear.told) != 1 {
 		t.Fatalf("the last time %v are given back, told %+v", kept, ear.told)
 	}
-	if got := ear.told[0]; got.Outcome != pipeline.Undecided || got.Code != shuin.CodeThrottled || got.Digest != list || got.Severity != watch.Low {
+	if got := ear.told[0]; got.Rule != "r" || got.Outcome != pipeline.Undecided || got.Code != shuin.CodeThrottled || !strings.HasSuffix(got.Image, "@"+string(list)) || got.Severity != watch.Low {
 		t.Errorf("told %+v", got)
 	}
-	if n := counted.counts(); asked != 0 || n.Undecided != 2 || n.Denied != 0 {
+	if kept := givenBack(t, ctx, f, pushed(2)); len(kept) != 0 || len(ear.told) != 1 {
+		t.Errorf("a duplicate: %v are given back, told %+v", kept, ear.told)
+	}
+	if n := counted.counts(); asked != 2 || n.Undecided != 2 || n.Denied != 0 || n.Decided != 2 {
 		t.Errorf("the gate was asked %d times, and counted %+v", asked, n)
 	}
 	s[digest.FromString("busy")] = [2]string{manifestType, "busy"} // an image for all that anybody can say
 	o.Version, o.Event = o.Version+1, "later"
-	if kept := givenBack(t, ctx, f, pushed(1)); len(kept) != 0 || asked != 1 || ear.told[len(ear.told)-1].Outcome != pipeline.Deny {
+	if kept := givenBack(t, ctx, f, pushed(1)); len(kept) != 0 || asked != 3 || ear.told[len(ear.told)-1].Outcome != pipeline.Deny {
 		t.Errorf("%v are given back, asked %d times, told %+v", kept, asked, ear.told)
+	}
+}
+
+// TestWhatThePolicySaysOfAPushThatNobodyMayReadStands: where the policy asks
+// nobody, nobody need look what was pushed.
+func TestWhatThePolicySaysOfAPushThatNobodyMayReadStands(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) }))
+	defer server.Close()
+	f, ear := watchedWorld(func(context.Context, string) pipeline.Outcome { return pipeline.Admit })
+	f.sources = registrySources{&registry.Client{PlainHTTP: func(string) bool { return true }}}
+	host, d := strings.TrimPrefix(server.URL, "http://"), digest.FromString("image")
+	o := sweptTask("")
+	o.Subject = watch.Subject{Kind: watch.Image, ARN: "arn:aws:ecr:eu-west-1:111122223333:repository/web@" + string(d), Group: "repository:web"}
+	o.Phase, o.Where, o.Images = watch.Pushed, pipeline.Where{}, []gate.Image{{Written: host + "/web@" + string(d)}}
+	counted := &tally{}
+	kept := givenBack(t, withTally(t.Context(), counted), f, ecs.Record{ID: "a", Received: 1, Event: ecs.Event{Kind: ecs.KindSeen, What: "push", Seen: &ecs.Seen{
+		Observation: o, Push: &ecs.Push{Registry: host, Repository: "web", Digest: d, Tag: "v1"},
+	}}})
+	if n := counted.counts(); len(kept) != 0 || len(ear.told) != 0 || n.Undecided != 0 || n.Admitted != 1 {
+		t.Errorf("%v are given back, told %+v, counted %+v", kept, ear.told, n)
 	}
 }

@@ -34,9 +34,9 @@ func (f *function) observation(ctx context.Context, s *ecs.Seen) (o watch.Observ
 // noImage says why what was pushed is none that could run, as its manifests have
 // it; empty: it may be one. Its tag, which who pushed it chose, says only what is
 // to be looked for: a list under the tag of referrers is none where nothing in it
-// is one. The error says that nobody could look: what it is, and
-// so whether it is unsigned, is not known then. What is looked at and cannot be
-// read is for the gate to judge.
+// is one. The error says that nobody could look: whether it is anything that wants
+// seals is not known then. What is looked at and cannot be read is for the gate to
+// judge.
 func (f *function) noImage(ctx context.Context, p *ecs.Push) (what string, doubt error) {
 	ref := shuin.Reference{Registry: p.Registry, Repository: p.Repository, Digest: p.Digest}
 	repo, err := f.sources.client.Repository(ref)
@@ -68,4 +68,13 @@ func unlooked(err error) error {
 		return nil
 	}
 	return &shuin.Error{Code: shuin.CodeOf(err), Message: "whether an image was pushed could not be looked at", Err: err, Hint: shuin.HintOf(err)}
+}
+
+// counting is the context in which o is observed: what the gate says of what is in
+// doubt is not what becomes of it, and so not counted.
+func counting(ctx context.Context, o watch.Observation) context.Context {
+	if o.Doubt == nil {
+		return ctx
+	}
+	return withTally(ctx, &tally{})
 }
