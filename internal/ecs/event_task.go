@@ -42,27 +42,39 @@ type taskContainer struct {
 	Name        string `json:"name"`
 	Image       string `json:"image"`
 	ImageDigest string `json:"imageDigest"`
-	ExitCode    *int64 `json:"exitCode"` // of one that ran, and has ended
+	ExitCode    *int64 `json:"exitCode"`  // of one that ran, and has ended; not where who would know was lost
+	RuntimeID   string `json:"runtimeId"` // of one that was made of its image
 }
 
-// ran leaves those containers that ran or were pulled, where one of a task that
-// never started ran and no digest is told of it: an init container, which others
-// wait for. It says whether that is so. What never ran is nothing to judge then,
-// for what its tag names would be held against it.
+// made reports whether the container was made of its image, and so may have run.
+func (c *taskContainer) made() bool { return c.ExitCode != nil || c.RuntimeID != "" }
+
+// pulled reports whether its image was.
+func (c *taskContainer) pulled() bool { return c.ImageDigest != "" || c.made() }
+
+// untold reports whether it was made of an image of which nobody tells the digest.
+func (c *taskContainer) untold() bool {
+	return c.made() && c.ImageDigest == "" && !strings.Contains(c.Image, "@")
+}
+
+// ran leaves those containers that were made or pulled, where of one of a task that
+// never started nobody tells what it was made of: an init container, which others
+// wait for, or any whose host was lost. It says whether that is so. What was never
+// made is nothing to judge then, for what its tag names would be held against it.
 func (d *taskDetail) ran() bool {
-	var ran []taskContainer
+	var pulled []taskContainer
 	untold := false
 	for _, c := range d.Containers {
 		if c.Image == "" {
 			return false // the task definition has to be read, which has all
 		}
-		if c.ImageDigest != "" || c.ExitCode != nil {
-			ran = append(ran, c)
+		if c.pulled() {
+			pulled = append(pulled, c)
 		}
-		untold = untold || c.ImageDigest == "" && c.ExitCode != nil
+		untold = untold || c.untold()
 	}
 	if untold {
-		d.Containers = ran
+		d.Containers = pulled
 	}
 	return untold
 }
@@ -70,7 +82,7 @@ func (d *taskDetail) ran() bool {
 // began reports whether anything of the task ran, or was pulled to run.
 func (d *taskDetail) began() bool {
 	for _, c := range d.Containers {
-		if c.ImageDigest != "" || c.ExitCode != nil {
+		if c.pulled() {
 			return true
 		}
 	}

@@ -386,6 +386,9 @@ func TestAnInitContainerThatRanIsJudgedByWhatNobodyTells(t *testing.T) {
 	ran := func(container, code string) string {
 		return strings.Replace(task, `"name": "`+container+`"`, `"name": "`+container+`", "exitCode": `+code, 1)
 	}
+	made := func(container, task string) string {
+		return strings.Replace(task, `"name": "`+container+`"`, `"name": "`+container+`", "runtimeId": "0123-456"`, 1)
+	}
 	const undigested = `,
     "imageDigest": "sha256:1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a"`
 	for name, c := range map[string]struct {
@@ -393,12 +396,15 @@ func TestAnInitContainerThatRanIsJudgedByWhatNobodyTells(t *testing.T) {
 		phase   watch.Phase
 		images  string
 	}{
-		"one whose digest nobody tells ran":         {ran("proxy", "0"), watch.Running, "app proxy log"},
-		"and another was never pulled":              {strings.Replace(ran("proxy", "1"), undigested, "", 1), watch.Running, "proxy log"},
-		"one whose digest is told ran":              {ran("app", "0"), watch.Starting, "app proxy log"},
-		"none ran":                                  {task, watch.Starting, "app proxy log"},
-		"an exit code that is null is of none":      {ran("proxy", "null"), watch.Starting, "app proxy log"},
-		"the task definition has to be read for it": {strings.Replace(ran("proxy", "0"), `"image": "nginx:1.29"`, `"x": 1`, 1), watch.Starting, "app proxy log"},
+		"others were made, and nobody tells how they ended": {strings.Replace(made("app", made("log", ran("proxy", "0"))), undigested, "", 1), watch.Running, "app proxy log"},
+		"one was made, and nobody tells more":               {made("proxy", task), watch.Running, "app proxy log"},
+		"one that is written by digest ran":                 {strings.Replace(ran("proxy", "0"), "nginx:1.29", "nginx@sha256:"+strings.Repeat("1a", 32), 1), watch.Starting, "app proxy log"},
+		"one whose digest nobody tells ran":                 {ran("proxy", "0"), watch.Running, "app proxy log"},
+		"and another was never pulled":                      {strings.Replace(ran("proxy", "1"), undigested, "", 1), watch.Running, "proxy log"},
+		"one whose digest is told ran":                      {ran("app", "0"), watch.Starting, "app proxy log"},
+		"none ran":                                          {task, watch.Starting, "app proxy log"},
+		"an exit code that is null is of none":              {ran("proxy", "null"), watch.Starting, "app proxy log"},
+		"the task definition has to be read for it":         {strings.Replace(ran("proxy", "0"), `"image": "nginx:1.29"`, `"x": 1`, 1), watch.Starting, "app proxy log"},
 	} {
 		ev, err := Parse([]byte(c.payload))
 		if err != nil || ev.Seen == nil {
