@@ -134,10 +134,12 @@ func (f *Finding) unresolved() digest.Digest { return stateOf("written", f.Image
 func (f *Finding) untold() digest.Digest { return stateOf("untold", f.Image) }
 
 // about is what f is remembered under as told, and ended by: what was judged, but
-// of a tag that is refused since nobody tells what runs, just that. What a task
-// that starts shows of the tag says nothing of it.
+// of a tag of which nobody tells what runs, and which is refused for that or could
+// not be checked, just that. What a task that starts shows of the tag says nothing
+// of it.
 func (f *Finding) about() digest.Digest {
-	if f.Subject.Kind == Task && f.Phase != Starting && f.Running == "" && f.Code == shuin.CodeTagRefused {
+	runs := f.Subject.Kind == Task && f.Phase != Starting && f.Running == "" && !strings.Contains(f.Image, "@")
+	if runs && (f.Code == shuin.CodeTagRefused || f.Outcome == pipeline.Undecided || f.Digest == "") {
 		return f.untold()
 	}
 	return f.judged()

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/shuin/shuin"
+	"github.com/shuin/shuin/pipeline"
 	"github.com/shuin/shuin/watch"
 )
 
@@ -111,4 +113,53 @@ func TestWhatNobodyTellsIsOverOnceATaskMayRunIt(t *testing.T) {
 	s.Gate = strict
 	s.observe(task("b", 3, app), watch.Decided)
 	s.told("high app deny tag-refused")
+}
+
+// TestAStartEndsNothingThatCouldNotBeCheckedOfWhatRuns: what the tag names for a
+// task that starts need not be what another runs.
+func TestAStartEndsNothingThatCouldNotBeCheckedOfWhatRuns(t *testing.T) {
+	resolved := unknown
+	resolved.digest = sha("good")
+	for name, c := range map[string]struct {
+		said said
+		told string
+	}{
+		"the tag could not be resolved":   {unknown, "medium app undecided registry-throttled"},
+		"what it names was not looked at": {resolved, "medium app undecided registry-throttled"},
+		"it can never be resolved":        {said{outcome: pipeline.Deny, code: shuin.CodeMalformed, rule: "shop"}, "high app deny malformed-answer"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newScene(t)
+			s.gate.say(app, c.said)
+			o := task("a", 1, app)
+			o.Last = true
+			s.observe(o, watch.Decided)
+			s.told(c.told)
+			s.gate.say(app, good)
+			o = task("b", 1, app)
+			o.Phase = watch.Starting
+			s.observe(o, watch.Decided)
+			s.told("")
+			s.observe(task("b", 2, app), watch.Decided)
+			s.told("resolved app")
+		})
+	}
+}
+
+// What is written by digest is what runs, whoever starts it.
+func TestAStartEndsWhatCouldNotBeCheckedOfTheSameDigest(t *testing.T) {
+	s := newScene(t)
+	pinned := "reg.example/shop@" + string(sha("good"))
+	dark := unknown
+	dark.digest = sha("good")
+	s.gate.say(pinned, dark)
+	o := task("a", 1, pinned)
+	o.Last = true
+	s.observe(o, watch.Decided)
+	s.told("medium app undecided registry-throttled")
+	s.gate.say(pinned, good)
+	o = task("b", 1, pinned)
+	o.Phase = watch.Starting
+	s.observe(o, watch.Decided)
+	s.told("resolved app")
 }
