@@ -24,7 +24,8 @@ type subject struct {
 	// verify.Judgement.Ends has it.
 	seals      []pipeline.Candidate
 	ends       [][]time.Time
-	incomplete error // why they are not all
+	incomplete error           // why they are not all
+	grounds    []verify.Ground // of all of them; empty once the answer has them
 }
 
 // answer is what a survey led to. It is shared and never changed.
@@ -37,9 +38,12 @@ type answer struct {
 	// decision is what follows from them at the time the survey was made.
 	decision *pipeline.Decision
 	reports  []shuin.SignatureReport
-	at       time.Time
-	turn     uint64 // of the memory, when it was begun
-	fault    bool   // nothing was surveyed, or a fault of ours: not to be remembered
+	// grounds are what the good seals rest on, those of the parts too, where the
+	// answer is good; sorted, each once.
+	grounds []verify.Ground
+	at      time.Time
+	turn    uint64 // of the memory, when it was begun
+	fault   bool   // nothing was surveyed, or a fault of ours: not to be remembered
 }
 
 // good says whether the answer admits.
@@ -221,6 +225,7 @@ func newSubject(a shuin.Artifact, platform string, s *verify.Survey) (*subject, 
 			ends[k] = j.Ends
 		}
 		out.seals, out.ends = append(out.seals, c), append(out.ends, ends)
+		out.grounds = append(out.grounds, x.Grounds...)
 		if len(reports) < limits.GateReports {
 			reports = append(reports, slim(x.Report))
 		}
@@ -245,7 +250,7 @@ func (s *subject) settled(good bool) *subject {
 		return nil
 	}
 	out := *s
-	out.seals, out.ends = nil, nil
+	out.seals, out.ends, out.grounds = nil, nil, nil
 	for i, c := range s.seals {
 		if !slices.ContainsFunc(c.Answers, func(a pipeline.Answer) bool { return a.Authentic || a.Result == shuin.Verified }) {
 			continue
@@ -337,7 +342,7 @@ func reportWeight(r *shuin.SignatureReport) int {
 
 // weight is about how many bytes the answer holds.
 func (a *answer) weight() int {
-	n := 512 + errorWeight(a.decision.Err)
+	n := 512 + errorWeight(a.decision.Err) + len(a.grounds)*len(verify.Ground{})
 	for i := range a.decision.Stages {
 		n += 256 + errorWeight(a.decision.Stages[i].Err)
 	}

@@ -184,7 +184,7 @@ func (d *deciding) known(t *task, now time.Time) bool {
 		return true
 	}
 	t.key, t.keyed = d.keyOf(t), true
-	if a, ok := d.m.known(t.key, now); ok {
+	if a, _, ok := d.m.verdicts.get(t.key, now); ok {
 		t.answered(a)
 		return true
 	}
@@ -234,11 +234,24 @@ func (d *deciding) finish(ctx context.Context, t *task) {
 	}
 	q := &question{g: d.g, m: d.m, rules: d.rules, sel: &t.sel, access: d.w.Access, artifact: t.artifact, key: t.key,
 		ref: shuin.Reference{Registry: t.ref.Registry, Repository: t.ref.Repository, Digest: t.digest}}
-	a := fly(ctx, d.g, &d.m.surveys, d.w.Access, t.ref.Registry, t.key, q.answer, q.failed)
-	t.answered(a)
+	t.answered(d.survey(ctx, q))
 	if t.iv.Outcome == pipeline.Undecided {
 		d.lastGood(t)
 	}
+}
+
+// survey has the question answered. An answer that rests on what was forgotten
+// meanwhile, in whosever flight, is nobody's.
+func (d *deciding) survey(ctx context.Context, q *question) *answer {
+	for range limits.GateAnew {
+		a := fly(ctx, d.g, &d.m.surveys, q.access, q.ref.Registry, q.key, q.answer, q.failed)
+		if !d.m.over(a) {
+			return a
+		}
+	}
+	return q.failed(&shuin.Error{
+		Code: shuin.CodeNotBegun, Message: "what the answer rests on was revoked while it was checked, each time", Hint: "ask again",
+	})
 }
 
 // lastGood lets the last good answer serve, as far as what is known without

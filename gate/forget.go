@@ -2,26 +2,35 @@ package gate
 
 import (
 	"slices"
-	"time"
 
-	"github.com/shuin/shuin"
 	"github.com/shuin/shuin/internal/limits"
+	"github.com/shuin/shuin/verify"
 )
 
-// Forget has every digest judged anew that is asked about from now on: something
-// that answers were made of is another now, as when a certificate was revoked.
-// Checks under way go on; what they find to be good is not remembered.
-//
-// The last good answers of those images stay that have no seal of which over
-// says that it counts no more; an answer whose seals are not all known goes too.
-// over is given each seal's report, as far as the policy took it for good. It
-// returns how many went.
-func (g *Gate) Forget(over func(*shuin.SignatureReport) bool) (gone int) {
+// Forget drops what is remembered as good, also as good the last time, and rests
+// on one of these grounds: they were revoked. No other answer is touched. Who asks
+// from now on is given none that rests on them and was begun before; what is under
+// way is begun again where it does. It returns how many of the last good answers
+// went.
+func (g *Gate) Forget(grounds []verify.Ground) (gone int) {
 	m := g.memory
-	if m == nil {
+	if m == nil || len(grounds) == 0 {
 		return 0
 	}
-	m.turn.Add(1)
+	over := make(map[verify.Ground]struct{}, len(grounds))
+	for _, x := range grounds {
+		over[x] = struct{}{}
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.turn++
+	m.forgotten = append(m.forgotten, over)
+	m.forgotten = slices.Delete(m.forgotten, 0, max(0, len(m.forgotten)-limits.GateForgotten))
+	for k, e := range m.verdicts.c.All() {
+		if e.value.restsOn(over) {
+			m.verdicts.drop(k)
+		}
+	}
 	for k, e := range m.lastGood.c.All() {
 		if e.value.restsOn(over) {
 			m.lastGood.drop(k)
@@ -31,18 +40,48 @@ func (g *Gate) Forget(over func(*shuin.SignatureReport) bool) (gone int) {
 	return gone
 }
 
-// restsOn says whether one of the seals that made the answer good may be such.
-func (a *answer) restsOn(over func(*shuin.SignatureReport) bool) bool {
-	return len(a.reports) >= limits.GateReports || slices.ContainsFunc(a.reports, func(r shuin.SignatureReport) bool {
-		return r.Result == shuin.Verified && (r.Signer == nil || over(&r))
+// restsOn says whether one of the seals that made the answer good does.
+func (a *answer) restsOn(over map[verify.Ground]struct{}) bool {
+	return slices.ContainsFunc(a.grounds, func(x verify.Ground) bool {
+		_, is := over[x]
+		return is
 	})
 }
 
-// known is an answer that may be given again.
-func (m *memory) known(k key, now time.Time) (*answer, bool) {
-	a, _, ok := m.verdicts.get(k, now)
-	if !ok || a.turn != m.turn.Load() {
-		return nil, false
+// groundsOf are those of everything that was surveyed for a.
+func groundsOf(a *answer) []verify.Ground {
+	var all []verify.Ground
+	for _, s := range append(slices.Clone(a.parts), a.whole) {
+		if s != nil {
+			all = append(all, s.grounds...)
+		}
 	}
-	return a, true
+	return slices.Clip(verify.SortedGrounds(all))
+}
+
+// begun is the turn that an answer is begun in.
+func (m *memory) begun() uint64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.turn
+}
+
+// over says whether something that a rests on was forgotten since a was begun.
+func (m *memory) over(a *answer) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.overSince(a)
+}
+
+// overSince is over, with mu held. Where nobody knows any more what was
+// forgotten first since then, it may have been that.
+func (m *memory) overSince(a *answer) bool {
+	if len(a.grounds) == 0 {
+		return false
+	}
+	since := m.turn - a.turn
+	if since > uint64(len(m.forgotten)) {
+		return true
+	}
+	return slices.ContainsFunc(m.forgotten[len(m.forgotten)-int(since):], a.restsOn) //nolint:gosec // at most its length
 }

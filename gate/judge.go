@@ -34,7 +34,7 @@ type question struct {
 // answer judges, repeats what could not be checked as long as the rule says,
 // and remembers what may be.
 func (q *question) answer(ctx context.Context) *answer {
-	if a, ok := q.m.known(q.key, q.g.o.Now()); ok {
+	if a, _, ok := q.m.verdicts.get(q.key, q.g.o.Now()); ok {
 		return a // found by somebody between the asker's look and this flight
 	}
 	var a *answer
@@ -50,8 +50,10 @@ func (q *question) answer(ctx context.Context) *answer {
 }
 
 func (q *question) remember(a *answer) {
-	if a.good() && a.turn != q.m.turn.Load() {
-		return // what it was made of may be over since
+	q.m.mu.Lock()
+	defer q.m.mu.Unlock()
+	if q.m.overSince(a) {
+		return
 	}
 	q.m.verdicts.put(q.key, a, a.at, a.until())
 	switch {
@@ -83,7 +85,7 @@ func (q *question) turn(ctx context.Context) *answer {
 
 // attempt surveys what the rule's platforms ask for, once.
 func (q *question) attempt(ctx context.Context) *answer {
-	now, turn := q.g.o.Now(), q.m.turn.Load()
+	now, turn := q.g.o.Now(), q.m.begun()
 	source, err := q.g.o.Sources.Open(q.access, q.ref)
 	if err != nil {
 		return q.failed(err)
@@ -106,6 +108,9 @@ func (q *question) attempt(ctx context.Context) *answer {
 	}
 	a.decision = flatDecision(compose(q.sel, artifact.Digest(), a.whole, a.parts, now))
 	a.fault = shuin.CodeOf(a.decision.Err) == shuin.CodeInternal
+	if a.good() {
+		a.grounds = groundsOf(a)
+	}
 	a.whole = a.whole.settled(a.good())
 	for i, p := range a.parts {
 		a.parts[i] = p.settled(a.good())

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	"github.com/shuin/shuin"
 	"github.com/shuin/shuin/internal/limits"
 	"github.com/shuin/shuin/pipeline"
+	"github.com/shuin/shuin/verify"
 )
 
 // key names what an answer is about: everything the answer depends on.
@@ -38,10 +40,14 @@ type memory struct {
 	lastGood *cache[*answer]          // the last good ones
 	indexes  *cache[[]shuin.Platform] // what is in an index
 	parsed   *otter.Cache[string, *parsed]
-	turn     atomic.Uint64 // rises when what was answered before does not count any more
 	surveys  flights[*answer]
 	resolves flights[resolved]
 	listings flights[listing]
+
+	// mu is held to remember an answer, and to forget some.
+	mu        sync.Mutex
+	turn      uint64                       // how often Forget was called
+	forgotten []map[verify.Ground]struct{} // by the last calls of it, the newest last
 }
 
 // newMemory makes the memory of a gate that remembers; or of one decision,

@@ -33,6 +33,9 @@ type Surveyed struct {
 	// Authentic or where the envelope does not hold together: then it is a
 	// stranger's word. It may be large: limits.PayloadBytes bounds it.
 	Metadata map[string]string
+	// Grounds are what the signature rests on that may be revoked; none where no
+	// answer is Verified.
+	Grounds []Ground
 	// ClaimedStage is the stage that the payload names ([shuin.MetadataStage]),
 	// whoever wrote it: it tells what a signature was meant for, and makes
 	// nothing good.
@@ -88,7 +91,7 @@ func (r *run) surveyed(s shuin.Signature, e *examination) (good bool) {
 	if authentic && e.facts.Integrity == nil {
 		out.Metadata = e.facts.Payload.TargetArtifact.Annotations
 	}
-	out.ClaimedStage = claimedStage(e.facts)
+	out.ClaimedStage, out.Grounds = claimedStage(e.facts), e.grounds(out.Answers)
 	r.report.Signatures = append(r.report.Signatures, out.Report)
 	r.survey.Signatures = append(r.survey.Signatures, out)
 	return nearest.Result == shuin.Verified

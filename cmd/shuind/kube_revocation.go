@@ -6,12 +6,10 @@ import (
 	"crypto/x509"
 	"encoding/hex"
 	"math/rand/v2"
-	"slices"
 
-	"github.com/shuin/shuin"
-	"github.com/shuin/shuin/envelope"
 	"github.com/shuin/shuin/internal/limits"
 	"github.com/shuin/shuin/internal/revocation"
+	"github.com/shuin/shuin/verify"
 )
 
 // revocationLook asks between decisions what was revoked of what they rest on.
@@ -35,7 +33,7 @@ func (k *kubePart) lookAtRevocation(ctx context.Context) {
 
 // lookOnce asks about what was decided since the sweep before the last, and where
 // something was revoked, or is good again, has what runs judged soon, and nothing
-// admitted by an answer from before.
+// admitted by an answer from before that rests on what was revoked.
 func (k *kubePart) lookOnce(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, limits.KubeRevocationTime)
 	defer cancel()
@@ -48,10 +46,7 @@ func (k *kubePart) lookOnce(ctx context.Context) {
 		return
 	}
 	revoked := k.tellTurns(certificates, signatures)
-	gone := 0
-	if revoked > 0 {
-		gone = k.g.gate.Forget(restsOn(certificates, signatures))
-	}
+	gone := k.g.gate.Forget(revokedGrounds(certificates, signatures))
 	k.g.log.Warn("revocation changed: what runs is judged again", "revoked", revoked, "goodAgain", len(certificates)+len(signatures)-revoked, "lastGoodAnswersDropped", gone)
 	nudge(k.sweeps)
 }
@@ -79,32 +74,26 @@ func (k *kubePart) tellTurns(certificates []revocation.Turn, signatures []revoca
 	return revoked
 }
 
-// restsOn says whether a seal may rest on what was revoked. A report names the
-// signer's certificate, the CA that issued it and the root: what was revoked
-// between these is taken for that of all below the root. Of timestamps it says only
-// that there is one.
-func restsOn(certificates []revocation.Turn, signatures []revocation.StatusTurn) func(*shuin.SignatureReport) bool {
-	return func(r *shuin.SignatureReport) bool {
-		return slices.ContainsFunc(certificates, func(t revocation.Turn) bool {
-			switch {
-			case !t.Revoked:
-				return false
-			case t.Purpose == envelope.Timestamping:
-				return r.TimestampTime != nil
-			case t.Depth == 0:
-				return r.Signer.Fingerprint == printOf(t.Certificate)
-			case t.Depth == 1:
-				return r.Signer.Issuer == t.Certificate.Subject.String()
-			}
-			return r.Signer.Root == t.Root.Subject.String()
-		}) || slices.ContainsFunc(signatures, func(t revocation.StatusTurn) bool {
-			job := t.Query.Job.String()
-			if len(t.Revoked) == 1 && t.Revoked[0] == job {
-				return r.SigningJob == job
-			}
-			return len(t.Revoked) > 0 && r.SigningProfile == t.Query.Profile.String()
-		})
+// revokedGrounds are what was revoked, each certificate by itself, as answers keep
+// what they rest on: what a tenant's own CA revokes has no part in others' answers,
+// whatever names it gives. Where the signer names what nobody asked about, the
+// signature alone counts no more that it was asked about.
+func revokedGrounds(certificates []revocation.Turn, signatures []revocation.StatusTurn) (out []verify.Ground) {
+	for _, t := range certificates {
+		if t.Revoked {
+			out = append(out, verify.CertificateGround(t.Certificate))
+		}
 	}
+	for _, t := range signatures {
+		if len(t.Revoked) == 0 {
+			continue
+		}
+		out = append(out, verify.SignerGround(t.Query, t.Query.Job.String()))
+		for _, name := range t.Revoked {
+			out = append(out, verify.SignerGround(t.Query, name))
+		}
+	}
+	return out
 }
 
 // printOf names a certificate as reports do.

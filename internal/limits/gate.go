@@ -40,6 +40,8 @@ const (
 	GateLastGoodBytes = 64 << 20
 	GateIndexBytes    = 16 << 20
 	GateEntryBytes    = 1 << 10 // what an entry counts at least: bounds their number
+	GateForgotten     = 8       // calls of Forget that an answer under way is held against
+	GateAnew          = 3       // surveys for one asker, where what they rest on is forgotten meanwhile
 	GateParsedEntries = 16_384  // references read before
 	GateParsedBytes   = 512     // the longest reference that is remembered as read
 
