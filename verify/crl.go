@@ -22,6 +22,12 @@ const (
 	reasonRemoveFromCRL   = 8
 )
 
+// MayBeLifted reports whether a reason of revocation is none for ever: a hold
+// (RFC 5280, section 5.3.1).
+func MayBeLifted(reason int) bool {
+	return reason == reasonCertificateHold || reason == reasonRemoveFromCRL
+}
+
 var (
 	oidCRLDistributionPoints    = asn1.ObjectIdentifier{2, 5, 29, 31}
 	oidAuthorityInfoAccess      = asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 1, 1}
@@ -36,21 +42,29 @@ var (
 // times their size, and CRLs come over plain HTTP and from disks. The error
 // has [shuin.CodeLimit] or [shuin.CodeMalformed].
 func ParseCRL(der []byte, issuer *x509.Certificate) (*x509.RevocationList, error) {
-	if len(der) > limits.CRLBytes {
-		return nil, &shuin.Error{Code: shuin.CodeLimit, Message: fmt.Sprintf("crl is larger than %d bytes", limits.CRLBytes)}
-	}
-	outer, err := unparsed(der)
-	if err != nil {
-		return nil, malformed("read crl", err)
-	}
-	if err := outer.CheckSignatureFrom(issuer); err != nil {
-		return nil, malformed(fmt.Sprintf("crl is not signed by %q", issuer.Subject), err)
+	if err := checkOuter(der, issuer); err != nil {
+		return nil, err
 	}
 	crl, err := x509.ParseRevocationList(der)
 	if err != nil {
 		return nil, malformed("read crl", err)
 	}
 	return crl, nil
+}
+
+// checkOuter checks the size of a CRL and who signed it.
+func checkOuter(der []byte, issuer *x509.Certificate) error {
+	if len(der) > limits.CRLBytes {
+		return &shuin.Error{Code: shuin.CodeLimit, Message: fmt.Sprintf("crl is larger than %d bytes", limits.CRLBytes)}
+	}
+	outer, err := unparsed(der)
+	if err != nil {
+		return malformed("read crl", err)
+	}
+	if err := outer.CheckSignatureFrom(issuer); err != nil {
+		return malformed(fmt.Sprintf("crl is not signed by %q", issuer.Subject), err)
+	}
+	return nil
 }
 
 // unparsed is as much of a CRL as its signature is checked by. The standard
@@ -291,7 +305,7 @@ func judgeEntries(base, delta *x509.RevocationList, cert *x509.Certificate, at t
 			}
 			switch {
 			case revoked.Status != StatusRevoked: // became invalid after it was used
-			case entry.ReasonCode != reasonCertificateHold && entry.ReasonCode != reasonRemoveFromCRL:
+			case !MayBeLifted(entry.ReasonCode):
 				return revoked, nil
 			case latest == nil || latest.RevocationTime.Before(entry.RevocationTime):
 				latest = entry

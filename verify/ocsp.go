@@ -123,6 +123,9 @@ func (o *OCSPResponse) Judge(now, at time.Time) OCSPAnswer {
 	return a
 }
 
+// ThisUpdate is the time that the response is of.
+func (o *OCSPResponse) ThisUpdate() time.Time { return o.parsed.ThisUpdate }
+
 func judgeOCSP(resp *ocsp.Response, responder *x509.Certificate, now, at time.Time) Revocation {
 	if responder != nil && !slices.Contains(responder.ExtKeyUsage, x509.ExtKeyUsageOCSPSigning) {
 		// RFC 6960, section 4.2.2.2. Without this every certificate of the

@@ -78,6 +78,9 @@ type Request struct {
 	// MaxBytes bounds the answer's body; a longer one is an error of code
 	// shuin.CodeLimit, never cut.
 	MaxBytes int64
+	// Room is asked before more than limits.FetchSmall of the body is read, where
+	// it is set; its error is Do's.
+	Room func(context.Context) error
 	// Timeout bounds the whole exchange, body included; zero leaves it to the context.
 	Timeout time.Duration
 	// AllowUserInfo sends the user and password of the URL as basic
@@ -145,7 +148,7 @@ func (c *Client) do(ctx context.Context, r Request) (*Response, error) {
 	if resp.StatusCode != http.StatusOK {
 		return nil, &StatusError{resp.StatusCode}
 	}
-	body, err := readAll(resp, r.MaxBytes)
+	body, err := readAll(ctx, resp, r)
 	if err != nil {
 		return nil, cause(ctx, err)
 	}
@@ -201,12 +204,17 @@ func cause(ctx context.Context, err error) error {
 	return err
 }
 
-func readAll(resp *http.Response, maxBytes int64) ([]byte, error) {
+func readAll(ctx context.Context, resp *http.Response, r Request) ([]byte, error) {
+	maxBytes := r.MaxBytes
 	tooLong := &shuin.Error{Code: shuin.CodeLimit, Message: fmt.Sprintf("answer is longer than %d bytes", maxBytes)}
 	if resp.ContentLength > maxBytes {
 		return nil, tooLong
 	}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBytes+1))
+	limited := io.LimitReader(resp.Body, maxBytes+1)
+	body, err := io.ReadAll(io.LimitReader(limited, limits.FetchSmall+1))
+	if err == nil && len(body) > limits.FetchSmall {
+		body, err = readLarge(ctx, body, limited, resp.ContentLength, r)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -214,6 +222,29 @@ func readAll(resp *http.Response, maxBytes int64) ([]byte, error) {
 		return nil, tooLong
 	}
 	return body, nil
+}
+
+// readLarge reads what follows begun, into a buffer that need not grow where the
+// server said how much there is.
+func readLarge(ctx context.Context, begun []byte, rest io.Reader, length int64, r Request) ([]byte, error) {
+	if r.Room != nil {
+		if err := r.Room(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if length < 0 {
+		length = r.MaxBytes
+	}
+	var body bytes.Buffer
+	body.Grow(int(length) + bytes.MinRead)
+	body.Write(begun)
+	if _, err := body.ReadFrom(rest); err != nil {
+		return nil, err
+	}
+	if body.Len() < body.Cap()/4*3 {
+		return bytes.Clone(body.Bytes()), nil
+	}
+	return body.Bytes(), nil
 }
 
 // checkURL refuses what can be refused before a name is resolved.

@@ -79,16 +79,21 @@ const (
 	ClockSkew      = 5 * time.Minute  // that another's clock may be ahead of ours
 	RevocationURLs = 8                // responders or distribution points tried per certificate
 	CRLCacheFile   = 96 << 20         // one cache file (base64 of base and delta)
-	CRLAlone       = 1 << 20          // a larger CRL is parsed alone: in memory it takes up to fifty times its size
+	CRLAlone       = 1 << 20          // a larger CRL is parsed alone where it is parsed whole: in memory it takes up to fifty times its size
+	CRLHead        = 64 << 10         // a CRL without its entries
+	CRLEntry       = 64 << 10         // one entry of it, all about one certificate, and what of them is parsed at a time
 
-	FetchRedirects   = 3 // of one request
+	FetchRedirects   = 3       // of one request
+	FetchSmall       = 1 << 20 // of an answer, read whoever else is read from
 	FetchHeaderBytes = 64 << 10
 	FetchDial        = 5 * time.Second // to connect, and again for TLS
 	FetchValidators  = 1 << 10         // of an answer, ETag and Last-Modified
 
 	CRLSoftRefresh  = 2 * time.Second  // to fetch anew a CRL that is still good
 	CRLSoftPause    = time.Minute      // after a failure of that, before trying again
-	CRLMemory       = 48 << 20         // DER bytes of CRLs kept in memory; parsed they take several times that
+	CRLMemory       = 64 << 20         // that CRLs kept in memory take; one that does not fit serves the decision at hand
+	CRLLarge        = FetchSmall       // a CRL of more is fetched and read only while there is room
+	CRLLargeAt      = 2                // fetches of such at a time
 	OCSPMemory      = 1024             // OCSP responses kept in memory
 	OCSPMemoryLife  = time.Hour        // at most, and never beyond nextUpdate
 	RevocationGroup = 30 * time.Second // a fetch that several callers share
@@ -96,6 +101,7 @@ const (
 	RevocationFollowed  = 2048             // certificates, and signatures of AWS Signer, whose revocation is looked at between decisions
 	RevocationLook      = 32               // requests of one such look
 	RevocationLookAt    = 8                // of them at a time
+	RevocationLookTime  = 30 * time.Second // all of them
 	RevocationLookLeast = 30 * time.Second // between two looks at one address
 	RevocationLookRate  = 16 << 10         // bytes a second of one list that is fetched again and again, on the average
 	RevocationTurn      = time.Minute      // after it was told that something was revoked or is good again, until the contrary is; doubled each time

@@ -1,6 +1,7 @@
 package revocation
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/hex"
@@ -44,6 +45,15 @@ func (f *FileCache) path(address string) string {
 	return filepath.Join(f.Dir, hex.EncodeToString(sum[:]))
 }
 
+// size is that of a file, 0 where it cannot be said.
+func (f *FileCache) size(address string) int64 {
+	info, err := os.Lstat(f.path(address))
+	if err != nil {
+		return 0
+	}
+	return info.Size()
+}
+
 func (f *FileCache) load(address string) (cacheFile, error) {
 	data, err := readRegular(f.path(address), limits.CRLCacheFile)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -70,14 +80,19 @@ func readRegular(path string, maxBytes int64) ([]byte, error) {
 	if !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("%s is not a regular file", filepath.Base(path))
 	}
-	data, err := io.ReadAll(io.LimitReader(file, maxBytes+1))
-	if err != nil {
+	tooLarge := fmt.Errorf("%s is larger than %d bytes", filepath.Base(path), maxBytes)
+	if info.Size() > maxBytes {
+		return nil, tooLarge
+	}
+	var data bytes.Buffer
+	data.Grow(int(info.Size()) + bytes.MinRead) // it need not grow
+	if _, err := data.ReadFrom(io.LimitReader(file, maxBytes+1)); err != nil {
 		return nil, err
 	}
-	if int64(len(data)) > maxBytes {
-		return nil, fmt.Errorf("%s is larger than %d bytes", filepath.Base(path), maxBytes)
+	if int64(data.Len()) > maxBytes {
+		return nil, tooLarge
 	}
-	return data, nil
+	return data.Bytes(), nil
 }
 
 func readCacheFile(data []byte) (cacheFile, error) {
@@ -94,17 +109,17 @@ type expired time.Time
 func (e expired) Error() string { return "has expired at " + time.Time(e).String() }
 
 // parseBundle parses the lists of a file, which have to be issuer's.
-func (c *Checker) parseBundle(file cacheFile, now time.Time, issuer *x509.Certificate) (*bundle, error) {
-	b := new(bundle)
+func parseBundle(file cacheFile, now time.Time, issuer *x509.Certificate) (*bundle, error) {
+	b := &bundle{stored: true}
 	var err error
-	if b.base, err = c.parse(file.BaseCRL, issuer); err != nil {
+	if b.base, err = verify.ReadCRL(file.BaseCRL, issuer); err != nil {
 		if end, has := verify.CRLNextUpdate(file.BaseCRL); has && now.After(end) {
 			return nil, expired(end) // whoever made it
 		}
 		return nil, fmt.Errorf("read crl cache file: base: %w", err)
 	}
 	if len(file.DeltaCRL) > 0 {
-		if b.delta, err = c.parse(file.DeltaCRL, issuer); err != nil {
+		if b.delta, err = verify.ReadCRL(file.DeltaCRL, issuer); err != nil {
 			return nil, fmt.Errorf("read crl cache file: delta: %w", err)
 		}
 	}
@@ -115,7 +130,7 @@ func (b *bundle) marshal() ([]byte, error) {
 	return json.Marshal(cacheFile{BaseCRL: b.base.Raw, DeltaCRL: raw(b.delta)})
 }
 
-func raw(l *x509.RevocationList) []byte {
+func raw(l *verify.CRL) []byte {
 	if l == nil {
 		return nil
 	}

@@ -53,9 +53,11 @@ type Checker struct {
 
 	flights singleflight.Group
 	once    sync.Once
-	parsing sync.Mutex // held while a CRL above limits.CRLAlone is parsed
+	reading sync.Mutex    // held while a CRL above limits.CRLLarge is read from the cache
+	large   chan struct{} // holds one for each fetch of such
 	lists   *lru[*bundle]
 	answers *lru[ocspEntry]
+	ended   *lru[ocspEnd] // what a responder said is revoked for good
 	pauses  *lru[time.Time]
 	asked   followed[asking]
 	looks   *lru[time.Time] // by address: when a look may ask there again
@@ -92,6 +94,8 @@ func (c *Checker) build() {
 	}
 	c.lists = newLRU[*bundle](limits.CRLMemory)
 	c.answers = newLRU[ocspEntry](limits.OCSPMemory)
+	c.ended = newLRU[ocspEnd](limits.OCSPMemory)
+	c.large = make(chan struct{}, limits.CRLLargeAt)
 	c.pauses = newLRU[time.Time](limits.OCSPMemory)
 	c.looks = newLRU[time.Time](2 * limits.RevocationFollowed)
 }

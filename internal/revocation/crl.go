@@ -15,17 +15,24 @@ import (
 
 // bundle is a base CRL with its delta CRL, nil where there is none.
 type bundle struct {
-	base, delta *x509.RevocationList
+	base, delta *verify.CRL
 	known       fetch.Validators // of the base
 	sent        int              // bytes that the last fetch took
+	stored      bool             // on disk, where there is a cache
 }
 
+// size is an upper bound of the bytes that it takes in memory.
 func (b *bundle) size() int {
-	n := len(b.base.Raw)
-	if b.delta != nil {
-		n += len(b.delta.Raw)
+	n := limits.FetchValidators
+	for _, l := range b.lists() {
+		n += l.Size()
 	}
 	return n
+}
+
+// keep keeps b in memory, where it fits.
+func (c *Checker) keep(point string, b *bundle, issuer *x509.Certificate) {
+	c.lists.put(point, fingerprint(issuer), b, len(point)+b.size())
 }
 
 // checkCRLs asks the certificate's distribution points in order (REV-02): the
@@ -75,7 +82,7 @@ func (c *Checker) lookAtPoint(ctx context.Context, point string, kept *bundle, t
 		return old
 	}
 	c.lookedAt(point, t.now, fresh.sent)
-	c.pauses.put(point, t.now.Add(limits.CRLSoftPause), 1) // no decision needs to ask now
+	c.pauses.put(point, "", t.now.Add(limits.CRLSoftPause), 1) // no decision needs to ask now
 	if r := judgeCRL(fresh, t, cert, issuer); r.Status != verify.StatusUnavailable {
 		return r
 	}
@@ -90,7 +97,7 @@ var errNotAsked = errors.New("it was not asked for")
 // nobody answers, nor where the CA is late with the list it announced. A
 // failure is worth a warning once the kept list is near its end.
 func (c *Checker) soften(ctx context.Context, point string, kept *bundle, old verify.Revocation, t times, cert, issuer *x509.Certificate) verify.Revocation {
-	defer c.pauses.put(point, t.now.Add(limits.CRLSoftPause), 1)
+	defer c.pauses.put(point, "", t.now.Add(limits.CRLSoftPause), 1)
 	fresh, err := c.fetchPoint(ctx, point, kept, t.now, cert, issuer, limits.CRLSoftRefresh)
 	if err == nil {
 		if r := judgeCRL(fresh, t, cert, issuer); r.Status != verify.StatusUnavailable {
@@ -131,25 +138,15 @@ func (b *bundle) nearEnd(now time.Time) bool {
 	return false
 }
 
-func (b *bundle) lists() []*x509.RevocationList {
+func (b *bundle) lists() []*verify.CRL {
 	if b.delta == nil {
-		return []*x509.RevocationList{b.base}
+		return []*verify.CRL{b.base}
 	}
-	return []*x509.RevocationList{b.base, b.delta}
+	return []*verify.CRL{b.base, b.delta}
 }
 
 func judgeCRL(b *bundle, t times, cert, issuer *x509.Certificate) verify.Revocation {
-	return verify.EvaluateCRL(b.base, b.delta, cert, issuer, t.now, t.at)
-}
-
-// parse parses a list that issuer signed. A large one is parsed alone: what
-// the lists of a chain, asked for at once, may take is bounded by one of them.
-func (c *Checker) parse(der []byte, issuer *x509.Certificate) (*x509.RevocationList, error) {
-	if len(der) > limits.CRLAlone {
-		c.parsing.Lock()
-		defer c.parsing.Unlock()
-	}
-	return verify.ParseCRL(der, issuer)
+	return b.base.Judge(b.delta, cert, issuer, t.now, t.at)
 }
 
 // kept is the list in memory or on disk, nil when there is none or it cannot
@@ -164,11 +161,15 @@ func (c *Checker) kept(point string, now time.Time, issuer *x509.Certificate) *b
 	c.step("Retrieving crl bundle from file cache with key %q ...", fetch.Redact(point))
 	// One reader at a time: a file may be large, and callers many.
 	v, err, _ := c.flights.Do("disk "+fingerprint(issuer)+" "+point, func() (any, error) {
+		if c.Cache.size(point) > limits.CRLLarge {
+			c.reading.Lock()
+			defer c.reading.Unlock()
+		}
 		file, err := c.Cache.load(point)
 		if err != nil {
 			return nil, err
 		}
-		return c.parseBundle(file, now, issuer)
+		return parseBundle(file, now, issuer)
 	})
 	if errors.Is(err, errMiss) {
 		c.step("CRL file cache miss. Key %q does not exist", fetch.Redact(point))
@@ -188,7 +189,7 @@ func (c *Checker) kept(point string, now time.Time, issuer *x509.Certificate) *b
 			c.step("CRL bundle retrieved from file cache %v", expired(l.NextUpdate))
 		}
 	}
-	c.lists.put(point, b, b.size())
+	c.keep(point, b, issuer)
 	return b
 }
 
@@ -205,7 +206,9 @@ func (c *Checker) fetchPoint(ctx context.Context, point string, kept *bundle, no
 		if b, ok := c.lists.get(point); ok && b != kept && judgeCRL(b, times{now: now}, cert, issuer).Status != verify.StatusUnavailable {
 			return b, nil
 		}
-		b, err := c.fetchBundle(ctx, point, kept, named, now, cert, issuer, timeout)
+		room := &room{of: c.large}
+		defer room.leave()
+		b, err := c.fetchBundle(ctx, room, point, kept, named, now, cert, issuer, timeout)
 		if err != nil {
 			return nil, err
 		}
@@ -214,45 +217,72 @@ func (c *Checker) fetchPoint(ctx context.Context, point string, kept *bundle, no
 		if judgeCRL(b, times{now: now}, cert, issuer).Status == verify.StatusUnavailable {
 			return b, nil
 		}
-		c.lists.put(point, b, b.size())
-		if c.Cache != nil && !b.same(kept) {
+		if b.stored = b.same(kept) && kept.stored; c.Cache != nil && !b.stored {
 			c.step("Storing crl bundle to file cache with key %q ...", fetch.Redact(point))
-			if err := c.Cache.store(point, b); err != nil {
+			err := c.Cache.store(point, b)
+			if b.stored = err == nil; err != nil {
 				c.warn("failed to store crl bundle in file cache with key %q: %v", fetch.Redact(point), err)
 			}
 		}
+		c.keep(point, b, issuer)
 		return b, nil
 	})
 }
 
-func (c *Checker) fetchBundle(ctx context.Context, point string, kept *bundle, named []string, now time.Time, cert, issuer *x509.Certificate, timeout time.Duration) (*bundle, error) {
+func (c *Checker) fetchBundle(ctx context.Context, room *room, point string, kept *bundle, named []string, now time.Time, cert, issuer *x509.Certificate, timeout time.Duration) (*bundle, error) {
 	// Where only the delta is old the base, which may be large, can stay.
 	if kept != nil && kept.delta != nil && current(kept.base, now) && !current(kept.delta, now) && kept.base.CheckSignatureFrom(issuer) == nil {
-		delta, err := c.fetchDelta(ctx, kept.base, named, issuer, timeout)
+		delta, err := c.fetchDelta(ctx, room, kept.base, named, issuer, timeout)
+		if err == nil {
+			delta, err = forward(delta, kept, kept.base, now)
+		}
 		if renewed := (&bundle{base: kept.base, delta: delta, known: kept.known}); err == nil && delta != nil && judgeCRL(renewed, times{now: now}, cert, issuer).Status != verify.StatusUnavailable {
 			return renewed, nil
 		}
 	}
-	b, err := c.fetchBase(ctx, point, kept, issuer, timeout)
+	b, err := c.fetchBase(ctx, room, point, kept, now, issuer, timeout)
 	if err != nil {
 		return nil, err
 	}
 	base := b.base
-	if kept != nil && older(base, kept.base) && current(kept.base, now) && kept.base.CheckSignatureFrom(issuer) == nil {
+	mine := kept != nil && kept.base.CheckSignatureFrom(issuer) == nil
+	if mine && older(base, kept.base) && (current(kept.base, now) || revokesForGood(kept, now, cert, issuer)) {
 		return nil, fmt.Errorf("the list fetched has number %s, an earlier one had %s", base.Number, kept.base.Number)
 	}
-	if b.delta, err = c.fetchDelta(ctx, base, named, issuer, timeout); err != nil {
+	if b.delta, err = c.fetchDelta(ctx, room, base, named, issuer, timeout); err != nil {
 		return nil, err
 	}
-	return b, nil
+	if mine {
+		b.delta, err = forward(b.delta, kept, base, now)
+	}
+	return b, err
+}
+
+// revokesForGood: an old list that says so speaks on, also against one from
+// before it that is good for longer.
+func revokesForGood(kept *bundle, now time.Time, cert, issuer *x509.Certificate) bool {
+	r := judgeCRL(kept, times{now: now}, cert, issuer)
+	return r.Status == verify.StatusRevoked && !verify.MayBeLifted(r.Reason)
+}
+
+// forward is the delta to go on with, of one that came for base and the kept one:
+// the numbers of those of one base, or of later ones, do not go back.
+func forward(delta *verify.CRL, kept *bundle, base *verify.CRL, now time.Time) (*verify.CRL, error) {
+	if delta == nil || kept.delta == nil || older(base, kept.base) || !older(delta, kept.delta) {
+		return delta, nil
+	}
+	if !current(kept.delta, now) {
+		return nil, fmt.Errorf("the delta crl fetched has number %s, an earlier one had %s", delta.Number, kept.delta.Number)
+	}
+	return kept.delta, nil
 }
 
 // fetchBase gets a base list, which is the kept one where the server says that it
 // still has the same, or sends it once more.
-func (c *Checker) fetchBase(ctx context.Context, point string, kept *bundle, issuer *x509.Certificate, timeout time.Duration) (*bundle, error) {
-	r := fetch.Request{URL: point, Accept: "application/pkix-crl", MaxBytes: limits.CRLBytes, Timeout: timeout}
+func (c *Checker) fetchBase(ctx context.Context, room *room, point string, kept *bundle, now time.Time, issuer *x509.Certificate, timeout time.Duration) (*bundle, error) {
+	r := fetch.Request{URL: point, Accept: "application/pkix-crl", MaxBytes: limits.CRLBytes, Timeout: timeout, Room: room.take}
 	mine := kept != nil && kept.base.CheckSignatureFrom(issuer) == nil
-	if mine {
+	if mine && current(kept.base, now) { // one that ended is of no use, whoever says that it is the same
 		r.Known = kept.known
 	}
 	resp, err := c.HTTP.Do(ctx, r)
@@ -264,14 +294,14 @@ func (c *Checker) fetchBase(ctx context.Context, point string, kept *bundle, iss
 		b.base = kept.base
 		return b, nil
 	}
-	b.base, err = c.parseFrom(point, resp.Body, issuer)
+	b.base, err = parseFrom(point, resp.Body, issuer)
 	return b, err
 }
 
 // fetchDelta follows the Freshest CRL extension of the base, else that of the
 // certificate. Their addresses hold the same list: the first that answers is
 // taken. Without a delta CRL that is named there is no answer (REV-02).
-func (c *Checker) fetchDelta(ctx context.Context, base *x509.RevocationList, named []string, issuer *x509.Certificate, timeout time.Duration) (*x509.RevocationList, error) {
+func (c *Checker) fetchDelta(ctx context.Context, room *room, base *verify.CRL, named []string, issuer *x509.Certificate, timeout time.Duration) (*verify.CRL, error) {
 	urls, err := verify.FreshestCRLs(base.Extensions)
 	if err != nil {
 		return nil, fmt.Errorf("freshest crl of the base crl: %w", err)
@@ -285,7 +315,7 @@ func (c *Checker) fetchDelta(ctx context.Context, base *x509.RevocationList, nam
 	urls, err = tooMany(urls, "delta crls")
 	errs := []error{err}
 	for _, u := range urls {
-		delta, err := c.fetchList(ctx, u, issuer, timeout)
+		delta, err := c.fetchList(ctx, room, u, issuer, timeout)
 		if err == nil {
 			return delta, nil
 		}
@@ -294,16 +324,16 @@ func (c *Checker) fetchDelta(ctx context.Context, base *x509.RevocationList, nam
 	return nil, fmt.Errorf("delta crl: %w", errors.Join(errs...))
 }
 
-func (c *Checker) fetchList(ctx context.Context, address string, issuer *x509.Certificate, timeout time.Duration) (*x509.RevocationList, error) {
-	resp, err := c.HTTP.Do(ctx, fetch.Request{URL: address, Accept: "application/pkix-crl", MaxBytes: limits.CRLBytes, Timeout: timeout})
+func (c *Checker) fetchList(ctx context.Context, room *room, address string, issuer *x509.Certificate, timeout time.Duration) (*verify.CRL, error) {
+	resp, err := c.HTTP.Do(ctx, fetch.Request{URL: address, Accept: "application/pkix-crl", MaxBytes: limits.CRLBytes, Timeout: timeout, Room: room.take})
 	if err != nil {
 		return nil, err
 	}
-	return c.parseFrom(address, resp.Body, issuer)
+	return parseFrom(address, resp.Body, issuer)
 }
 
-func (c *Checker) parseFrom(address string, der []byte, issuer *x509.Certificate) (*x509.RevocationList, error) {
-	list, err := c.parse(der, issuer)
+func parseFrom(address string, der []byte, issuer *x509.Certificate) (*verify.CRL, error) {
+	list, err := verify.ReadCRL(der, issuer)
 	if err != nil {
 		return nil, fmt.Errorf("crl from %s: %w", fetch.Redact(address), err)
 	}
@@ -315,10 +345,36 @@ func (b *bundle) same(other *bundle) bool {
 	return other != nil && bytes.Equal(b.base.Raw, other.base.Raw) && bytes.Equal(raw(b.delta), raw(other.delta))
 }
 
-func current(l *x509.RevocationList, now time.Time) bool {
+func current(l *verify.CRL, now time.Time) bool {
 	return !l.NextUpdate.IsZero() && !now.After(l.NextUpdate)
 }
 
-func older(a, b *x509.RevocationList) bool {
+func older(a, b *verify.CRL) bool {
 	return a.Number != nil && b.Number != nil && a.Number.Cmp(b.Number) < 0
+}
+
+// room is where large lists are fetched, few at a time: one fetch's place in it.
+type room struct {
+	of    chan struct{}
+	taken bool
+}
+
+// take waits for the place, once; leave gives it back.
+func (r *room) take(ctx context.Context) error {
+	if r.taken {
+		return nil
+	}
+	select {
+	case r.of <- struct{}{}:
+		r.taken = true
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("too many large lists are being fetched: %w", ctx.Err())
+	}
+}
+
+func (r *room) leave() {
+	if r.taken {
+		<-r.of
+	}
 }

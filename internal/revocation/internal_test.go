@@ -36,13 +36,13 @@ func FuzzCRLCacheFile(f *testing.F) {
 		if err != nil {
 			return
 		}
-		b, err := new(Checker).parseBundle(file, time.Now(), issuer)
+		b, err := parseBundle(file, time.Now(), issuer)
 		if err != nil {
 			return
 		}
 		_, _ = verify.FreshestCRLs(b.base.Extensions)
 		_, _ = nextPublish(b.base.Extensions)
-		_ = verify.EvaluateCRL(b.base, b.delta, chain.Leaf(), issuer, time.Now(), time.Time{})
+		_ = b.base.Judge(b.delta, chain.Leaf(), issuer, time.Now(), time.Time{})
 		again, err := b.marshal()
 		if err != nil {
 			t.Fatal(err)
@@ -56,17 +56,17 @@ func FuzzCRLCacheFile(f *testing.F) {
 
 func TestLRUKeepsWithinItsWeight(t *testing.T) {
 	l := newLRU[int](10)
-	l.put("a", 1, 4)
-	l.put("b", 2, 4)
+	l.put("a", "x", 1, 4)
+	l.put("b", "x", 2, 4)
 	l.get("a")
-	l.put("c", 3, 4)
+	l.put("c", "x", 3, 4)
 	if _, ok := l.get("b"); ok {
 		t.Error("the least recently used stayed")
 	}
 	if v, ok := l.get("a"); !ok || v != 1 {
 		t.Error("a is gone")
 	}
-	l.put("a", 5, 11)
+	l.put("a", "x", 5, 11)
 	if _, ok := l.get("a"); ok || l.weight != 4 {
 		t.Errorf("kept more than it may: %d", l.weight)
 	}

@@ -36,14 +36,14 @@ type asking struct {
 	depth              int
 }
 
-// key tells askings apart, and group those that are answered by the same list.
+// key tells askings apart, and group those that are answered by the same.
 func (a *asking) key() string {
-	return strconv.Itoa(int(a.purpose)) + fingerprint(a.cert) + fingerprint(a.issuer)
+	return strconv.Itoa(int(a.purpose)) + fingerprint(a.cert) + fingerprint(a.issuer) + fingerprint(a.root)
 }
 
 func (a *asking) group() string {
 	if len(a.cert.OCSPServer) > 0 {
-		return a.key()
+		return fingerprint(a.cert) + fingerprint(a.issuer)
 	}
 	return fingerprint(a.issuer) + strings.Join(a.cert.CRLDistributionPoints, "\x00")
 }
@@ -55,7 +55,7 @@ func (c *Checker) follow(chain []*x509.Certificate, purpose envelope.Purpose, fo
 			continue
 		}
 		a := asking{chain[i], chain[i+1], chain[len(chain)-1], purpose, i}
-		c.asked.want(a.key(), a, found[i].Status, now)
+		c.asked.want(a.key(), fingerprint(a.root), a, found[i].Status, now)
 	}
 }
 
@@ -72,12 +72,15 @@ type looking struct {
 // kept counts on, and nothing has turned.
 //
 // It makes at most limits.RevocationLook requests (the list that a list names as
-// its delta apart), those about what no look came to for longest. A list that the
+// its delta apart) within limits.RevocationLookTime: each root in turn has one,
+// and has it about what no look came to for longest. A list that the
 // server still has is not sent again where the server says so (RFC 9110, section
 // 13); one that it sends each time is asked for no more often than
 // limits.RevocationLookRate allows. One look at a time.
 func (c *Checker) Look(ctx context.Context, now, since time.Time) []Turn {
 	c.once.Do(c.build)
+	ctx, cancel := context.WithTimeout(ctx, limits.RevocationLookTime)
+	defer cancel()
 	var groups [][]*following[asking]
 	index := map[string]int{}
 	for _, x := range c.asked.since(since) {
@@ -135,5 +138,5 @@ func (l *looking) may(c *Checker, address string, now time.Time) bool {
 // lookedAt notes that an address was asked, and how much it sent: this look has
 // what it sent, for all who want it, and a later one asks again.
 func (c *Checker) lookedAt(address string, now time.Time, sent int) {
-	c.looks.put(address, now.Add(max(limits.RevocationLookLeast, time.Duration(sent)*time.Second/limits.RevocationLookRate)), 1)
+	c.looks.put(address, "", now.Add(max(limits.RevocationLookLeast, time.Duration(sent)*time.Second/limits.RevocationLookRate)), 1)
 }

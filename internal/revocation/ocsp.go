@@ -25,6 +25,9 @@ type ocspEntry struct {
 // checkOCSP asks the certificate's responders in order; the first that gives
 // an answer decides, "I do not know it" included (REV-04).
 func (c *Checker) checkOCSP(ctx context.Context, t times, cert, issuer *x509.Certificate) verify.Revocation {
+	if r, ok := c.revokedForGood(t, cert, issuer); ok {
+		return r
+	}
 	return inTurn(ctx, "ocsp", "ocsp responders", cert.OCSPServer, func(server string) verify.Revocation {
 		return c.askResponder(ctx, server, t, cert, issuer)
 	})
@@ -55,8 +58,11 @@ func (c *Checker) askResponder(ctx context.Context, server string, t times, cert
 			return nil, err
 		}
 		response, err := verify.ParseOCSP(der, cert, issuer)
-		if err == nil && response.Judge(t.now, t.at).Status != verify.StatusUnavailable {
-			c.answers.put(key, ocspEntry{response, t.now.Add(limits.OCSPMemoryLife)}, 1)
+		if err != nil || response.Judge(t.now, t.at).Status == verify.StatusUnavailable {
+			return response, err
+		}
+		if response, err = newer(response, kept.response, t.now); err == nil {
+			c.answers.put(key, fingerprint(issuer), ocspEntry{response, t.now.Add(limits.OCSPMemoryLife)}, 1)
 		}
 		return response, err
 	})
@@ -66,7 +72,53 @@ func (c *Checker) askResponder(ctx context.Context, server string, t times, cert
 		}
 		return unavailable("ocsp", server, err)
 	}
-	return c.judgeOCSP(ctx, t, response, issuer)
+	r := c.judgeOCSP(ctx, t, response, issuer)
+	if r.Status == verify.StatusRevoked && !verify.MayBeLifted(r.Reason) {
+		c.ended.put(fingerprint(cert)+fingerprint(issuer), fingerprint(issuer), ocspEnd{response, t.now, fetch.Redact(server)}, 1)
+	}
+	return r
+}
+
+// newer is the response to go on with of one that came and one that was kept,
+// which may be nil. Whoever stands on the way can send one from before the kept
+// one (RFC 6960, section 5): that takes the place of none that is good yet, nor
+// of one that said revoked.
+func newer(came, kept *verify.OCSPResponse, now time.Time) (*verify.OCSPResponse, error) {
+	switch {
+	case kept == nil || !came.ThisUpdate().Before(kept.ThisUpdate()):
+		return came, nil
+	case kept.Judge(now, time.Time{}).Status != verify.StatusUnavailable:
+		return kept, nil
+	case kept.Judge(kept.ThisUpdate(), time.Time{}).Status == verify.StatusRevoked:
+		return nil, fmt.Errorf("the response fetched is of %s, an earlier one that said revoked of %s",
+			came.ThisUpdate().UTC().Format(time.RFC3339), kept.ThisUpdate().UTC().Format(time.RFC3339))
+	}
+	return came, nil
+}
+
+// ocspEnd is a response that said that a certificate is revoked for good, and
+// when and where that was learnt.
+type ocspEnd struct {
+	response *verify.OCSPResponse
+	learnt   time.Time
+	server   string
+}
+
+// revokedForGood is what was learnt of a certificate before, and stays so until
+// the certificate's own end, whatever a responder says now (RFC 5280, section
+// 5.3.1: only a hold ends).
+func (c *Checker) revokedForGood(t times, cert, issuer *x509.Certificate) (verify.Revocation, bool) {
+	end, ok := c.ended.get(fingerprint(cert) + fingerprint(issuer))
+	if !ok || t.now.After(cert.NotAfter) {
+		return verify.Revocation{}, false
+	}
+	now := t.now
+	if now.After(end.learnt) {
+		now = end.learnt
+	}
+	r := end.response.Judge(now, t.at).Revocation
+	r.Server = end.server
+	return r, r.Status == verify.StatusRevoked
 }
 
 // fetchOCSP makes one request (RFC 6960, appendix A.1). It is a POST, which

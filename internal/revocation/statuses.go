@@ -42,7 +42,7 @@ func (a *statusAsking) key() string {
 func (s *Statuses) RevocationStatus(ctx context.Context, q awsprofile.StatusQuery, config map[string]string) ([]string, error) {
 	revoked, err := s.Of.RevocationStatus(ctx, q, config)
 	a := statusAsking{q, config}
-	s.asked.want(a.key(), a, statusOf(revoked, err), s.Now())
+	s.asked.want(a.key(), q.Profile.Partition+q.Profile.Account, a, statusOf(revoked, err), s.Now())
 	return revoked, err
 }
 
@@ -63,8 +63,8 @@ type StatusTurn struct {
 }
 
 // Look asks anew about the signatures that were asked about since a time, at
-// most limits.RevocationLook of them, those that no look came to for longest, and
-// returns those whose answer turned. One look at a time.
+// most limits.RevocationLook of them, those of each account in turn and that no
+// look came to for longest, and returns those whose answer turned. One look at a time.
 func (s *Statuses) Look(ctx context.Context, since time.Time) (turns []StatusTurn) {
 	all := s.asked.since(since)
 	for _, x := range all[:min(len(all), limits.RevocationLook)] {
