@@ -68,12 +68,15 @@ func (g *gatePart) watching() func(principal, once string, now time.Time) watchi
 	}
 }
 
-// tidyFindings forgets what watchers need no more, until ctx ends: at once, and
-// once a day.
-func (g *gatePart) tidyFindings(ctx context.Context) {
-	tick := time.NewTicker(limits.StateTidyEvery)
-	defer tick.Stop()
+// tidyFindings forgets what watchers need no more once it is due and then every
+// day, until ctx ends; not at the start, when a clock may not be set yet.
+func (g *gatePart) tidyFindings(ctx context.Context, due <-chan time.Time) {
 	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-due:
+		}
 		switch forgot, err := g.findings.Tidy(ctx, g.now()); {
 		case ctx.Err() != nil:
 			return
@@ -82,11 +85,7 @@ func (g *gatePart) tidyFindings(ctx context.Context) {
 		case forgot > 0:
 			g.log.Info("what watchers decided and told long ago is forgotten", "rows", forgot)
 		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
+		due = time.After(limits.StateTidyEvery)
 	}
 }
 

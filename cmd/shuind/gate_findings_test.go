@@ -262,14 +262,20 @@ func TestWhatAPrincipalLeftIsForgottenWhileTheServerRuns(t *testing.T) {
 	if err == nil {
 		err = s.Done(t.Context(), claim, token, long)
 	}
+	if err == nil { // somebody goes on, by the same clock
+		_, err = g.findings.State("another").Begin(t.Context(), watching.Claim{Key: "task/2", Version: 1}, time.Now(), time.Minute)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, stop := context.WithCancel(t.Context())
+	due := make(chan time.Time)
+	g.tidy = due
 	var running sync.WaitGroup
 	running.Go(func() { g.run(ctx) })
 	defer running.Wait()
 	defer stop()
+	due <- time.Now()
 	for !strings.Contains(b.log(), `"what watchers decided and told long ago is forgotten","rows":1`) {
 		if t.Context().Err() != nil {
 			t.Fatal(b.log())
@@ -278,6 +284,23 @@ func TestWhatAPrincipalLeftIsForgottenWhileTheServerRuns(t *testing.T) {
 	}
 	if _, err := s.Begin(t.Context(), claim, time.Now(), time.Minute); err != nil {
 		t.Errorf("it is known still: %v", err)
+	}
+}
+
+// TestNothingIsForgottenBeforeItIsDue: at the start a clock may not be set yet.
+func TestNothingIsForgottenBeforeItIsDue(t *testing.T) {
+	g := newFindingsBench(t).part(t)
+	looks, now := 0, g.now
+	g.now = func() time.Time { looks++; return now() }
+	ctx, stop := context.WithCancel(t.Context())
+	due := make(chan time.Time)
+	var running sync.WaitGroup
+	running.Go(func() { g.tidyFindings(ctx, due) })
+	due <- time.Now()
+	stop()
+	running.Wait()
+	if looks != 1 {
+		t.Errorf("the clock was asked %d times", looks)
 	}
 }
 

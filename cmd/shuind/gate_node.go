@@ -58,7 +58,8 @@ type gatePart struct {
 	blobs      *blobcache.Cache
 	pair       *keyPair // of an address of its own; nil: plain HTTP, or the server's
 	ready      *readiness
-	hangup     chan os.Signal // SIGHUP
+	hangup     chan os.Signal   // SIGHUP
+	tidy       <-chan time.Time // when watchers' old rows are forgotten for the first time; nil: limits.StateTidyFirst after the start
 
 	// Used by one look at a time.
 	looking                     sync.Mutex

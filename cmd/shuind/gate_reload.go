@@ -159,7 +159,11 @@ func (g *gatePart) run(ctx context.Context) {
 		others.Go(func() { g.kube.run(ctx) })
 	}
 	if g.findings != nil {
-		others.Go(func() { g.tidyFindings(ctx) })
+		due := g.tidy
+		if due == nil {
+			due = time.After(limits.StateTidyFirst)
+		}
+		others.Go(func() { g.tidyFindings(ctx, due) })
 	}
 	tick := time.NewTicker(limits.GateReloadEvery)
 	defer tick.Stop()

@@ -28,6 +28,7 @@ const (
 	StateCounts     = 10_000                  // likewise, and no more are taken
 	StateTidied     = 1000                    // rows that nobody needs any more, deleted at once
 	StateTidyEvery  = 24 * time.Hour          // between two looks for them
+	StateTidyFirst  = time.Hour               // from a server's start to its first: its clock is set by then
 	StateNames      = 100                     // of what is in use, likewise
 	StateValueBytes = 1 << 10                 // of what is in use
 	StateLeaseMost  = 24 * time.Hour          // of a claim, and of a turn to tell

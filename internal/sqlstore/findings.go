@@ -50,6 +50,7 @@ type Findings struct {
 	closeErr  error
 	fatal     error // whoever has the writing connection may look at it
 	dropped   atomic.Int64
+	idle      atomic.Int64 // what is newest of watchers where that is long ago, as the last look to tidy saw it; 0: it is not
 }
 
 var _ watch.Keeper = (*Findings)(nil)
