@@ -183,17 +183,17 @@ func (f *bundleFile) load(ctx context.Context) (*gate.Rules, error) {
 	return loaded.rules, nil
 }
 
-// readSignatures reads those files that are there, at least one.
+// readSignatures reads those files that are there, at least one. What cannot be
+// read is one that is not good, where another can be: the first that is good is
+// the bundle's.
 func (f *bundleFile) readSignatures(data []byte) (all []bundle.Signature, err error) {
 	for _, name := range f.signatures(data) {
 		envelope, fault := readFile(name, limits.BundleSignatureBytes, "BundleSignatureBytes")
 		switch {
 		case fault == nil:
 			all = append(all, bundle.Signature{MediaType: bundle.SignatureType(name), Envelope: envelope})
-		case !errors.Is(fault, fs.ErrNotExist):
-			return nil, fault
-		default:
-			err = fault
+		case err == nil || errors.Is(err, fs.ErrNotExist):
+			err = fault // one that is there and cannot be read says more than one that is not
 		}
 	}
 	if len(all) > 0 {

@@ -186,7 +186,13 @@ func TestASignatureNamedByTheBundlesDigestLeavesNoGap(t *testing.T) {
 			byDigest(second, firstSig)
 			b.write(t, "policy.json.jws.sig", string(secondSig))
 		}, "second", secondSig},
-		{"neither is good", func() { b.write(t, "policy.json.jws.sig", string(firstSig)) }, "", nil},
+		{"what has the bundle's name cannot be read", func() {
+			b.write(t, bundle.SignatureName("policy.json", second, bundle.JWSSuffix), strings.Repeat(" ", limits.BundleSignatureBytes+1))
+		}, "second", secondSig},
+		{"neither is good", func() {
+			byDigest(second, firstSig)
+			b.write(t, "policy.json.jws.sig", string(firstSig))
+		}, "", nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			c.put()
