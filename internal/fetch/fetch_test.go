@@ -265,3 +265,37 @@ func TestValidatorsThatAreTooLongAreNotKept(t *testing.T) {
 		t.Errorf("%+v %v", got, err)
 	}
 }
+
+func TestALargeAnswerIsReadOnceThereIsRoom(t *testing.T) {
+	var body []byte
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/unknown" {
+			w.(http.Flusher).Flush() // without a length
+		}
+		_, _ = w.Write(body)
+	}))
+	defer srv.Close()
+	c := &Client{AllowPrivateAddresses: true}
+	full := errors.New("no room")
+	for size, large := range map[int]bool{limits.FetchSmall: false, limits.FetchSmall + 1: true, 3 * limits.FetchSmall: true} {
+		body = bytes.Repeat([]byte{7}, size)
+		for _, path := range []string{"/known", "/unknown"} {
+			asked := 0
+			r := Request{URL: srv.URL + path, MaxBytes: 3 * limits.FetchSmall, Room: func(context.Context) error { asked++; return nil }}
+			got, err := c.Do(t.Context(), r)
+			if err != nil || !bytes.Equal(got.Body, body) || (asked == 1) != large {
+				t.Errorf("%s, %d bytes: asked %d times for room, %v", path, size, asked, err)
+			}
+			r.Room = func(context.Context) error { return full }
+			if _, err := c.Do(t.Context(), r); errors.Is(err, full) != large {
+				t.Errorf("%s, %d bytes, no room: %v", path, size, err)
+			}
+		}
+	}
+	body = append(body, bytes.Repeat([]byte{7}, 4*limits.FetchSmall)...)
+	for _, path := range []string{"/known", "/unknown"} {
+		if _, err := c.Do(t.Context(), Request{URL: srv.URL + path, MaxBytes: 3 * limits.FetchSmall}); shuin.CodeOf(err) != shuin.CodeLimit {
+			t.Errorf("%s, too long: %v", path, err)
+		}
+	}
+}

@@ -79,3 +79,14 @@ func TestNextPublishIsRead(t *testing.T) {
 		t.Errorf("got %v %v", got, ok)
 	}
 }
+
+func TestWhoBringsMuchPushesOutHisOwn(t *testing.T) {
+	l := newLRU[int](10)
+	l.put("ours", "production", 1, 2)
+	for i := range 20 {
+		l.put(string(rune('a'+i)), "tenant", i, 4)
+	}
+	if _, ok := l.get("ours"); !ok || l.weight != 10 || len(l.owners) != 2 || l.owners["tenant"] != 8 {
+		t.Errorf("ours kept: %v, weight %d of %v", ok, l.weight, l.owners)
+	}
+}
