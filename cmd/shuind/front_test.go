@@ -104,14 +104,17 @@ func TestConnectionsAreBounded(t *testing.T) {
 			accepted <- conn
 		}
 	}()
-	for range 2 {
+	dial := func() {
 		conn, err := net.Dial("tcp", ln.Addr().String())
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer conn.Close()
+		t.Cleanup(func() { conn.Close() })
 	}
+	dial()
 	first := <-accepted
+	noteIdle(first, http.StateActive) // else it would make room
+	dial()
 	select {
 	case <-accepted:
 		t.Fatal("two connections at once")
@@ -133,9 +136,10 @@ func TestAnIdleConnectionMakesRoom(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	busy := make(chan struct{})
+	busy, begun := make(chan struct{}), make(chan struct{}, 2)
 	srv := entrance{what: "API", handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/wait" {
+			begun <- struct{}{}
 			<-busy
 		}
 	})}.httpServer(silent)
@@ -161,6 +165,7 @@ func TestAnIdleConnectionMakesRoom(t *testing.T) {
 		return err
 	}
 	_, waits := open("/wait")
+	<-begun
 	for range 3 { // each closes the one before, which is idle
 		_, r := open("/")
 		if err := answered(r); err != nil {
@@ -168,6 +173,7 @@ func TestAnIdleConnectionMakesRoom(t *testing.T) {
 		}
 	}
 	_, last := open("/wait")
+	<-begun
 	_, next := open("/") // nobody is idle, until the two have their answers
 	close(busy)
 	for _, r := range []*bufio.Reader{waits, last, next} {

@@ -13,6 +13,7 @@ import (
 	"github.com/shuin/shuin"
 	"github.com/shuin/shuin/gate"
 	"github.com/shuin/shuin/internal/gateapi"
+	"github.com/shuin/shuin/internal/limits"
 )
 
 // recordsToStdout is what gate.records says in place of a file's name for the
@@ -20,32 +21,49 @@ import (
 const recordsToStdout = "-"
 
 // records is the file that every decision is written to, one line of JSON
-// each, before it is told; or the standard output. It is only ever appended to.
-// Safe for concurrent use. What is written is handed to the system, not forced
-// to the disk.
+// each, before it is told; or the standard output. It is only ever appended to,
+// by one goroutine: who has something written waits for that for a bounded time,
+// since nobody may read the standard output. Safe for concurrent use. What is
+// written is handed to the system, not forced to the disk.
 type records struct {
 	path   string
 	stream io.Writer // in place of a file
 	now    func() time.Time
+	wait   time.Duration // for one line
 
-	mu     sync.Mutex
-	file   *os.File // nil: closed, or there is a stream
-	torn   bool     // the last line is not whole
+	asks   chan *recording
+	ending chan struct{} // closed: nothing more is taken
+	ended  chan struct{} // closed: the goroutine is gone
+	closed sync.Once
+
+	out  sync.Mutex // held while the file is used
+	file *os.File   // nil: closed, or there is a stream
+	torn bool       // the last line is not whole
+
+	mu     sync.Mutex // held for a moment
 	failed error
 	since  time.Time // of the first failure after a success
 	lost   int       // decisions that could not be written since
 }
 
+// recording is what the goroutine is to do.
+type recording struct {
+	line []byte     // nil: only to say what is missing
+	done chan error // has room for one
+}
+
 // openRecords opens the file for appending; it is made, its owner's alone.
 func openRecords(path string, stdout io.Writer, now func() time.Time) (*records, error) {
-	r := &records{path: path, now: now}
+	r := &records{
+		path: path, now: now, wait: limits.GateRecordTime,
+		asks: make(chan *recording), ending: make(chan struct{}), ended: make(chan struct{}),
+	}
 	if path == recordsToStdout {
 		r.stream = stdout
-		return r, nil
-	}
-	if err := r.reopen(); err != nil {
+	} else if err := r.reopen(); err != nil {
 		return nil, invalid("gate.records is a file in a directory that this user may write to", "records: %w", err)
 	}
+	go r.run()
 	return r, nil
 }
 
@@ -66,10 +84,10 @@ func (r *records) reopen() error {
 	if err != nil {
 		return errors.Join(err, f.Close())
 	}
-	r.mu.Lock()
+	r.out.Lock()
 	old := r.file
 	r.file, r.torn = f, false
-	r.mu.Unlock()
+	r.out.Unlock()
 	if old != nil {
 		return old.Close()
 	}
@@ -82,9 +100,9 @@ func (r *records) follow() (moved bool, err error) {
 		return false, nil
 	}
 	there, err := os.Stat(r.path)
-	r.mu.Lock()
+	r.out.Lock()
 	held, herr := r.file.Stat()
-	r.mu.Unlock()
+	r.out.Unlock()
 	if err == nil && herr == nil && os.SameFile(there, held) {
 		return false, nil
 	}
@@ -100,41 +118,95 @@ type gap struct {
 	Error string    `json:"error"`
 }
 
-// write appends a line. Its error means that the line is not there.
+// errNotTaken is that of a line that was not written in time. A part of it, or all,
+// may be there later: the gap that follows it counts it.
+var errNotTaken = errors.New("records: what reads them takes nothing")
+
+// write appends a line. Its error means that the line is not there, as far as can
+// be told.
 func (r *records) write(line []byte) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	err := r.mend()
-	if err == nil {
-		err = r.append(line)
-	}
+	err := r.ask(line)
 	if err != nil {
+		r.mu.Lock()
+		defer r.mu.Unlock()
 		if r.failed == nil {
 			r.since = r.now()
 		}
 		r.failed = err
 		r.lost++
-		return err
-	}
-	return nil
-}
-
-// mend says what is missing, after a failure. The lock is held.
-func (r *records) mend() error {
-	if r.failed == nil {
-		return nil
-	}
-	line, err := json.Marshal(gap{"gap", r.now().UTC(), r.since.UTC(), r.lost, oneLine(r.failed.Error())})
-	if err == nil {
-		err = r.append(line)
-	}
-	if err == nil {
-		r.failed, r.lost = nil, 0
 	}
 	return err
 }
 
+// check says whether the next decision can be written, as far as can be told.
+func (r *records) check() error { return r.ask(nil) }
+
+// ask has the goroutine write a line, and waits for that. A line that it did not
+// begin to write in time is not written any more.
+func (r *records) ask(line []byte) error {
+	late := time.NewTimer(r.wait)
+	defer late.Stop()
+	a := &recording{line, make(chan error, 1)}
+	select {
+	case r.asks <- a:
+	case <-r.ending:
+		return os.ErrClosed
+	case <-late.C:
+		return errNotTaken
+	}
+	select {
+	case err := <-a.done:
+		return err
+	case <-late.C:
+		return errNotTaken
+	}
+}
+
+// run writes what is asked for, in turn.
+func (r *records) run() {
+	defer close(r.ended)
+	for {
+		select {
+		case a := <-r.asks:
+			err := r.mend()
+			if err == nil && a.line != nil {
+				err = r.append(a.line)
+			}
+			a.done <- err
+		case <-r.ending:
+			return
+		}
+	}
+}
+
+// mend says what is missing, after a failure.
+func (r *records) mend() error {
+	r.mu.Lock()
+	failed, since, lost := r.failed, r.since, r.lost
+	r.mu.Unlock()
+	if failed == nil {
+		return nil
+	}
+	line, err := json.Marshal(gap{"gap", r.now().UTC(), since.UTC(), lost, oneLine(failed.Error())})
+	if err == nil {
+		err = r.append(line)
+	}
+	if err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.lost -= lost; r.lost == 0 {
+		r.failed = nil
+	} else { // others waited for that line in vain
+		r.since = r.now()
+	}
+	return nil
+}
+
 func (r *records) append(line []byte) error {
+	r.out.Lock()
+	defer r.out.Unlock()
 	out := r.stream
 	if r.file != nil {
 		out = r.file
@@ -157,17 +229,20 @@ func (r *records) append(line []byte) error {
 	return nil
 }
 
-// check says whether the next decision can be written, as far as can be told.
-func (r *records) check() error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.mend()
-}
-
+// Close takes no more lines and waits for the one that is being written, for a
+// bounded time; where that is not enough the file, or the standard output, which
+// is not ours to close, is left as it is.
 func (r *records) Close() error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.stream = nil // it is not ours to close
+	r.closed.Do(func() { close(r.ending) })
+	late := time.NewTimer(r.wait)
+	defer late.Stop()
+	select {
+	case <-r.ended:
+	case <-late.C:
+		return errNotTaken
+	}
+	r.out.Lock()
+	defer r.out.Unlock()
 	if r.file == nil {
 		return nil
 	}

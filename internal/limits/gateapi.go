@@ -36,7 +36,7 @@ const (
 	GateRuleLabels    = 100             // rules that metrics tell apart
 	GateLogged        = 1 << 16         // answers remembered as written to the signer's log
 	GateLoggedAgain   = 24 * time.Hour  // until the same answer is written to it again
-	GateRecordTime    = 2 * time.Second // to write one decision to the signer's log
+	GateRecordTime    = 2 * time.Second // to write one decision to the records, and as long to the signer's log
 	GCGateMemory      = 768 << 20       // debug.SetMemoryLimit of a server with a gate: what it remembers is up to half of it
 	GateRegistryConns = 64              // connections kept open to one registry
 )
