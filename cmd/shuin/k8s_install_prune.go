@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/shuin/shuin"
 	chart "github.com/shuin/shuin/deploy/kubernetes"
 )
 
@@ -18,8 +19,17 @@ var prunedKinds = [2]string{
 
 // prune removes what an earlier installation of this name made and this one does
 // not: a guard, a policy of exceptions or a Service that was switched off would
-// go on.
+// go on. By then the gate is installed, and an error says so.
 func (i *k8sInstall) prune(ctx context.Context, all []chart.Manifest) error {
+	err := i.removeUnwanted(ctx, all)
+	if err == nil {
+		return nil
+	}
+	return &shuin.Error{Code: shuin.CodeUnavailable, Message: "the gate is installed and in use; what an earlier installation made and this one does not was not all removed", Err: err,
+		Hint: "run this command again, with the rights to list and delete such objects"}
+}
+
+func (i *k8sInstall) removeUnwanted(ctx context.Context, all []chart.Manifest) error {
 	wanted := map[string]bool{}
 	objects, err := webhookConfigs(all)
 	if err != nil {
