@@ -418,7 +418,8 @@ func unfollowed(t *testing.T, w *world) {
 	asked := late.asked(narrow)
 	w.eventually(limit, func() error {
 		_, err := late.get("/readyz")
-		return so(err != nil && strings.Contains(err.Error(), "namespace-policies: list configmaps") && strings.Contains(err.Error(), "exceptions: list policyexceptions"), "a replica that cannot read: %v", err)
+		return so(err != nil && strings.Contains(err.Error(), "namespace-policies: list configmaps") && strings.Contains(err.Error(), "exceptions: list policyexceptions") &&
+			strings.Contains(err.Error(), "serving-certificate: ok"), "a replica that cannot read: %v", err)
 	})
 	if allowed, message := asked(w.registry + "/shop/app@" + w.digest("shop/app", "v1")); allowed || !strings.Contains(message, "were not read yet") {
 		t.Errorf("a replica that knows no policies of namespaces: %v %s", allowed, message)
