@@ -20,6 +20,7 @@ import (
 	"github.com/shuin/shuin/internal/blobcache"
 	"github.com/shuin/shuin/internal/buildinfo"
 	"github.com/shuin/shuin/internal/fetch"
+	"github.com/shuin/shuin/internal/limits"
 	"github.com/shuin/shuin/internal/notationdir"
 	"github.com/shuin/shuin/internal/notify"
 	"github.com/shuin/shuin/internal/registry"
@@ -64,7 +65,7 @@ func newPolicies(s *settings, caller *awscall.Caller, env func(string) string, l
 			Verifier: verify.Verifier{
 				Revocation: &revocation.Checker{
 					HTTP:   &fetch.Client{AllowPrivateAddresses: s.Revocation.AllowPrivateAddresses, Proxy: http.ProxyFromEnvironment, UserAgent: caller.UserAgent},
-					Cache:  &revocation.FileCache{Dir: dir.CRLCache()},
+					Cache:  &revocation.FileCache{Dir: dir.CRLCache(), MaxBytes: limits.CRLDisk},
 					OnWarn: warn,
 				},
 				SignerStatus: &awsclient.Status{Client: aws},

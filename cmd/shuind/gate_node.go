@@ -257,7 +257,7 @@ func (g *gatePart) revocation(dir notationdir.Dir, agent string) *revocation.Che
 		OnWarn: g.warn,
 	}
 	if g.c.Gate.Cache != "" {
-		c.Cache = &revocation.FileCache{Dir: dir.CRLCache()}
+		c.Cache = &revocation.FileCache{Dir: dir.CRLCache(), MaxBytes: limits.CRLDisk}
 	}
 	return c
 }

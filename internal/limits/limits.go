@@ -92,6 +92,7 @@ const (
 	CRLSoftRefresh  = 2 * time.Second  // to fetch anew a CRL that is still good
 	CRLSoftPause    = time.Minute      // after a failure of that, before trying again
 	CRLMemory       = 64 << 20         // that CRLs kept in memory take; one that does not fit serves the decision at hand
+	CRLDisk         = 256 << 20        // that a server's CRLs take on disk; one of more than an eighth is not written
 	CRLLarge        = FetchSmall       // a CRL of more is fetched and read only while there is room
 	CRLLargeAt      = 2                // fetches of such at a time
 	OCSPMemory      = 1024             // OCSP responses kept in memory

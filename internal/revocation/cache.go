@@ -11,6 +11,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -30,6 +32,12 @@ import (
 type FileCache struct {
 	// Dir is made on the first write.
 	Dir string
+	// MaxBytes is what the directory may hold: a list that takes more than an
+	// eighth of it is not written, and the files written longest ago go. Zero: no
+	// bound, as notation has none.
+	MaxBytes int64
+
+	writing sync.Mutex
 }
 
 // errMiss: there is no file.
@@ -145,11 +153,51 @@ func (f *FileCache) store(address string, b *bundle) error {
 	if len(data) > limits.CRLCacheFile {
 		return fmt.Errorf("crl cache file would be larger than %d bytes", limits.CRLCacheFile)
 	}
+	if f.MaxBytes > 0 && onDisk(int64(len(data))) > f.MaxBytes/8 {
+		return nil // it is fetched anew after a restart
+	}
+	f.writing.Lock()
+	defer f.writing.Unlock()
 	if err := os.MkdirAll(f.Dir, 0o700); err != nil {
 		return fmt.Errorf("make crl cache: %w", err)
 	}
+	if f.MaxBytes > 0 {
+		if err := f.makeRoom(f.MaxBytes - onDisk(int64(len(data)))); err != nil {
+			return fmt.Errorf("make room in the crl cache: %w", err)
+		}
+	}
 	if err := maybe.WriteFile(f.path(address), data, 0o600); err != nil {
 		return fmt.Errorf("write crl cache file: %w", err)
+	}
+	return nil
+}
+
+// onDisk is about what a file of n bytes takes, its name and place included.
+func onDisk(n int64) int64 { return n + 4<<10 }
+
+// makeRoom removes the files written longest ago until the others take most
+// bytes.
+func (f *FileCache) makeRoom(most int64) error {
+	entries, err := os.ReadDir(f.Dir)
+	if err != nil {
+		return err
+	}
+	var files []fs.FileInfo
+	var total int64
+	for _, e := range entries {
+		if info, err := e.Info(); err == nil && info.Mode().IsRegular() {
+			files, total = append(files, info), total+onDisk(info.Size())
+		}
+	}
+	slices.SortFunc(files, func(a, b fs.FileInfo) int { return a.ModTime().Compare(b.ModTime()) })
+	for _, old := range files {
+		if total <= most {
+			break
+		}
+		if err := os.Remove(filepath.Join(f.Dir, old.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		total -= onDisk(old.Size())
 	}
 	return nil
 }

@@ -183,3 +183,46 @@ func TestAnOldDeltaAloneIsRenewedAlone(t *testing.T) {
 	d.Revoke(p.Leaf().SerialNumber, w.Clock.Now(), 1, time.Time{})
 	want(t, leaf(t, c, p, time.Time{}), verify.StatusRevoked, "crl", "")
 }
+
+// TestAServersCRLsTakeABoundedPartOfItsDisk: addresses are in certificates that
+// strangers may name.
+func TestAServersCRLsTakeABoundedPartOfItsDisk(t *testing.T) {
+	const most = 64 << 10
+	dir := t.TempDir()
+	_, p, c := setup(t, shuintest.NameCRL)
+	c.Cache = &revocation.FileCache{Dir: dir, MaxBytes: most}
+	for i := range 40 {
+		name := filepath.Join(dir, strings.Repeat("0", 60)+string(rune('a'+i%26))+string(rune('a'+i/26)))
+		write(t, name, strings.Repeat("x", 2<<10))
+		old := time.Now().Add(time.Duration(i-100) * time.Hour)
+		if err := os.Chtimes(name, old, old); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want(t, leaf(t, c, p, time.Time{}), verify.StatusGood, "crl", "")
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var total int64
+	names := map[string]bool{}
+	for _, e := range entries {
+		info, err := e.Info()
+		if err != nil {
+			t.Fatal(err)
+		}
+		total += info.Size()
+		names[e.Name()] = true
+	}
+	if mine := filepath.Base(cacheFile(dir, p.Leaf().CRLDistributionPoints[0])); total > most || len(entries) > most/(4<<10) || !names[mine] || names[strings.Repeat("0", 60)+"aa"] || !names[strings.Repeat("0", 60)+"nb"] {
+		t.Errorf("%d files of %d bytes: %v", len(entries), total, names)
+	}
+
+	small := &revocation.FileCache{Dir: filepath.Join(t.TempDir(), "crl"), MaxBytes: 16 << 10}
+	_, q, other := setup(t, shuintest.NameCRL)
+	other.Cache = small
+	want(t, leaf(t, other, q, time.Time{}), verify.StatusGood, "crl", "")
+	if _, err := os.Stat(small.Dir); err == nil {
+		t.Error("a list of more than an eighth is written")
+	}
+}

@@ -217,6 +217,11 @@ func (c *Checker) fetchPoint(ctx context.Context, point string, kept *bundle, no
 		if judgeCRL(b, times{now: now}, cert, issuer).Status == verify.StatusUnavailable {
 			return b, nil
 		}
+		// Nor is one from before the kept list, which may have named others: it may
+		// have been sent once more.
+		if kept != nil && older(b.base, kept.base) && kept.base.CheckSignatureFrom(issuer) == nil {
+			return b, nil
+		}
 		if b.stored = b.same(kept) && kept.stored; c.Cache != nil && !b.stored {
 			c.step("Storing crl bundle to file cache with key %q ...", fetch.Redact(point))
 			err := c.Cache.store(point, b)

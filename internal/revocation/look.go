@@ -101,6 +101,9 @@ func (c *Checker) Look(ctx context.Context, now, since time.Time) []Turn {
 	for _, group := range groups {
 		all.Go(func() error {
 			for _, x := range group { // the first asks, for all of them
+				if ctx.Err() != nil {
+					break
+				}
 				l := &looking{left: &left}
 				r := c.check(ctx, times{now: now, look: l}, []*x509.Certificate{x.q.cert, x.q.issuer}, 0)
 				if l.short || ctx.Err() != nil {
