@@ -2,6 +2,7 @@ package revocation_test
 
 import (
 	"bytes"
+	"crypto/x509"
 	"fmt"
 	"io"
 	"math/big"
@@ -171,5 +172,33 @@ func TestAListThatCouldNotBeWrittenIsWrittenLater(t *testing.T) {
 	s.look("the same list", c, 0, 1)
 	if files, err := os.ReadDir(dir); err != nil || len(files) != 1 {
 		t.Errorf("%d files, %v", len(files), err)
+	}
+}
+
+// TestAnOlderListLiftsNoRevocationThroughAnotherCertificate: it serves the one that
+// it was asked for, and does not take the place of the list that named more.
+func TestAnOlderListLiftsNoRevocationThroughAnotherCertificate(t *testing.T) {
+	w, p, c := setup(t, shuintest.NameCRL)
+	revoked := *p.Leaf()
+	revoked.SerialNumber = big.NewInt(4711)
+	status := func(cert *x509.Certificate) verify.Status {
+		return c.Check(t.Context(), []*x509.Certificate{cert, p.Certs[1]}, envelope.CodeSigning, w.Clock.Now(), time.Time{})[0].Status
+	}
+	list := p.CRL[0]
+	list.Number = big.NewInt(2)
+	list.Revoke(revoked.SerialNumber, w.Clock.Now(), shuintest.KeyCompromise, time.Time{})
+	if status(p.Leaf()) != verify.StatusGood || status(&revoked) != verify.StatusRevoked {
+		t.Fatalf("by the newest list: %d, %d", status(p.Leaf()), status(&revoked))
+	}
+	w.Clock.Advance(2 * time.Hour) // it ended
+	list.Forget(revoked.SerialNumber)
+	list.Number, list.Life = big.NewInt(1), 24*time.Hour
+	for range 2 {
+		if got := status(p.Leaf()); got != verify.StatusGood {
+			t.Errorf("by the list from before: %d", got)
+		}
+		if got := status(&revoked); got == verify.StatusGood {
+			t.Error("what the newest list revoked is good by one from before")
+		}
 	}
 }
