@@ -71,4 +71,4 @@ lint:
 tools-test:
 	@./test/need.sh openssl python3-jsonschema
 tools-e2e:
-	@./test/need.sh openssl curl gcc jq strace rpm aws python3-boto3 python3-jsonschema python3-venv
+	@./test/need.sh openssl curl gcc git jq strace rpm aws python3-boto3 python3-jsonschema python3-venv
