@@ -107,25 +107,15 @@ func unparsed(der []byte) (*x509.RevocationList, error) {
 // read without its entries; false where it is none or has none. Its signature is
 // not checked.
 func CRLNextUpdate(der []byte) (time.Time, bool) {
-	in := cryptobyte.String(der)
-	var list, tbs cryptobyte.String
-	if !in.ReadASN1(&list, cbasn1.SEQUENCE) || !list.ReadASN1(&tbs, cbasn1.SEQUENCE) || !tbs.SkipOptionalASN1(cbasn1.INTEGER) ||
-		!tbs.SkipASN1(cbasn1.SEQUENCE) || !tbs.SkipASN1(cbasn1.SEQUENCE) {
+	parts, err := splitCRL(der)
+	if err != nil {
 		return time.Time{}, false
 	}
-	if _, ok := asn1Time(&tbs); !ok { // thisUpdate
+	head, err := parts.parse(parts.before, nil, parts.after)
+	if err != nil {
 		return time.Time{}, false
 	}
-	return asn1Time(&tbs)
-}
-
-func asn1Time(s *cryptobyte.String) (t time.Time, ok bool) {
-	if s.PeekASN1Tag(cbasn1.UTCTime) {
-		ok = s.ReadASN1UTCTime(&t)
-		return t, ok
-	}
-	ok = s.ReadASN1GeneralizedTime(&t)
-	return t, ok
+	return head.NextUpdate, !head.NextUpdate.IsZero()
 }
 
 // malformed says that an answer came and is no answer. It is bad, not "could
