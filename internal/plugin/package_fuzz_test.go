@@ -25,7 +25,7 @@ func FuzzPackage(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, data []byte, name string) {
 		if len(data) > 1<<20 {
-			t.Skip("long inputs are no different")
+			return // no different from shorter ones
 		}
 		p, err := NewPackage()
 		if err != nil {
